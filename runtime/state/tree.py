@@ -1,0 +1,172 @@
+"""The authenticated tree: a canonical radix tree of buckets over 256-bit paths, as immutable nodes.
+
+Shape. A subtree of 0 entries is None and hashes to ZERO_HASH; of 1 to BUCKET_ENTRIES_MAX entries it is a Bucket; of
+more it is an Inner of 4 children, by the next two bits of the path. So content alone decides the shape: a subtree
+splits above the count and merges at it, whatever came before. Paths are hashes, so nobody can grow a deep branch.
+Updates return new nodes and share the rest: several candidates of one height, and old heights, cost only their
+changed paths.
+
+Lives here: shape and hashes. Must not: know modules, values, heights, stores.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Sequence
+
+from runtime.crypto import hash_bytes
+from runtime.types import ZERO_HASH, Hash
+
+PATH_BYTES = 32
+ENTRY_BYTES = 64  # path, then what it is bound to (32 bytes each)
+BUCKET_ENTRIES_MAX = 8
+ARITY = 4
+LEVELS_MAX = 128  # two bits of the path each
+_BUCKET_BYTES_MAX = BUCKET_ENTRIES_MAX * ENTRY_BYTES
+
+_BUCKET = "armillary/state-bucket"
+_INNER = "armillary/state-inner"
+
+
+class Bucket:
+    """Few entries, sorted by path, as one string of bytes."""
+
+    __slots__ = ("entries", "hash")
+
+    def __init__(self, entries: bytes) -> None:
+        self.entries = entries
+        self.hash = hash_bucket(entries)
+
+    @property
+    def count(self) -> int:
+        return len(self.entries) // ENTRY_BYTES
+
+
+class Inner:
+    """Four subtrees. count: of all entries below."""
+
+    __slots__ = ("children", "count", "hash")
+
+    def __init__(self, children: tuple[Node, Node, Node, Node]) -> None:
+        self.children = children
+        first, second, third, fourth = children
+        self.count = (
+            (first.count if first else 0)
+            + (second.count if second else 0)
+            + (third.count if third else 0)
+            + (fourth.count if fourth else 0)
+        )
+        self.hash = hash_bytes(
+            _INNER,
+            (first.hash if first else ZERO_HASH)
+            + (second.hash if second else ZERO_HASH)
+            + (third.hash if third else ZERO_HASH)
+            + (fourth.hash if fourth else ZERO_HASH),
+        )
+
+
+Node = Bucket | Inner | None
+Change = tuple[bytes, bytes | None]
+"""A path and what it is bound to, or None where its entry is removed."""
+
+
+def hash_bucket(entries: bytes) -> Hash:
+    """The hash of a bucket's entries; of no entries: ZERO_HASH."""
+    return hash_bytes(_BUCKET, entries) if entries else ZERO_HASH
+
+
+def hash_inner(children: bytes) -> Hash:
+    """The hash of four children's hashes, joined."""
+    return hash_bytes(_INNER, children)
+
+
+def digit(path: bytes, level: int) -> int:
+    """Which of the four children `path` takes at `level`."""
+    return path[level >> 2] >> (6 - 2 * (level & 3)) & 3
+
+
+def root_hash(node: Node) -> Hash:
+    """The hash of a subtree."""
+    return node.hash if node else ZERO_HASH
+
+
+def find(node: Node, path: bytes) -> bytes | None:
+    """What `path` is bound to, or None."""
+    level = 0
+    while isinstance(node, Inner):
+        node = node.children[digit(path, level)]
+        level += 1
+    if node is None:
+        return None
+    at = entry_offset(node.entries, path)
+    return node.entries[at + PATH_BYTES : at + ENTRY_BYTES] if node.entries[at : at + PATH_BYTES] == path else None
+
+
+def entry_offset(entries: bytes, path: bytes) -> int:
+    """Where the entry of `path` is in sorted entries, or would be inserted."""
+    at = 0
+    while at < len(entries) and entries[at : at + PATH_BYTES] < path:
+        at += ENTRY_BYTES
+    return at
+
+
+def build(entries: bytes, level: int = 0) -> Node:
+    """The subtree of sorted entries that share the path's first `level` digits."""
+    if len(entries) <= _BUCKET_BYTES_MAX:
+        return Bucket(entries) if entries else None
+    paths = range(0, len(entries), ENTRY_BYTES)
+    cuts = [
+        ENTRY_BYTES * bisect_left(paths, child, key=lambda at: digit(entries[at : at + PATH_BYTES], level))
+        for child in range(ARITY + 1)
+    ]
+    return Inner((
+        build(entries[cuts[0] : cuts[1]], level + 1),
+        build(entries[cuts[1] : cuts[2]], level + 1),
+        build(entries[cuts[2] : cuts[3]], level + 1),
+        build(entries[cuts[3] : cuts[4]], level + 1),
+    ))
+
+
+def update(node: Node, changes: Sequence[Change], level: int = 0) -> Node:
+    """The subtree after `changes`, which are sorted by path, one for each. Cost: the changed paths."""
+    if not changes:
+        return node
+    if not isinstance(node, Inner):
+        return build(_apply(node.entries if node else b"", changes), level)
+    split: tuple[list[Change], list[Change], list[Change], list[Change]] = ([], [], [], [])
+    place, shift = level >> 2, 6 - 2 * (level & 3)
+    for change in changes:
+        split[change[0][place] >> shift & 3].append(change)
+    first, second, third, fourth = node.children
+    result = Inner((
+        update(first, split[0], level + 1),
+        update(second, split[1], level + 1),
+        update(third, split[2], level + 1),
+        update(fourth, split[3], level + 1),
+    ))
+    if result.count > BUCKET_ENTRIES_MAX:
+        return result
+    return build(b"".join(_gather(result)), level)
+
+
+def _apply(entries: bytes, changes: Sequence[Change]) -> bytes:
+    if len(changes) > 2 * BUCKET_ENTRIES_MAX:
+        bound: dict[bytes, bytes | None] = {
+            entries[at : at + PATH_BYTES]: entries[at + PATH_BYTES : at + ENTRY_BYTES]
+            for at in range(0, len(entries), ENTRY_BYTES)
+        }
+        bound.update(changes)
+        return b"".join(path + bound_to for path, bound_to in sorted(bound.items()) if bound_to is not None)
+    for path, bound_to in changes:
+        at = entry_offset(entries, path)
+        after = at + ENTRY_BYTES if entries[at : at + PATH_BYTES] == path else at
+        entries = entries[:at] + (path + bound_to if bound_to is not None else b"") + entries[after:]
+    return entries
+
+
+def _gather(node: Node) -> list[bytes]:
+    if node is None:
+        return []
+    if isinstance(node, Bucket):
+        return [node.entries]
+    return [part for child in node.children for part in _gather(child)]
