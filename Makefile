@@ -1,0 +1,38 @@
+# Two commands are enough: `make demo` and `make test`. Each sets up .venv from the locked dependencies by itself.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: demo test check soak lock clean
+demo: $(READY)
+	$(BIN)/armillary demo
+
+test: check
+	$(BIN)/python -m pytest -m "not soak"
+
+check: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+soak: $(READY)
+	$(BIN)/python -m pytest -m soak
+
+$(READY): requirements.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Armillary needs Python 3.11 or newer: install it, or name it with make PYTHON=/path/to/python3"; exit 1; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { echo "Python's venv module is missing: install your system's python3-venv package"; exit 1; }
+	@$(PYTHON) -c 'import os, sysconfig, sys; sys.exit(not os.path.exists(sysconfig.get_paths()["include"] + "/Python.h"))' || { echo "Python's headers are missing: install your system's python3-dev package"; exit 1; }
+	@command -v cc >/dev/null || { echo "A C compiler is missing: install your system's build-essential (or gcc) package"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+# Needs uv (pip install uv). Writes hashes, and no index addresses.
+lock:
+	uv pip compile pyproject.toml requirements.build.in --group dev --overrides requirements.overrides.txt --universal --python-version 3.11 \
+	  --generate-hashes --no-emit-index-url --no-header -o requirements.txt
+
+clean:
+	rm -rf $(VENV) build *.egg-info
