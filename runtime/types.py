@@ -57,7 +57,9 @@ class IntWidth:
     def _check(self, value: int) -> int:
         if not self.low <= value <= self.high:
             raise PydanticCustomError(
-                "integer_range", "{value} is outside {low} to {high}", {"value": value, "low": self.low, "high": self.high}
+                "integer_range",
+                "{value} is outside {low} to {high}",
+                {"value": value, "low": self.low, "high": self.high},
             )
         return value
 
@@ -72,13 +74,19 @@ class FixedBytes:
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         return core_schema.with_info_plain_validator_function(
             self._from_people,
-            serialization=core_schema.plain_serializer_function_ser_schema(self._to_people, info_arg=True, when_used="json"),
+            serialization=core_schema.plain_serializer_function_ser_schema(
+                self._to_people, info_arg=True, when_used="json"
+            ),
         )
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
         if self.kind == "account":
             return {"type": "string", "description": "an address: bech32m with the chain's prefix"}
-        return {"type": "string", "pattern": f"^[0-9a-f]{{{2 * self.size}}}$", "description": f"{self.size} bytes in hex"}
+        return {
+            "type": "string",
+            "pattern": f"^[0-9a-f]{{{2 * self.size}}}$",
+            "description": f"{self.size} bytes in hex",
+        }
 
     def _from_people(self, value: Any, info: core_schema.ValidationInfo) -> bytes:
         if isinstance(value, bytes) and len(value) == self.size:
@@ -114,7 +122,12 @@ class MaxLen:
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
         if schema["type"] == "function-plain":
-            return {"type": "string", "pattern": "^([0-9a-f]{2})*$", "maxLength": 2 * self.limit, "description": "bytes in hex"}
+            return {
+                "type": "string",
+                "pattern": "^([0-9a-f]{2})*$",
+                "maxLength": 2 * self.limit,
+                "description": "bytes in hex",
+            }
         inner = handler(schema)
         return {**inner, "maxItems" if inner.get("type") == "array" else "maxLength": self.limit}
 
@@ -128,7 +141,9 @@ class MaxLen:
 
     def _check(self, value: Any) -> Any:
         if len(value) > self.limit:
-            raise PydanticCustomError("too_long", "length {length} is above {limit}", {"length": len(value), "limit": self.limit})
+            raise PydanticCustomError(
+                "too_long", "length {length} is above {limit}", {"length": len(value), "limit": self.limit}
+            )
         return value
 
 
@@ -148,7 +163,8 @@ class Pattern:
     def _check(self, value: str) -> str:
         if len(value) > self.limit or not re.fullmatch(self.regex, value, re.ASCII):
             raise PydanticCustomError(
-                "identifier", "{value!r} is not of the form {regex}, at most {limit} characters",
+                "identifier",
+                "{value!r} is not of the form {regex}, at most {limit} characters",
                 {"value": value[:80], "regex": self.regex, "limit": self.limit},
             )
         return value

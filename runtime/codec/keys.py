@@ -30,7 +30,9 @@ class KeyCodec(Generic[K]):
         self._values = codec(declared)
         for part in self._parts:
             if part.kind not in ("int", "bool", "enum", "bytes", "str"):
-                raise DefinitionError(f"a storage key is an integer, a bool, an enum, bytes, a text or a tuple of them, not {part.kind}")
+                raise DefinitionError(
+                    f"a storage key is an integer, a bool, an enum, bytes, a text or a tuple of them, not {part.kind}"
+                )
 
     def encode(self, key: K) -> bytes:
         """The bytes of a key. Raises CodecError when it is not of the declared type."""
@@ -38,7 +40,7 @@ class KeyCodec(Generic[K]):
         return self._join(key if self._is_tuple else (key,))  # type: ignore[arg-type] # a tuple by declaration
 
     def prefix(self, parts: tuple[Any, ...]) -> bytes:
-        """The bytes that begin every key whose first parts are `parts`. Raises CodecError on too many or wrong parts."""
+        """The bytes that begin every key whose first parts are `parts`. Raises CodecError on wrong parts."""
         if len(parts) > len(self._parts):
             raise CodecError("$", f"a prefix of {len(parts)} parts of a key of {len(self._parts)}")
         return self._join(parts)

@@ -1,7 +1,7 @@
 """From a declared type to a Schema: what both codecs and the documentation read.
 
-Rules: no floats, sets, unbounded integers, unbounded texts or recursive types; maps only in pydantic models (genesis and
-parameters), where they travel as sorted pairs. A type outside the rules is a DefinitionError that says the mend.
+Rules: no floats, sets, unbounded integers, unbounded texts or recursive types; maps only in pydantic models (genesis
+and parameters), where they travel as sorted pairs. A type outside the rules is a DefinitionError that says the mend.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ class Schema:
     """A node of a type: `kind` says which fields count.
 
     kind: int | bool | enum | bytes | str | tuple | array | optional | struct | union | model | map
-    items: the parts in order (tuple, struct, model), the element (array, optional), the members (union), key and value (map)
+    items: the parts in order (tuple, struct, model), the element (array, optional), the members (union), or key and
+           value (map)
     """
 
     kind: str
@@ -53,7 +54,7 @@ def schema_of(declared: Any) -> Schema:
 
 def _schema(declared: Any, metadata: tuple[Any, ...], depth: int) -> Schema:
     if depth > CODEC_DEPTH_MAX:
-        raise DefinitionError(f"a type nests deeper than {CODEC_DEPTH_MAX}: recursive types have no canonical bytes; flatten it")
+        raise DefinitionError(f"a type nests deeper than {CODEC_DEPTH_MAX}: recursive types have no canonical bytes")
     if isinstance(declared, typing.NewType):
         inner = _schema(declared.__supertype__, metadata, depth)
         return _renamed(inner, str(declared.__name__))
@@ -116,8 +117,13 @@ def _class(declared: type[Any], depth: int) -> Schema:
         return _record("struct", declared, declared.__struct_fields__, config.tag, depth)
     if issubclass(declared, BaseModel):
         return _record("model", declared, tuple(declared.model_fields), None, depth)
-    mend = {float: "write an integer with fixed-point units", set: "write a sorted tuple", frozenset: "write a sorted tuple",
-            list: "write tuple[T, ...] with MaxLen", dict: "write dict[K, V]"}.get(declared)
+    mend = {
+        float: "write an integer with fixed-point units",
+        set: "write a sorted tuple",
+        frozenset: "write a sorted tuple",
+        list: "write tuple[T, ...] with MaxLen",
+        dict: "write dict[K, V]",
+    }.get(declared)
     raise DefinitionError(f"{declared.__name__} has no canonical bytes" + (f": {mend}" if mend else ""))
 
 

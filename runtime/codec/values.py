@@ -1,5 +1,5 @@
-"""Values as canonical msgpack: msgspec decodes and checks against the declared type in C, then the value is encoded again
-and the bytes compared, so that of all spellings of a value exactly one is accepted.
+"""Values as canonical msgpack: msgspec decodes and checks against the declared type in C, then the value is encoded
+again and the bytes compared, so that of all spellings of a value exactly one is accepted.
 
 Structs are arrays, tagged unions carry their tag first, integers above 64 bits are fixed-width big-endian bytes,
 pydantic models are arrays of their fields and their maps arrays of pairs, sorted by the encoded key.
@@ -121,8 +121,15 @@ def _wire_bytes(schema: Schema) -> Any:
 def _wire_struct(schema: Schema) -> Any:
     """A twin of the record, made of wire types alone: the bounds that msgspec is to check are in it."""
     fields = [(f"f{place}", _wire_type(item)) for place, item in enumerate(schema.items)]
-    return msgspec.defstruct(schema.name, fields, array_like=True, frozen=True, forbid_unknown_fields=True,
-                             tag_field=None if schema.tag is None else "tag", tag=schema.tag)
+    return msgspec.defstruct(
+        schema.name,
+        fields,
+        array_like=True,
+        frozen=True,
+        forbid_unknown_fields=True,
+        tag_field=None if schema.tag is None else "tag",
+        tag=schema.tag,
+    )
 
 
 def _wire_union(schema: Schema) -> Any:
@@ -176,7 +183,7 @@ def _to_wire(schema: Schema) -> Convert | None:
         return functools.partial(_union_to_wire, members)
     if schema.kind == "model":
         return lambda value: _sequence(parts, [getattr(value, name) for name in schema.names])
-    return functools.partial(_map_to_wire, *parts)
+    return functools.partial(_map_to_wire, parts[0], parts[1])
 
 
 def _wide_to_bytes(width: int, value: int) -> bytes:
@@ -248,7 +255,7 @@ def _from_wire(schema: Schema) -> Convert | None:
         return lambda wire: by_tag[type(wire).__struct_config__.tag](wire)  # type: ignore[misc] # a struct's part is never None
     if schema.kind == "model":
         return functools.partial(_model_from_wire, schema, parts)
-    return functools.partial(_map_from_wire, *parts)
+    return functools.partial(_map_from_wire, parts[0], parts[1])
 
 
 def _struct_from_wire(python: type[Any], names: list[str], parts: list[Convert | None], wire: Any) -> Any:
