@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 
 from runtime.state.blobs import MemoryBlobStore
-from runtime.state.protocols import BlobStore, Changes, Prepared, Reader
 from runtime.state.proof import StateProof, prove
+from runtime.state.protocols import BlobStore, Changes, Prepared, Reader
 from runtime.state.table import Table, in_chunks, key_range
 from runtime.state.versions import Retention, Versions
 from runtime.types import Hash
@@ -99,9 +99,7 @@ class MemoryStore:
         """As Store."""
 
 
-def _items(
-    table: Table[bytes], prefix: bytes, limit: int | None, start: bytes | None
-) -> Iterator[tuple[bytes, bytes]]:
+def _items(table: Table[bytes], prefix: bytes, limit: int | None, start: bytes | None) -> Iterator[tuple[bytes, bytes]]:
     items = in_chunks(table.range, *key_range(prefix, start))
     return items if limit is None else islice(items, max(limit, 0))
 

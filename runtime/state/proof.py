@@ -9,6 +9,7 @@ a proof is hashed, and what could vary without changing the hash (lengths, order
 
 from __future__ import annotations
 
+import itertools
 from typing import Annotated
 
 from runtime.state.errors import ProofError
@@ -124,7 +125,7 @@ def _check_bucket(part: str, path: bytes, bucket: bytes, levels: int) -> None:
             f"{part}.bucket", f"{len(bucket)} bytes are not 0 to {BUCKET_ENTRIES_MAX} entries of {ENTRY_BYTES}"
         )
     paths = [bucket[at : at + PATH_BYTES] for at in range(0, len(bucket), ENTRY_BYTES)]
-    if any(left >= right for left, right in zip(paths, paths[1:], strict=False)):
+    if any(left >= right for left, right in itertools.pairwise(paths)):
         raise ProofError(f"{part}.bucket", "the entries are not strictly sorted")
     for held in paths:
         if any(digit(held, level) != digit(path, level) for level in range(levels)):

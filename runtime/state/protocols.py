@@ -56,7 +56,7 @@ class BlobStore(Protocol):
     """Content-addressed chunks of large artifacts. Nothing here is in the state root: the state holds the hashes."""
 
     def put(self, chunks: Iterable[bytes]) -> tuple[Hash, ...]:
-        """Keep the chunks durably, before it returns. Known chunks cost nothing. Raises StateBoundError on a bad size."""
+        """Keep the chunks, durably once it returns. Known chunks cost nothing. Raises StateBoundError on a bad size."""
         ...
 
     def get(self, chunk: Hash) -> bytes | None:

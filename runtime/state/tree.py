@@ -50,13 +50,13 @@ class Inner:
     def __init__(self, children: tuple[Node, Node, Node, Node]) -> None:
         self.children = children
         first, second, third, fourth = children
-        self.count = (
+        self.count: int = (
             (first.count if first else 0)
             + (second.count if second else 0)
             + (third.count if third else 0)
             + (fourth.count if fourth else 0)
         )
-        self.hash = hash_bytes(
+        self.hash: Hash = hash_bytes(
             _INNER,
             (first.hash if first else ZERO_HASH)
             + (second.hash if second else ZERO_HASH)
@@ -119,12 +119,14 @@ def build(entries: bytes, level: int = 0) -> Node:
         ENTRY_BYTES * bisect_left(paths, child, key=lambda at: digit(entries[at : at + PATH_BYTES], level))
         for child in range(ARITY + 1)
     ]
-    return Inner((
-        build(entries[cuts[0] : cuts[1]], level + 1),
-        build(entries[cuts[1] : cuts[2]], level + 1),
-        build(entries[cuts[2] : cuts[3]], level + 1),
-        build(entries[cuts[3] : cuts[4]], level + 1),
-    ))
+    return Inner(
+        (
+            build(entries[cuts[0] : cuts[1]], level + 1),
+            build(entries[cuts[1] : cuts[2]], level + 1),
+            build(entries[cuts[2] : cuts[3]], level + 1),
+            build(entries[cuts[3] : cuts[4]], level + 1),
+        )
+    )
 
 
 def update(node: Node, changes: Sequence[Change], level: int = 0) -> Node:
@@ -138,12 +140,14 @@ def update(node: Node, changes: Sequence[Change], level: int = 0) -> Node:
     for change in changes:
         split[change[0][place] >> shift & 3].append(change)
     first, second, third, fourth = node.children
-    result = Inner((
-        update(first, split[0], level + 1),
-        update(second, split[1], level + 1),
-        update(third, split[2], level + 1),
-        update(fourth, split[3], level + 1),
-    ))
+    result = Inner(
+        (
+            update(first, split[0], level + 1),
+            update(second, split[1], level + 1),
+            update(third, split[2], level + 1),
+            update(fourth, split[3], level + 1),
+        )
+    )
     if result.count > BUCKET_ENTRIES_MAX:
         return result
     return build(b"".join(_gather(result)), level)

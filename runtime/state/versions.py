@@ -99,7 +99,7 @@ class Versions:
         """Raises StateError unless `prepared` stands on the present state."""
         if prepared.base is not self.forest or not self._is_next(prepared.height):
             raise StateError(
-                f"the block prepared at height {prepared.height} stands on another state than that of height {self.height}"
+                f"what was prepared at height {prepared.height} stands on another state than that of height {self.height}"
             )
 
     def advance(self, prepared: Prepared) -> None:
@@ -117,9 +117,7 @@ class Versions:
         self._prune()
 
     def _remember(self, height: int, undo: Changes, root_before: Hash, forest: Forest | None) -> None:
-        size = sum(
-            _PATH_BYTES_ESTIMATE + len(value or b"") for changed in undo.values() for value in changed.values()
-        )
+        size = sum(_PATH_BYTES_ESTIMATE + len(value or b"") for changed in undo.values() for value in changed.values())
         self._steps[height] = _Step(undo, root_before, size, forest)
         self._bytes += size
 
