@@ -16,7 +16,7 @@ CALL_ARGUMENTS_BYTES_MAX: Final = 300 * 1024
 EVENTS_PER_TRANSACTION_MAX: Final = 256
 EVENT_BYTES_MAX: Final = 16 * 1024
 
-STORAGE_KEY_BYTES_MAX: Final = 512
+STORAGE_KEY_BYTES_MAX: Final = 448  # with a module's name (48) and a separator it fits into an LMDB key of 511
 STORAGE_VALUE_BYTES_MAX: Final = 64 * 1024
 CODEC_DEPTH_MAX: Final = 16
 CHECKPOINT_DEPTH_MAX: Final = 32

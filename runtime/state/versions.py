@@ -99,7 +99,7 @@ class Versions:
         """Raises StateError unless `prepared` stands on the present state."""
         if prepared.base is not self.forest or not self._is_next(prepared.height):
             raise StateError(
-                f"what was prepared at height {prepared.height} stands on another state than that of height {self.height}"
+                f"what was prepared at height {prepared.height} stands on another state than height {self.height}'s"
             )
 
     def advance(self, prepared: Prepared) -> None:
