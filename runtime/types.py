@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Annotated, Any, NewType, get_type_hints
+from typing import Annotated, Any, NewType, dataclass_transform, get_type_hints
 
 import msgspec
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
@@ -189,6 +189,7 @@ Denom = NewType("Denom", Annotated[str, Pattern(r"[a-z][a-z0-9/_-]*", 48)])
 ZERO_HASH = Hash(bytes(32))
 
 
+@dataclass_transform(frozen_default=True)  # for type checkers: every record below it is frozen too
 class Struct(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     """A record of declared fields: a value of storage, an argument, a result. On the wire an array, in order.
 
