@@ -16,7 +16,7 @@ The frame
 
 Notation: rhe(v) rounds to the nearest integer, a tie to the even one. A `shift` s is a right shift with rounding:
 rhe(v * 2**-s). `sum` is over the named index. All arithmetic is of mathematical integers; the verifier refuses any
-graph in which a sum, in any order, or a product would leave +-2**53.
+graph in which a product, a sum or any partial sum, in whatever order, could leave +-2**53 before its shift.
 """
 
 from __future__ import annotations
@@ -129,8 +129,9 @@ class Conv(Struct, tag=1):
 class Affine(Struct, tag=2):
     """y = rhe((x * weights + bias) * 2**-shifts), element by element.
 
-    weights (none: 1), bias (none: 0), shifts (none: 0; each 0..127): constants of x's rank, each dimension x's or 1
-    (repeated). Scales, offsets, normalisations and adding a constant are this op.
+    weights (none: 1), bias (none: 0), shifts (none: 0; each 0..127): those present have one shape, of x's rank, each
+    dimension x's or 1 (repeated). At least weights or bias is present. Scales, offsets, normalisations and adding a
+    constant are this op.
     """
 
     x: TensorIndex

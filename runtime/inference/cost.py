@@ -1,0 +1,82 @@
+"""Gas of inference: nanoseconds on the reference machine, an upper bound, from what the verifier counted.
+
+Constants are picoseconds per unit of Work on a current x86 server core, fitted as an upper bound on single-threaded
+onnxruntime 1.32 (tests/unit/inference/test_cost.py says how they are checked); the reference machine, the slowest
+supported CPU, is three times slower. Integers only: gas is part of the state.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from runtime.inference.facts import Work
+from runtime.inference.limits import ROWS_MAX
+
+REFERENCE_SLOWDOWN: Final = 3
+
+MAC_DOUBLE_PS: Final = 55
+MAC_SINGLE_PS: Final = 72
+STREAMED_PS: Final = 800
+STRIDED_PS: Final = 2_200
+WEIGHT_PS: Final = 8 * 69  # eight bytes read from memory
+KERNEL_PS: Final = 600_000
+RUN_PS: Final = 10_000_000
+
+LOAD_PS: Final = 2_000_000_000
+LOAD_KERNEL_PS: Final = 40_000_000
+LOAD_WEIGHT_PS: Final = 16_000
+
+VERIFY_PS: Final = 1_000_000_000
+VERIFY_BYTE_PS: Final = 60_000
+VERIFY_NODE_PS: Final = 150_000_000
+
+SESSION_BYTES: Final = 1 << 20  # of a session without weights
+KERNEL_BYTES: Final = 4096
+WEIGHT_COPIES: Final = 2  # the message that the engine parses, and the session's own
+ARENA_SLACK: Final = 2  # an allocator rounds sizes up
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """Gas: `gas_load` once per model that is not loaded, `gas_fixed` once per run, `gas_per_row` for each row.
+    Memory: `memory_bytes` of the loaded model and one row; each further row of a run adds `memory_bytes_per_row`."""
+
+    gas_load: int
+    gas_fixed: int
+    gas_per_row: int
+    memory_bytes: int
+    memory_bytes_per_row: int
+
+    def gas(self, rows: int, *, loads: bool = True) -> int:
+        """What a run of `rows` is charged. ValueError unless 1 <= rows <= ROWS_MAX."""
+        if not 1 <= rows <= ROWS_MAX:
+            raise ValueError(f"rows {rows} is outside 1 to {ROWS_MAX}")
+        return (self.gas_load if loads else 0) + self.gas_fixed + rows * self.gas_per_row
+
+
+def _gas(picoseconds: int) -> int:
+    """Reference nanoseconds, rounded up."""
+    return -(-picoseconds * REFERENCE_SLOWDOWN // 1000)
+
+
+def model_cost(work: Work, expanded: int, live_elements: int) -> Cost:
+    """`work`: of the whole graph, one row; `expanded`: float64 weights kept; `live_elements`: most at any time, one row."""
+    per_row = (
+        work.macs_double * MAC_DOUBLE_PS + work.macs_single * MAC_SINGLE_PS
+        + work.streamed * STREAMED_PS + work.strided * STRIDED_PS
+    )
+    memory_per_row = ARENA_SLACK * 8 * live_elements
+    return Cost(
+        gas_load=_gas(LOAD_PS + work.kernels * LOAD_KERNEL_PS + expanded * LOAD_WEIGHT_PS),
+        gas_fixed=_gas(RUN_PS + work.kernels * KERNEL_PS + work.weights * WEIGHT_PS),
+        gas_per_row=_gas(per_row),
+        memory_bytes=SESSION_BYTES + KERNEL_BYTES * work.kernels + WEIGHT_COPIES * 8 * expanded + memory_per_row,
+        memory_bytes_per_row=memory_per_row,
+    )
+
+
+def verification_gas(size_bytes: int, nodes: int) -> int:
+    """What verifying a model of so many bytes and nodes is charged, before it starts. `verify(model, nodes_max=nodes)`
+    refuses a model that has more nodes than were paid for."""
+    return _gas(VERIFY_PS + size_bytes * VERIFY_BYTE_PS + nodes * VERIFY_NODE_PS)

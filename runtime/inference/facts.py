@@ -1,0 +1,166 @@
+"""What the verifier knows of a tensor, what running an op costs, and the place where a rule asks for both.
+
+A rule is a pure function (node, place) -> Proof, or Refused raised by `place.demand`. Rules are in rules_*.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from math import prod
+
+import numpy as np
+
+from runtime.inference.arithmetic import Int64Array
+from runtime.inference.constants import byte_size, smallest_kind, unpack
+from runtime.inference.errors import Refused
+from runtime.inference.graph import Constant
+from runtime.inference.limits import DOUBLE_EXACT_MAX, WEIGHTS_MAX
+
+Dims = tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """An exact tensor: every element of every row is an integer in [low, high], both within 2**53; so each is a
+    float64. The sign of a zero is not known and no op can observe it: sums, products, comparisons and roundings do
+    not tell -0 from +0, no op divides by a value that can be 0, and outputs leave as int64."""
+
+    shape: Dims
+    low: int
+    high: int
+
+    @property
+    def elements(self) -> int:
+        return prod(self.shape)
+
+    @property
+    def magnitude(self) -> int:
+        return max(abs(self.low), abs(self.high))
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What the engine does for one row. Elements are float64 values read or written, whichever is more per kernel."""
+
+    kernels: int = 0  # launched per run, whatever the rows
+    macs_double: int = 0  # multiply-adds of a float64 matrix product
+    macs_single: int = 0  # of a float32 convolution
+    streamed: int = 0  # elements passed through in order
+    strided: int = 0  # elements moved, compared or divided one at a time
+    scratch: int = 0  # elements that live only inside the op
+    weights: int = 0  # elements of constants read per run
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    fact: Fact
+    work: Work
+
+
+@dataclass(frozen=True, slots=True)
+class Sums:
+    """Of a constant [O, ...]: for each o the sums of its positive and of its negative elements."""
+
+    positive: Int64Array
+    negative: Int64Array
+
+
+@dataclass(slots=True)
+class Place:
+    """Where a rule stands: the facts so far, the constants, and who was used. One for a whole verification."""
+
+    constants: tuple[Constant, ...]
+    visits_left: int
+    where: str = "graph"
+    node: int = 0
+    facts: list[Fact] = field(default_factory=list)
+    last_use: dict[int, int] = field(default_factory=dict)
+    named: set[int] = field(default_factory=set)
+    sums_of: dict[int, Sums] = field(default_factory=dict)
+    expansions: set[tuple[object, ...]] = field(default_factory=set)
+    expanded: int = 0
+
+    def refuse(self, rule: str, values: Mapping[str, object]) -> Refused:
+        return Refused(self.where, rule, values)
+
+    def demand(self, holds: bool, rule: str, **values: object) -> None:
+        """Refuses the graph unless `holds`: `rule` says what must hold, `values` what was found."""
+        if not holds:
+            raise Refused(self.where, rule, values)
+
+    def fact(self, index: int) -> Fact:
+        """What is known of an operand; it exists only if it was made before."""
+        self.demand(index < len(self.facts), "an operand is made before it is used", tensor=index, made=len(self.facts))
+        self.last_use[index] = self.node
+        return self.facts[index]
+
+    def shape_of(self, index: int) -> Dims:
+        self.demand(index < len(self.constants), "a named constant exists", constant=index, constants=len(self.constants))
+        self.named.add(index)
+        return self.constants[index].shape
+
+    def values_of(self, index: int) -> Int64Array:
+        """A small constant (bias, shifts, scales) as int64; what a rule looks at is counted against the budget."""
+        shape = self.shape_of(index)
+        self.visit(prod(shape))
+        return unpack(self.constants[index]).astype(np.int64)
+
+    def visit(self, columns: int) -> None:
+        self.visits_left -= columns
+        self.demand(
+            self.visits_left >= 0, "constants are shared within the verifier's budget", visits_over=-self.visits_left
+        )
+
+    def sums(self, index: int) -> Sums:
+        """Signed sums of each output column of a weight, computed once per constant.
+
+        Sums are of at most 2**27 elements (WEIGHTS_MAX) below 2**31 each, so int64 cannot overflow; wider elements
+        are summed as high and low halves, and a half that betrays a sum beyond 2**53 is refused before they are joined.
+        """
+        shape = self.shape_of(index)
+        self.visit(shape[0])
+        if index not in self.sums_of:
+            flat = unpack(self.constants[index]).reshape(shape[0], -1)
+            self.sums_of[index] = Sums(self._sum(np.maximum(flat, 0)), self._sum(np.minimum(flat, 0)))
+        return self.sums_of[index]
+
+    def _sum(self, flat: np.ndarray[tuple[int, int], np.dtype[np.signedinteger]]) -> Int64Array:
+        if flat.dtype.itemsize <= 4:
+            return flat.sum(axis=1, dtype=np.int64)
+        high = (flat >> 31).sum(axis=1, dtype=np.int64)
+        self.demand(
+            -(1 << 31) < int(high.min()) and int(high.max()) < 1 << 31, "the sum of a column's weights is exact: within 2**53",
+            limit=DOUBLE_EXACT_MAX,
+        )
+        return (high << 31) + (flat & (2**31 - 1)).sum(axis=1, dtype=np.int64)
+
+    def expand(self, elements: int, *key: object) -> None:
+        """Counts a float64 copy of a constant that the engine keeps; equal keys share one copy."""
+        if key in self.expansions:
+            return
+        self.expansions.add(key)
+        self.expanded += elements
+        self.demand(
+            self.expanded <= WEIGHTS_MAX, "expanded constants fit", elements=self.expanded, elements_max=WEIGHTS_MAX
+        )
+
+
+def check_constants(constants: tuple[Constant, ...]) -> None:
+    """Shapes without zeros, bytes of the right number, the smallest width, and not too many elements in all."""
+    elements = 0
+    for number, constant in enumerate(constants):
+        where = f"constants[{number}]"
+        if 0 in constant.shape:
+            raise Refused(where, "every dimension is at least 1", {"shape": constant.shape})
+        elements += prod(constant.shape)
+        if elements > WEIGHTS_MAX:
+            raise Refused(where, "constants hold few enough elements", {"elements": elements, "elements_max": WEIGHTS_MAX})
+        if len(constant.data) != byte_size(constant):
+            raise Refused(
+                where, "data has the bytes of its shape and kind", {"bytes": len(constant.data), "expected": byte_size(constant)}
+            )
+        values = unpack(constant)
+        kind = smallest_kind(int(values.min()), int(values.max()))
+        if kind != constant.kind:
+            raise Refused(where, "integers are stored in the smallest kind", {"kind": constant.kind.name, "smallest": kind.name})

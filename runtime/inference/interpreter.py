@@ -1,0 +1,180 @@
+"""The reference interpreter: what every op means, computed with Python's integers. Slow, obvious, independent of the
+engine. numpy only moves elements about: its arrays here hold Python ints (dtype object).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from functools import lru_cache
+from itertools import product
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from runtime.inference import graph as ops
+from runtime.inference.arithmetic import Double, Int64Array, add, divide, multiply, rhe_shift, to_integer
+from runtime.inference.constants import unpack
+from runtime.inference.graph import Graph
+from runtime.inference.tensors import check_inputs
+from runtime.inference.verifier import verify
+
+Ints = npt.NDArray[np.object_]
+
+
+def interpret(model: bytes, inputs: Mapping[str, npt.NDArray[Any]]) -> dict[str, Int64Array]:
+    """The outputs of a verified model by its definition. Refused and InvalidInput as the engine raises them."""
+    graph = verify(model).graph
+    check_inputs(graph.inputs, inputs)
+    tensors = trace(graph, inputs)
+    return {output.spec.name: tensors[output.tensor].astype(np.int64) for output in graph.outputs}
+
+
+def trace(graph: Graph, inputs: Mapping[str, npt.NDArray[Any]]) -> list[Ints]:
+    """Every tensor of a run of a verified graph on checked inputs, in order."""
+    run = _Run([inputs[spec.name].astype(object) for spec in graph.inputs], graph)
+    for node in graph.nodes:
+        run.tensors.append(_OPS[type(node)](node, run))
+    return run.tensors
+
+
+class _Run:
+    def __init__(self, tensors: list[Ints], graph: Graph) -> None:
+        self.tensors = tensors
+        self._constants = graph.constants
+
+    def constant(self, index: int) -> Ints:
+        return unpack(self._constants[index]).astype(object)
+
+    def finish(self, sums: Ints, bias: int | None, shifts: int | None, shape: tuple[int, ...]) -> Ints:
+        """rhe((sums + bias) * 2**-shifts), constants reshaped to `shape`."""
+        if bias is not None:
+            sums = sums + self.constant(bias).reshape(shape)
+        return sums if shifts is None else _shift(sums, self.constant(shifts).reshape(shape))
+
+
+def _shift(values: Ints, shifts: Any) -> Ints:
+    result: Ints = np.frompyfunc(rhe_shift, 2, 1)(values, shifts)
+    return result
+
+
+def _gemm(node: ops.Gemm, run: _Run) -> Ints:
+    sums = run.tensors[node.x] @ run.constant(node.weights).T
+    return run.finish(sums, node.bias, node.shifts, (-1,))
+
+
+def _windows(x: Ints, kernel: tuple[int, ...], node: ops.Conv | ops.MaxPool, fill: int) -> Iterator[tuple[tuple[int, ...], Ints]]:
+    """For each offset k of the kernel: x[:, :, p * strides + k * dilations - pads_begin], `fill` outside x."""
+    pads = [(0, 0), (0, 0), *zip(node.pads_begin, node.pads_end, strict=True)]
+    padded = np.pad(x, pads, constant_values=fill)
+    for offset in product(*map(range, kernel)):
+        places: list[slice] = [slice(None), slice(None)]
+        for axis, k in enumerate(offset):
+            start, step = k * node.dilations[axis], node.strides[axis]
+            room = padded.shape[axis + 2] - node.dilations[axis] * (kernel[axis] - 1) - 1
+            places.append(slice(start, start + room + 1, step))
+        yield offset, padded[tuple(places)]
+
+
+def _conv(node: ops.Conv, run: _Run) -> Ints:
+    weights, x = run.constant(node.weights), run.tensors[node.x]
+    outputs, inputs = weights.shape[0] // node.groups, weights.shape[1]
+    sums: list[Any] = [0] * node.groups
+    for offset, window in _windows(x, weights.shape[2:], node, 0):
+        for group in range(node.groups):
+            taps = weights[(slice(group * outputs, (group + 1) * outputs), slice(None), *offset)]
+            part = window[:, group * inputs : (group + 1) * inputs]
+            sums[group] = sums[group] + np.moveaxis(np.tensordot(taps, part, axes=(1, 1)), 0, 1)
+    spatial = (1,) * (len(weights.shape) - 2)
+    return run.finish(np.concatenate(sums, axis=1), node.bias, node.shifts, (1, -1, *spatial))
+
+
+def _affine(node: ops.Affine, run: _Run) -> Ints:
+    x = run.tensors[node.x]
+    if node.weights is not None:
+        x = x * run.constant(node.weights)[np.newaxis]
+    if node.bias is not None:
+        x = x + run.constant(node.bias)[np.newaxis]
+    return x if node.shifts is None else _shift(x, run.constant(node.shifts)[np.newaxis])
+
+
+def _max_pool(node: ops.MaxPool, run: _Run) -> Ints:
+    x = run.tensors[node.x]
+    below = x.min() - 1
+    result = np.full((1,), below, object)
+    for _, window in _windows(x, node.kernel, node, below):
+        result = np.maximum(result, window)
+    return result
+
+
+def _slice(node: ops.Slice, run: _Run) -> Ints:
+    x = run.tensors[node.x]
+    for axis, (start, count, step) in enumerate(zip(node.starts, node.counts, node.steps, strict=True)):
+        x = x.take([start + i * step for i in range(count)], axis=axis + 1)
+    return x
+
+
+def _softmax(node: ops.Softmax, run: _Run) -> Ints:
+    x = run.tensors[node.x]
+    axis = node.axis + 1
+    distance = x.max(axis=axis, keepdims=True) - x
+    exponentials: Ints = np.frompyfunc(lambda d: scaled_exp(d, node.frac_bits_in), 1, 1)(distance)
+    total = exponentials.sum(axis=axis, keepdims=True)
+    result: Ints = np.frompyfunc(lambda e, s: to_integer(divide(e, s), -node.frac_bits_out), 2, 1)(exponentials, total)
+    return result
+
+
+_SIXTH: Final[Double] = divide(1, 6)
+_HALF: Final[Double] = (1, -1)
+_ONE: Final[Double] = (1, 0)
+
+
+@lru_cache(maxsize=1 << 16)
+def scaled_exp(distance: int, frac_bits: int) -> int:
+    """rhe(2**30 * exp(-distance * 2**-frac_bits)) as graph.Softmax's steps compute it."""
+    cut = 24 << frac_bits
+    t: Double = (-min(distance, cut), -frac_bits - 8)
+    y = add(multiply(t, _SIXTH), _HALF)
+    y = add(multiply(y, t), _ONE)
+    y = add(multiply(y, t), _ONE)
+    for _ in range(8):
+        y = multiply(y, y)
+    return to_integer((y[0], y[1] + 30))
+
+
+def _axes(axes: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(axis + 1 for axis in axes)
+
+
+def _arg_max(node: ops.ArgMax, run: _Run) -> Ints:
+    x = run.tensors[node.x]
+    first: Ints = x.argmax(axis=node.axis + 1, keepdims=True).astype(object)
+    return first
+
+
+def _pad(node: ops.Pad, run: _Run) -> Ints:
+    widths = [(0, 0), *zip(node.before, node.after, strict=True)]
+    return np.pad(run.tensors[node.x], widths, constant_values=node.value)
+
+
+_OPS: Final[dict[type, Callable[[Any, _Run], Ints]]] = {
+    ops.Gemm: _gemm,
+    ops.Conv: _conv,
+    ops.Affine: _affine,
+    ops.Rescale: lambda node, run: _shift(run.tensors[node.x], node.shift),
+    ops.Add: lambda node, run: run.tensors[node.a] + run.tensors[node.b],
+    ops.Sub: lambda node, run: run.tensors[node.a] - run.tensors[node.b],
+    ops.Mul: lambda node, run: _shift(run.tensors[node.a] * run.tensors[node.b], node.shift),
+    ops.Clip: lambda node, run: np.minimum(np.maximum(run.tensors[node.x], node.low), node.high),
+    ops.Relu: lambda node, run: np.maximum(run.tensors[node.x], 0),
+    ops.MaxPool: _max_pool,
+    ops.Reshape: lambda node, run: run.tensors[node.x].reshape(-1, *node.shape),
+    ops.Transpose: lambda node, run: run.tensors[node.x].transpose(0, *_axes(node.permutation)),
+    ops.Concat: lambda node, run: np.concatenate([run.tensors[index] for index in node.tensors], axis=node.axis + 1),
+    ops.Slice: _slice,
+    ops.Pad: _pad,
+    ops.ReduceSum: lambda node, run: run.tensors[node.x].sum(axis=_axes(node.axes), keepdims=True),
+    ops.ReduceMax: lambda node, run: run.tensors[node.x].max(axis=_axes(node.axes), keepdims=True),
+    ops.ArgMax: _arg_max,
+    ops.Softmax: _softmax,
+}

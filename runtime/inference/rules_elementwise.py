@@ -1,0 +1,98 @@
+"""Rules of Add, Sub, Mul, Clip, Relu and Softmax.
+
+An operation on integers whose exact result is within 2**53 returns it (IEEE 754-2019 section 5.1: the correctly
+rounded result of an exact value that is representable is that value). Comparisons and selections are exact always.
+"""
+
+from __future__ import annotations
+
+from runtime.inference.arithmetic import rhe_shift
+from runtime.inference.facts import Dims, Fact, Place, Proof, Work
+from runtime.inference.graph import Add, Clip, Mul, Relu, Softmax, Sub
+from runtime.inference.limits import (
+    DOUBLE_EXACT_MAX,
+    FRAC_BITS_MAX,
+    SHIFT_BITS_MAX,
+    SOFTMAX_CLASSES_MAX,
+    SOFTMAX_FRAC_BITS_MAX,
+)
+
+
+def _together(place: Place, a: Fact, b: Fact) -> Dims:
+    """The shape of an element-by-element op: equal ranks, dimensions equal or 1."""
+    place.demand(
+        len(a.shape) == len(b.shape)
+        and all(x == y or 1 in (x, y) for x, y in zip(a.shape, b.shape, strict=True)),
+        "operands have one rank and each dimension is equal or 1", a=a.shape, b=b.shape,
+    )
+    return tuple(max(x, y) for x, y in zip(a.shape, b.shape, strict=True))
+
+
+def _exact(place: Place, shape: Dims, low: int, high: int) -> Fact:
+    worst = max(abs(low), abs(high))
+    place.demand(worst <= DOUBLE_EXACT_MAX, "the result is exact: within 2**53", magnitude=worst, limit=DOUBLE_EXACT_MAX)
+    return Fact(shape, low, high)
+
+
+def add(node: Add, place: Place) -> Proof:
+    a, b = place.fact(node.a), place.fact(node.b)
+    fact = _exact(place, _together(place, a, b), a.low + b.low, a.high + b.high)
+    return Proof(fact, Work(kernels=1, streamed=2 * fact.elements))
+
+
+def sub(node: Sub, place: Place) -> Proof:
+    a, b = place.fact(node.a), place.fact(node.b)
+    fact = _exact(place, _together(place, a, b), a.low - b.high, a.high - b.low)
+    return Proof(fact, Work(kernels=1, streamed=2 * fact.elements))
+
+
+def mul(node: Mul, place: Place) -> Proof:
+    """The product is exact, its scaling by a power of two too; then one rounding to an integer."""
+    a, b = place.fact(node.a), place.fact(node.b)
+    place.demand(node.shift <= SHIFT_BITS_MAX, "a shift is 0 to 127", shift=node.shift)
+    corners = [x * y for x in (a.low, a.high) for y in (b.low, b.high)]
+    low, high = min(corners), max(corners)
+    if node.a == node.b:
+        low = 0 if a.low <= 0 <= a.high else min(a.low**2, a.high**2)
+    fact = _exact(place, _together(place, a, b), low, high)
+    rounded = Fact(fact.shape, rhe_shift(low, node.shift), rhe_shift(high, node.shift))
+    return Proof(rounded, Work(kernels=3, streamed=4 * fact.elements, scratch=2 * fact.elements))
+
+
+def clip(node: Clip, place: Place) -> Proof:
+    x = place.fact(node.x)
+    place.demand(-DOUBLE_EXACT_MAX <= node.low <= node.high <= DOUBLE_EXACT_MAX,
+                 "clip bounds are ordered and within 2**53", low=node.low, high=node.high)
+    low, high = (min(max(end, node.low), node.high) for end in (x.low, x.high))
+    return Proof(Fact(x.shape, low, high), Work(kernels=1, streamed=x.elements))
+
+
+def relu(node: Relu, place: Place) -> Proof:
+    x = place.fact(node.x)
+    return Proof(Fact(x.shape, max(x.low, 0), max(x.high, 0)), Work(kernels=1, streamed=x.elements))
+
+
+def softmax(node: Softmax, place: Place) -> Proof:
+    """The steps stand in graph.Softmax. Each is exact or one correctly rounded operation, alone in its kernel (so no
+    fused multiply-add), on values that are 0 or normal and finite:
+
+    - d is within 2**53 by the demand below. t is a multiple of 2**-(frac_bits_in + 8) in [-3/32, 0]: exact, and 0 or
+      at least 2**-70 in magnitude; so are its products with numbers in [1/16, 1]: at least 2**-75.
+    - Rounding is monotonic, so from t in [-3/32, 0]: t/6 + 1/2 in [31/64 - 2**-50, 1/2], then 1 + t*y in [243/256, 1],
+      then in [9/10, 1]; squared eight times: at least 0.9**256 > 2**-39, at most 1. So 0 <= e <= 2**30.
+    - For an element that equals the maximum, d = 0, t = -0 or +0, every y is 1, and e = 2**30. Hence the sum S of at
+      most 2**23 such integers is exact, in [2**30, 2**53], and never 0.
+    - e / S is correctly rounded, in [0, 1], and 0 or at least 2**-53; scaled by a power of two and rounded it is an
+      integer in [0, 2**frac_bits_out].
+    """
+    x = place.fact(node.x)
+    place.demand(node.axis < len(x.shape), "the axis exists", axis=node.axis, rank=len(x.shape))
+    place.demand(node.frac_bits_in <= FRAC_BITS_MAX, "frac_bits_in is 0 to 62", frac_bits_in=node.frac_bits_in)
+    place.demand(node.frac_bits_out <= SOFTMAX_FRAC_BITS_MAX, "frac_bits_out is 0 to 30", frac_bits_out=node.frac_bits_out)
+    classes = x.shape[node.axis]
+    place.demand(classes <= SOFTMAX_CLASSES_MAX, "the sum is exact: at most 2**23 elements along the axis", elements=classes)
+    _exact(place, x.shape, 0, x.high - x.low)
+    n = x.elements
+    return Proof(
+        Fact(x.shape, 0, 1 << node.frac_bits_out), Work(kernels=26, streamed=22 * n, strided=6 * n, scratch=4 * n)
+    )

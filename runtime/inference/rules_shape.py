@@ -1,0 +1,126 @@
+"""Rules of the ops that move, select or reduce: MaxPool, Reshape, Transpose, Concat, Slice, Pad, reductions, ArgMax.
+
+Moving and comparing are exact. What is proven here is that every index stays inside, and that sums fit.
+"""
+
+from __future__ import annotations
+
+from math import prod
+
+from runtime.inference.facts import Dims, Fact, Place, Proof, Work
+from runtime.inference.graph import ArgMax, Concat, MaxPool, Pad, ReduceMax, ReduceSum, Reshape, Slice, Transpose
+from runtime.inference.limits import DOUBLE_EXACT_MAX
+from runtime.inference.rules_linear import out_sizes
+
+
+def max_pool(node: MaxPool, place: Place) -> Proof:
+    """The engine pads with x's lowest possible value, which never exceeds an element: the maximum is of elements
+    inside x as soon as each window holds one. It does: a window that starts at a >= 0 holds a itself, and a is below
+    x's size; one that starts at a < 0 reaches a + dilation * j in [0, dilation) for some j of the kernel."""
+    x = place.fact(node.x)
+    place.demand(len(x.shape) >= 2, "x is [channels, spatial...]", x=x.shape)
+    spatial = out_sizes(place, x.shape[1:], node.kernel, node.strides, node.pads_begin, node.pads_end, node.dilations)
+    for axis, size in enumerate(x.shape[1:]):
+        begin, dilation = node.pads_begin[axis], node.dilations[axis]
+        last = (spatial[axis] - 1) * node.strides[axis] - begin
+        place.demand(
+            begin <= dilation * (node.kernel[axis] - 1) and last < size and (begin == 0 or dilation <= size),
+            "every window holds an element of x", axis=axis, pads_begin=begin, dilation=dilation, last_start=last, size=size,
+        )
+    shape = (x.shape[0], *spatial)
+    padded = x.shape[0] * prod(
+        s + b + e for s, b, e in zip(x.shape[1:], node.pads_begin, node.pads_end, strict=True)
+    )
+    return Proof(
+        Fact(shape, x.low, x.high),
+        Work(kernels=2, strided=padded + prod(shape) * prod(node.kernel), scratch=padded),
+    )
+
+
+def reshape(node: Reshape, place: Place) -> Proof:
+    x = place.fact(node.x)
+    place.demand(prod(node.shape) == x.elements, "a Reshape keeps the number of elements", x=x.shape, shape=node.shape)
+    return Proof(Fact(node.shape, x.low, x.high), Work(kernels=1, streamed=x.elements))
+
+
+def transpose(node: Transpose, place: Place) -> Proof:
+    x = place.fact(node.x)
+    place.demand(sorted(node.permutation) == list(range(len(x.shape))), "a permutation names each axis once",
+                 permutation=node.permutation, rank=len(x.shape))
+    return Proof(
+        Fact(tuple(x.shape[axis] for axis in node.permutation), x.low, x.high), Work(kernels=1, strided=x.elements)
+    )
+
+
+def concat(node: Concat, place: Place) -> Proof:
+    parts = [place.fact(index) for index in node.tensors]
+    place.demand(len(parts) >= 1, "a Concat has an operand")
+    first = parts[0].shape
+    place.demand(node.axis < len(first), "the axis exists", axis=node.axis, rank=len(first))
+
+    def others(shape: Dims) -> Dims:
+        return (*shape[: node.axis], *shape[node.axis + 1 :])
+
+    for part in parts[1:]:
+        place.demand(len(part.shape) == len(first) and others(part.shape) == others(first),
+                     "operands agree in all other dimensions", first=first, found=part.shape, axis=node.axis)
+    total = sum(part.shape[node.axis] for part in parts)
+    shape = (*first[: node.axis], total, *first[node.axis + 1 :])
+    fact = Fact(shape, min(part.low for part in parts), max(part.high for part in parts))
+    return Proof(fact, Work(kernels=1, strided=fact.elements))
+
+
+def slice_(node: Slice, place: Place) -> Proof:
+    x = place.fact(node.x)
+    rank = len(x.shape)
+    place.demand(len(node.starts) == len(node.counts) == len(node.steps) == rank,
+                 "starts, counts and steps have one number per dimension", rank=rank,
+                 starts=node.starts, counts=node.counts, steps=node.steps)
+    for axis, (start, count, step) in enumerate(zip(node.starts, node.counts, node.steps, strict=True)):
+        last = start + (count - 1) * step
+        place.demand(count >= 1 and step != 0 and 0 <= start < x.shape[axis] and 0 <= last < x.shape[axis],
+                     "first and last position lie inside x", axis=axis, first=start, last=last, size=x.shape[axis])
+    fact = Fact(node.counts, x.low, x.high)
+    return Proof(fact, Work(kernels=1, strided=fact.elements))
+
+
+def pad(node: Pad, place: Place) -> Proof:
+    x = place.fact(node.x)
+    place.demand(len(node.before) == len(node.after) == len(x.shape), "before and after have one number per dimension",
+                 rank=len(x.shape), before=node.before, after=node.after)
+    place.demand(abs(node.value) <= DOUBLE_EXACT_MAX, "the value is exact: within 2**53", value=node.value)
+    shape = tuple(b + size + a for b, size, a in zip(node.before, x.shape, node.after, strict=True))
+    low, high = min(x.low, node.value), max(x.high, node.value)
+    if shape == x.shape:
+        low, high = x.low, x.high
+    return Proof(Fact(shape, low, high), Work(kernels=1, strided=prod(shape)))
+
+
+def _reduced(place: Place, x: Fact, axes: Dims) -> Dims:
+    place.demand(len(axes) >= 1 and list(axes) == sorted(set(axes)) and axes[-1] < len(x.shape),
+                 "axes exist and ascend strictly", axes=axes, rank=len(x.shape))
+    return tuple(1 if axis in axes else size for axis, size in enumerate(x.shape))
+
+
+def reduce_sum(node: ReduceSum, place: Place) -> Proof:
+    """Any partial sum is of some of the count elements: within count * max(|low|, |high|)."""
+    x = place.fact(node.x)
+    shape = _reduced(place, x, node.axes)
+    count = x.elements // prod(shape)
+    worst = count * x.magnitude
+    place.demand(worst <= DOUBLE_EXACT_MAX, "every partial sum is exact: within 2**53", sum=worst, limit=DOUBLE_EXACT_MAX)
+    return Proof(Fact(shape, count * x.low, count * x.high), Work(kernels=1, strided=x.elements))
+
+
+def reduce_max(node: ReduceMax, place: Place) -> Proof:
+    x = place.fact(node.x)
+    return Proof(Fact(_reduced(place, x, node.axes), x.low, x.high), Work(kernels=1, strided=x.elements))
+
+
+def arg_max(node: ArgMax, place: Place) -> Proof:
+    """The engine takes the first of equal maxima (select_last_index = 0); -0 and +0 compare equal."""
+    x = place.fact(node.x)
+    shape = _reduced(place, x, (node.axis,))
+    return Proof(
+        Fact(shape, 0, x.shape[node.axis] - 1), Work(kernels=2, strided=x.elements, streamed=prod(shape), scratch=prod(shape))
+    )

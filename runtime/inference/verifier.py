@@ -1,0 +1,227 @@
+"""The verifier: canonical bytes -> Verified, or Refused naming node, rule and values. Consensus-critical.
+
+Total: any byte string gives one of the two, with work and memory linear in its length and node count. The verdict is a
+function of the bytes alone: Python integers, and numpy int64 only where overflow is excluded; no float anywhere.
+
+What a verdict says, on any machine whose float64 conforms to IEEE 754 with round-half-even and no flush to zero, and
+whose dot products are sums of full-width products in any order: for every input that `check_inputs` accepts, the engine
+returns what the interpreter returns; every tensor stays in its interval; no error path exists (shapes agree, indices
+lie inside, no denominator is 0, casts are in range); rows do not influence each other; and the cost is bounded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, fields
+from math import prod
+from typing import Any, Final
+
+from runtime.errors import CodecError
+from runtime.inference import rules_elementwise, rules_linear, rules_shape
+from runtime.inference.cost import Cost, model_cost
+from runtime.inference.errors import Refused
+from runtime.inference.facts import Fact, Place, Proof, Work, check_constants
+from runtime.inference.graph import (
+    GRAPH_VERSION,
+    Add,
+    Affine,
+    ArgMax,
+    Clip,
+    Concat,
+    Conv,
+    Gemm,
+    Graph,
+    MaxPool,
+    Mul,
+    Output,
+    Pad,
+    ReduceMax,
+    ReduceSum,
+    Relu,
+    Rescale,
+    Reshape,
+    Slice,
+    Softmax,
+    Sub,
+    TensorSpec,
+    Transpose,
+    decode_graph,
+    model_hash,
+)
+from runtime.inference.limits import (
+    COLUMN_VISITS_PER_BYTE,
+    COLUMN_VISITS_PER_NODE,
+    CONSTANTS_PER_NODE_MAX,
+    DOUBLE_EXACT_MAX,
+    ELEMENTS_MAX,
+    FRAC_BITS_MAX,
+    GAS_LOAD_MAX,
+    GAS_PER_ROW_MAX,
+    KERNELS_MAX,
+    MEMORY_BYTES_MAX,
+    MODEL_BYTES_MAX,
+    NODES_MAX,
+    RANK_MAX,
+)
+from runtime.types import Hash
+
+RULES: Final[dict[type, Callable[[Any, Place], Proof]]] = {
+    Gemm: rules_linear.gemm,
+    Conv: rules_linear.conv,
+    Affine: rules_linear.affine,
+    Rescale: rules_linear.rescale,
+    Add: rules_elementwise.add,
+    Sub: rules_elementwise.sub,
+    Mul: rules_elementwise.mul,
+    Clip: rules_elementwise.clip,
+    Relu: rules_elementwise.relu,
+    Softmax: rules_elementwise.softmax,
+    MaxPool: rules_shape.max_pool,
+    Reshape: rules_shape.reshape,
+    Transpose: rules_shape.transpose,
+    Concat: rules_shape.concat,
+    Slice: rules_shape.slice_,
+    Pad: rules_shape.pad,
+    ReduceSum: rules_shape.reduce_sum,
+    ReduceMax: rules_shape.reduce_max,
+    ArgMax: rules_shape.arg_max,
+}
+"""The ops of graph version 1. A later version has a table of its own; this one never changes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """A proven model. `facts`: shape and interval of every tensor, in order; `batched`: rows may be run together."""
+
+    graph: Graph
+    model_hash: Hash
+    cost: Cost
+    facts: tuple[Fact, ...]
+    work: Work
+    batched: bool = True
+
+    @property
+    def inputs(self) -> tuple[TensorSpec, ...]:
+        return self.graph.inputs
+
+    @property
+    def outputs(self) -> tuple[TensorSpec, ...]:
+        return tuple(output.spec for output in self.graph.outputs)
+
+
+def verify(model: bytes, *, nodes_max: int = NODES_MAX) -> Verified:
+    """Proves the model or raises Refused. `nodes_max`: how many nodes were paid for (`verification_gas`)."""
+    if len(model) > MODEL_BYTES_MAX:
+        raise Refused("bytes", "a model is small enough", {"bytes": len(model), "bytes_max": MODEL_BYTES_MAX})
+    try:
+        graph = decode_graph(model)
+    except CodecError as error:
+        raise Refused("bytes", "a model is the canonical encoding of a graph", {"path": error.path, "found": error.reason}) from None
+    _check_frame(graph, nodes_max)
+    check_constants(graph.constants)
+    place = Place(graph.constants, COLUMN_VISITS_PER_BYTE * len(model) + COLUMN_VISITS_PER_NODE * len(graph.nodes))
+    place.facts.extend(_input_facts(graph.inputs))
+    works = [_prove(place, number, node) for number, node in enumerate(graph.nodes)]
+    _check_outputs(place, graph.outputs)
+    _check_uses(place, graph)
+    work = _total(works)
+    cost = model_cost(work, place.expanded, _live_elements(place, graph, works))
+    _check_cost(cost, work)
+    return Verified(graph, model_hash(model), cost, tuple(place.facts), work)
+
+
+def _check_frame(graph: Graph, nodes_max: int) -> None:
+    def demand(holds: bool, rule: str, **values: object) -> None:
+        if not holds:
+            raise Refused("graph", rule, values)
+
+    demand(graph.version == GRAPH_VERSION, "the version is known", version=graph.version, known=GRAPH_VERSION)
+    demand(len(graph.nodes) <= nodes_max, "nodes are within what was paid for", nodes=len(graph.nodes), nodes_max=nodes_max)
+    demand(len(graph.constants) <= CONSTANTS_PER_NODE_MAX * len(graph.nodes), "no more constants than nodes can name",
+           constants=len(graph.constants), nodes=len(graph.nodes))
+    demand(len(graph.inputs) >= 1, "a graph has an input")
+    demand(len(graph.outputs) >= 1, "a graph has an output")
+    for side, names in (
+        ("inputs", [spec.name for spec in graph.inputs]), ("outputs", [output.spec.name for output in graph.outputs])
+    ):
+        demand(len(set(names)) == len(names), f"names of {side} are unique", names=names)
+
+
+def _check_spec(where: str, spec: TensorSpec) -> None:
+    def demand(holds: bool, rule: str, **values: object) -> None:
+        if not holds:
+            raise Refused(where, rule, values)
+
+    demand(0 not in spec.shape and prod(spec.shape) <= ELEMENTS_MAX, "a tensor has 1 to 2**27 elements", shape=spec.shape)
+    demand(spec.frac_bits <= FRAC_BITS_MAX, "frac_bits is 0 to 62", frac_bits=spec.frac_bits)
+    demand(-DOUBLE_EXACT_MAX <= spec.low <= spec.high <= DOUBLE_EXACT_MAX,
+           "low and high are ordered and within 2**53", low=spec.low, high=spec.high)
+
+
+def _input_facts(inputs: Iterable[TensorSpec]) -> Iterable[Fact]:
+    for number, spec in enumerate(inputs):
+        _check_spec(f"inputs[{number}] {spec.name!r}", spec)
+        yield Fact(spec.shape, spec.low, spec.high)
+
+
+def _prove(place: Place, number: int, node: Any) -> Work:
+    """Runs the node's rule, and checks what holds for every tensor."""
+    place.node, place.where = number, f"nodes[{number}] {type(node).__name__}"
+    proof = RULES[type(node)](node, place)
+    fact = proof.fact
+    place.demand(len(fact.shape) <= RANK_MAX and 0 not in fact.shape, "a tensor has at most 7 dimensions, none 0", shape=fact.shape)
+    place.demand(fact.elements <= ELEMENTS_MAX, "a tensor has at most 2**27 elements", shape=fact.shape)
+    place.facts.append(fact)
+    return proof.work
+
+
+def _check_outputs(place: Place, outputs: Iterable[Output]) -> None:
+    place.node = NODES_MAX  # after every node: an output stays alive to the end
+    for number, output in enumerate(outputs):
+        spec = output.spec
+        place.where = f"outputs[{number}] {spec.name!r}"
+        _check_spec(place.where, spec)
+        fact = place.fact(output.tensor)
+        place.demand(spec.shape == fact.shape, "an output's shape is its tensor's", declared=spec.shape, proven=fact.shape)
+        place.demand(spec.low <= fact.low and fact.high <= spec.high, "an output's interval holds all proven values",
+                     declared=(spec.low, spec.high), proven=(fact.low, fact.high))
+
+
+def _check_uses(place: Place, graph: Graph) -> None:
+    for number in range(len(graph.nodes)):
+        if len(graph.inputs) + number not in place.last_use:
+            raise Refused(f"nodes[{number}]", "every node's tensor is used", {})
+    if len(place.named) < len(graph.constants):
+        unused = next(number for number in range(len(graph.constants)) if number not in place.named)
+        raise Refused(f"constants[{unused}]", "every constant is named by a node", {})
+
+
+def _total(works: list[Work]) -> Work:
+    return Work(**{field.name: sum(getattr(work, field.name) for work in works) for field in fields(Work)})
+
+
+def _live_elements(place: Place, graph: Graph, works: list[Work]) -> int:
+    """The most elements of one row that are alive at once: tensors from their making to their last use, and scratch.
+    Inputs and outputs exist twice, as int64 and as float64."""
+    inputs = len(graph.inputs)
+    dying: dict[int, int] = {}
+    for tensor, node in place.last_use.items():
+        dying[node] = dying.get(node, 0) + place.facts[tensor].elements
+    live = sum(2 * fact.elements for fact in place.facts[:inputs])
+    most = live
+    for number, work in enumerate(works):
+        live += place.facts[inputs + number].elements
+        most = max(most, live + work.scratch)
+        live -= dying.get(number, 0)
+    return most + 2 * sum(prod(output.spec.shape) for output in graph.outputs)
+
+
+def _check_cost(cost: Cost, work: Work) -> None:
+    for rule, found, most in (
+        ("kernels per run are few enough", work.kernels, KERNELS_MAX),
+        ("memory of one row is within bounds", cost.memory_bytes, MEMORY_BYTES_MAX),
+        ("gas per row is within bounds", cost.gas_fixed + cost.gas_per_row, GAS_PER_ROW_MAX),
+        ("gas to load is within bounds", cost.gas_load, GAS_LOAD_MAX),
+    ):
+        if found > most:
+            raise Refused("graph", rule, {"found": found, "most": most})
