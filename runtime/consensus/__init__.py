@@ -1,0 +1,163 @@
+"""Byzantine agreement on blocks: Tendermint (arXiv 1807.04938) as pure values, input in and effects out.
+
+Three layers, each usable alone: the vote keeper (votes.py) tallies, the round machine (round.py) holds the paper's
+rules, the driver (driver.py) runs one height. Beside them what they speak of: blocks, messages, certificates, validator
+sets, evidence. Nothing here knows a socket, a clock, a disk, or what a transaction does.
+"""
+
+from runtime.consensus.block import (
+    Block,
+    Parent,
+    check_block,
+    check_proposed_header,
+    decode_block,
+    encode_block,
+    evidence_hash,
+    last_certificate_hash,
+    transactions_root,
+)
+from runtime.consensus.certificate import (
+    CommitCertificate,
+    CommitSignature,
+    certificate_hash,
+    verify_certificate,
+    verify_commit,
+)
+from runtime.consensus.driver import Driver
+from runtime.consensus.errors import CertificateRefused, MessageRefused, UnverifiedInput, ValidatorSetError
+from runtime.consensus.events import (
+    CastVote,
+    CertificateReceived,
+    CommittedInvalid,
+    Decide,
+    DriverInput,
+    Effect,
+    Equivocated,
+    ProposalContradicted,
+    ProposalReceived,
+    Propose,
+    RequestValidation,
+    RequestValue,
+    ScheduleTimeout,
+    Start,
+    TimeoutExpired,
+    Validated,
+    ValueProposed,
+    VoteReceived,
+)
+from runtime.consensus.evidence import (
+    EVIDENCE_AGE_HEIGHTS_MAX,
+    EVIDENCE_PER_BLOCK_MAX,
+    Equivocation,
+    evidence_id,
+    verify_equivocation,
+)
+from runtime.consensus.header import HEADER_VERSION, Header, block_id
+from runtime.consensus.messages import (
+    PART_BYTES,
+    PARTS_MAX,
+    Proposal,
+    UnsignedProposal,
+    UnsignedVote,
+    Vote,
+    VoteKind,
+    proposal_sign_bytes,
+    verify_proposal,
+    verify_vote,
+    vote_sign_bytes,
+)
+from runtime.consensus.parts import Part, PartSet, SplitBlock, split_block
+from runtime.consensus.replay import replay
+from runtime.consensus.round import RoundState, Step, TimeoutKind
+from runtime.consensus.timing import Synchrony, Timeouts
+from runtime.consensus.upcoming import UpcomingHeight
+from runtime.consensus.validators import (
+    ProposerRule,
+    Validator,
+    Validators,
+    ValidatorSet,
+    ValidatorSetRecord,
+    validators_hash,
+    weighted_proposers,
+)
+from runtime.consensus.votes import Reached, Threshold, VoteKeeper
+
+__all__ = [
+    "EVIDENCE_AGE_HEIGHTS_MAX",
+    "EVIDENCE_PER_BLOCK_MAX",
+    "HEADER_VERSION",
+    "PARTS_MAX",
+    "PART_BYTES",
+    "Block",
+    "CastVote",
+    "CertificateReceived",
+    "CertificateRefused",
+    "CommitCertificate",
+    "CommitSignature",
+    "CommittedInvalid",
+    "Decide",
+    "Driver",
+    "DriverInput",
+    "Effect",
+    "Equivocated",
+    "Equivocation",
+    "Header",
+    "MessageRefused",
+    "Parent",
+    "Part",
+    "PartSet",
+    "Proposal",
+    "ProposalContradicted",
+    "ProposalReceived",
+    "Propose",
+    "ProposerRule",
+    "Reached",
+    "RequestValidation",
+    "RequestValue",
+    "RoundState",
+    "ScheduleTimeout",
+    "SplitBlock",
+    "Start",
+    "Step",
+    "Synchrony",
+    "Threshold",
+    "TimeoutExpired",
+    "TimeoutKind",
+    "Timeouts",
+    "UnsignedProposal",
+    "UnsignedVote",
+    "UnverifiedInput",
+    "UpcomingHeight",
+    "Validated",
+    "Validator",
+    "ValidatorSet",
+    "ValidatorSetError",
+    "ValidatorSetRecord",
+    "Validators",
+    "ValueProposed",
+    "Vote",
+    "VoteKeeper",
+    "VoteKind",
+    "VoteReceived",
+    "block_id",
+    "certificate_hash",
+    "check_block",
+    "check_proposed_header",
+    "decode_block",
+    "encode_block",
+    "evidence_hash",
+    "evidence_id",
+    "last_certificate_hash",
+    "proposal_sign_bytes",
+    "replay",
+    "split_block",
+    "transactions_root",
+    "validators_hash",
+    "verify_certificate",
+    "verify_commit",
+    "verify_equivocation",
+    "verify_proposal",
+    "verify_vote",
+    "vote_sign_bytes",
+    "weighted_proposers",
+]
