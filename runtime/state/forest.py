@@ -9,11 +9,11 @@ Lives here: what is hashed and how the roots stack. Must not: keep values or his
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from runtime.crypto import hash_bytes
 from runtime.state.protocols import Changes
-from runtime.state.tree import Change, Node, root_hash, update
+from runtime.state.tree import Change, Node, build, root_hash, update
 from runtime.types import Hash
 
 _MODULE = "armillary/state-module"
@@ -76,3 +76,14 @@ class Forest:
 
 
 EMPTY_FOREST = Forest({}, None)
+
+
+def forest_of(modules: Iterable[tuple[str, Iterable[tuple[bytes, bytes]]]]) -> Forest:
+    """The forest of a whole state: each module with its items, in any order. Cost: linear, a few us for each key."""
+    trees: dict[str, Node] = {}
+    for module, items in modules:
+        entries = sorted(key_path(key) + value_hash(value) for key, value in items)
+        if entries:
+            trees[module] = build(b"".join(entries))
+    roots = sorted(module_path(module) + root_hash(tree) for module, tree in trees.items())
+    return Forest(trees, build(b"".join(roots)))

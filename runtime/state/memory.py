@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 
 from runtime.state.blobs import MemoryBlobStore
+from runtime.state.bounds import check_extra
 from runtime.state.proof import StateProof, prove
 from runtime.state.protocols import BlobStore, Changes, Prepared, Reader
 from runtime.state.table import Table, in_chunks, key_range
@@ -67,6 +68,7 @@ class MemoryStore:
     ) -> None:
         """As Store."""
         self._versions.check_next(prepared)
+        check_extra(extra or {})
         self._blobs.put(blobs)
         for module, changed in prepared.changes.items():
             _apply(self._tables.setdefault(module, Table()), changed)
@@ -85,7 +87,7 @@ class MemoryStore:
 
     def prove(self, module: str, key: bytes, height: int | None = None) -> StateProof:
         """As Store."""
-        return prove(self._versions.forest_at(self.height if height is None else height), module, key)
+        return prove(self._versions.forest_at(height), module, key)
 
     def root_at(self, height: int) -> Hash:
         """As Store."""

@@ -73,7 +73,7 @@ class BlobStore(Protocol):
 
 
 class Store(Reader, Protocol):
-    """The committed state, its history and its proofs. One thread commits; any thread may read."""
+    """The committed state, its history and its proofs."""
 
     @property
     def height(self) -> int:

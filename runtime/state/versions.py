@@ -10,8 +10,10 @@ and by bytes, whichever is reached first; pruning drops the oldest record.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 
 from runtime.limits import HEIGHT_MAX
@@ -19,7 +21,7 @@ from runtime.state.bounds import check_key, check_module, check_value
 from runtime.state.errors import HeightUnavailable, StateError
 from runtime.state.forest import EMPTY_FOREST, Forest
 from runtime.state.protocols import HEIGHT_EMPTY, Changes, Prepared, Reader
-from runtime.state.table import Table, key_range, merge
+from runtime.state.table import Table, in_chunks, key_range, merge
 from runtime.types import Hash
 
 _PATH_BYTES_ESTIMATE = 2_000  # of RAM for one changed key's own tree nodes and undo entry
@@ -46,7 +48,16 @@ class _Step:
 class Versions:
     """The present height and trees, and the way back. `now`: reads the present state."""
 
-    def __init__(self, now: Reader, retention: Retention, height: int = HEIGHT_EMPTY, forest: Forest = EMPTY_FOREST):
+    def __init__(
+        self,
+        now: Reader,
+        retention: Retention,
+        height: int = HEIGHT_EMPTY,
+        forest: Forest = EMPTY_FOREST,
+        lock: threading.RLock | None = None,
+    ) -> None:
+        """lock: held by whoever changes the present; what is read here under it belongs to one height."""
+        self.lock = lock or threading.RLock()
         self._now = now
         self._retention = retention
         self._steps: dict[int, _Step] = {}  # by the height that the step undoes, ascending
@@ -125,30 +136,38 @@ class Versions:
         while len(self._steps) > self._retention.heights or self._bytes > self._retention.history_bytes:
             self._bytes -= self._steps.pop(next(iter(self._steps))).size
 
-    def _check_retained(self, height: int) -> None:
+    def check_retained(self, height: int) -> None:
+        """Raises HeightUnavailable unless `height` is retained."""
         if not self.oldest <= height <= self.height or self.height == HEIGHT_EMPTY:
             raise HeightUnavailable(height, self.oldest, self.height)
 
     def root_at(self, height: int) -> Hash:
         """As Store.root_at."""
-        self._check_retained(height)
-        return self.forest.root if height == self.height else self._steps[height + 1].root_before
+        with self.lock:
+            self.check_retained(height)
+            return self.forest.root if height == self.height else self._steps[height + 1].root_before
 
-    def forest_at(self, height: int) -> Forest:
-        """The trees of a retained height. Raises HeightUnavailable."""
-        self._check_retained(height)
-        known = height
-        while known < self.height and self._steps[known + 1].forest is None:
-            known += 1
-        forest = self.forest if known == self.height else self._steps[known + 1].forest
-        while known > height and forest is not None:
-            step = self._steps[known]
-            forest = step.forest = forest.apply(step.undo)
-            if forest.root != step.root_before:
-                raise StateError(f"undoing height {known} gives root {forest.root.hex()}, not {step.root_before.hex()}")
-            known -= 1
-        assert forest is not None
-        return forest
+    def forest_at(self, height: int | None) -> Forest:
+        """The trees of a retained height (None: the present). Raises HeightUnavailable."""
+        with self.lock:
+            if height is None or height == self.height:
+                return self.forest
+            self.check_retained(height)
+            made = next((above for above in range(height, self.height) if self._steps[above + 1].forest), self.height)
+            forest = self._steps[made + 1].forest if made < self.height else None
+            for undone in range(made, height, -1):
+                forest = self._undo(undone, forest or self.forest)
+            assert forest is not None
+            return forest
+
+    def _undo(self, height: int, forest: Forest) -> Forest:
+        """Make and keep the trees of the height before, from those of `height`."""
+        step = self._steps[height]
+        step.forest = forest.apply(step.undo)
+        if step.forest.root != step.root_before:
+            made = step.forest.root.hex()
+            raise StateError(f"undoing height {height} gives root {made}, not {step.root_before.hex()}")
+        return step.forest
 
     def undo_of(self, height: int) -> Changes:
         """The undo record of a retained height above the oldest."""
@@ -156,12 +175,8 @@ class Versions:
 
     def at(self, height: int) -> Past:
         """The state as it was at a retained height. Raises HeightUnavailable."""
-        self._check_retained(height)
+        self.check_retained(height)
         return Past(self, self._now, height)
-
-    def check_retained(self, height: int) -> None:
-        """Raises HeightUnavailable unless `height` is retained."""
-        self._check_retained(height)
 
 
 class Past:
@@ -176,17 +191,23 @@ class Past:
 
     def get(self, module: str, key: bytes) -> bytes | None:
         """As Reader."""
-        values = self._table(module).values
-        return values[key] if key in values else self._now.get(module, key)
+        with self._versions.lock:
+            values = self._table(module).values
+            return values[key] if key in values else self._now.get(module, key)
 
     def iterate(
         self, module: str, prefix: bytes = b"", *, limit: int | None = None, start: bytes | None = None
     ) -> Iterator[tuple[bytes, bytes]]:
-        """As Reader. Blocks that are committed while iterating may show: take what is needed at once."""
-        low, high = key_range(prefix, start)
-        changed = self._table(module).range(low, high)
-        merged = merge(self._now.iterate(module, prefix, start=start), changed)
-        return merged if limit is None else islice(merged, max(limit, 0))
+        """As Reader."""
+        items = in_chunks(partial(self._fetch, module, prefix), *key_range(prefix, start))
+        return items if limit is None else islice(items, max(limit, 0))
+
+    def _fetch(
+        self, module: str, prefix: bytes, low: bytes, high: bytes | None, count: int
+    ) -> list[tuple[bytes, bytes]]:
+        with self._versions.lock:
+            changed = self._table(module).range(low, high)
+            return list(islice(merge(self._now.iterate(module, prefix, start=low), changed), count))
 
     def _table(self, module: str) -> Table[bytes | None]:
         self._versions.check_retained(self._height)
