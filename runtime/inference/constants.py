@@ -11,7 +11,10 @@ import numpy.typing as npt
 from runtime.inference.graph import Constant, IntKind
 
 _DTYPES: Final = {
-    IntKind.I8: np.dtype("<i1"), IntKind.I16: np.dtype("<i2"), IntKind.I32: np.dtype("<i4"), IntKind.I64: np.dtype("<i8"),
+    IntKind.I8: np.dtype("<i1"),
+    IntKind.I16: np.dtype("<i2"),
+    IntKind.I32: np.dtype("<i4"),
+    IntKind.I64: np.dtype("<i8"),
 }
 
 

@@ -63,8 +63,10 @@ def _gas(picoseconds: int) -> int:
 def model_cost(work: Work, expanded: int, live_elements: int) -> Cost:
     """`work`: of the whole graph, one row; `expanded`: float64 weights kept; `live_elements`: most at any time, one row."""
     per_row = (
-        work.macs_double * MAC_DOUBLE_PS + work.macs_single * MAC_SINGLE_PS
-        + work.streamed * STREAMED_PS + work.strided * STRIDED_PS
+        work.macs_double * MAC_DOUBLE_PS
+        + work.macs_single * MAC_SINGLE_PS
+        + work.streamed * STREAMED_PS
+        + work.strided * STRIDED_PS
     )
     memory_per_row = ARENA_SLACK * 8 * live_elements
     return Cost(

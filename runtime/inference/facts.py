@@ -96,7 +96,9 @@ class Place:
         return self.facts[index]
 
     def shape_of(self, index: int) -> Dims:
-        self.demand(index < len(self.constants), "a named constant exists", constant=index, constants=len(self.constants))
+        self.demand(
+            index < len(self.constants), "a named constant exists", constant=index, constants=len(self.constants)
+        )
         self.named.add(index)
         return self.constants[index].shape
 
@@ -130,7 +132,8 @@ class Place:
             return flat.sum(axis=1, dtype=np.int64)
         high = (flat >> 31).sum(axis=1, dtype=np.int64)
         self.demand(
-            -(1 << 31) < int(high.min()) and int(high.max()) < 1 << 31, "the sum of a column's weights is exact: within 2**53",
+            -(1 << 31) < int(high.min()) and int(high.max()) < 1 << 31,
+            "the sum of a column's weights is exact: within 2**53",
             limit=DOUBLE_EXACT_MAX,
         )
         return (high << 31) + (flat & (2**31 - 1)).sum(axis=1, dtype=np.int64)
@@ -155,12 +158,18 @@ def check_constants(constants: tuple[Constant, ...]) -> None:
             raise Refused(where, "every dimension is at least 1", {"shape": constant.shape})
         elements += prod(constant.shape)
         if elements > WEIGHTS_MAX:
-            raise Refused(where, "constants hold few enough elements", {"elements": elements, "elements_max": WEIGHTS_MAX})
+            raise Refused(
+                where, "constants hold few enough elements", {"elements": elements, "elements_max": WEIGHTS_MAX}
+            )
         if len(constant.data) != byte_size(constant):
             raise Refused(
-                where, "data has the bytes of its shape and kind", {"bytes": len(constant.data), "expected": byte_size(constant)}
+                where,
+                "data has the bytes of its shape and kind",
+                {"bytes": len(constant.data), "expected": byte_size(constant)},
             )
         values = unpack(constant)
         kind = smallest_kind(int(values.min()), int(values.max()))
         if kind != constant.kind:
-            raise Refused(where, "integers are stored in the smallest kind", {"kind": constant.kind.name, "smallest": kind.name})
+            raise Refused(
+                where, "integers are stored in the smallest kind", {"kind": constant.kind.name, "smallest": kind.name}
+            )

@@ -294,8 +294,25 @@ class Softmax(Struct, tag=18):
 
 
 Node = (
-    Gemm | Conv | Affine | Rescale | Add | Sub | Mul | Clip | Relu | MaxPool | Reshape | Transpose | Concat | Slice
-    | Pad | ReduceSum | ReduceMax | ArgMax | Softmax
+    Gemm
+    | Conv
+    | Affine
+    | Rescale
+    | Add
+    | Sub
+    | Mul
+    | Clip
+    | Relu
+    | MaxPool
+    | Reshape
+    | Transpose
+    | Concat
+    | Slice
+    | Pad
+    | ReduceSum
+    | ReduceMax
+    | ArgMax
+    | Softmax
 )
 
 

@@ -63,7 +63,9 @@ def _gemm(node: ops.Gemm, run: _Run) -> Ints:
     return run.finish(sums, node.bias, node.shifts, (-1,))
 
 
-def _windows(x: Ints, kernel: tuple[int, ...], node: ops.Conv | ops.MaxPool, fill: int) -> Iterator[tuple[tuple[int, ...], Ints]]:
+def _windows(
+    x: Ints, kernel: tuple[int, ...], node: ops.Conv | ops.MaxPool, fill: int
+) -> Iterator[tuple[tuple[int, ...], Ints]]:
     """For each offset k of the kernel: x[:, :, p * strides + k * dilations - pads_begin], `fill` outside x."""
     pads = [(0, 0), (0, 0), *zip(node.pads_begin, node.pads_end, strict=True)]
     padded = np.pad(x, pads, constant_values=fill)

@@ -21,16 +21,19 @@ from runtime.inference.limits import (
 def _together(place: Place, a: Fact, b: Fact) -> Dims:
     """The shape of an element-by-element op: equal ranks, dimensions equal or 1."""
     place.demand(
-        len(a.shape) == len(b.shape)
-        and all(x == y or 1 in (x, y) for x, y in zip(a.shape, b.shape, strict=True)),
-        "operands have one rank and each dimension is equal or 1", a=a.shape, b=b.shape,
+        len(a.shape) == len(b.shape) and all(x == y or 1 in (x, y) for x, y in zip(a.shape, b.shape, strict=True)),
+        "operands have one rank and each dimension is equal or 1",
+        a=a.shape,
+        b=b.shape,
     )
     return tuple(max(x, y) for x, y in zip(a.shape, b.shape, strict=True))
 
 
 def _exact(place: Place, shape: Dims, low: int, high: int) -> Fact:
     worst = max(abs(low), abs(high))
-    place.demand(worst <= DOUBLE_EXACT_MAX, "the result is exact: within 2**53", magnitude=worst, limit=DOUBLE_EXACT_MAX)
+    place.demand(
+        worst <= DOUBLE_EXACT_MAX, "the result is exact: within 2**53", magnitude=worst, limit=DOUBLE_EXACT_MAX
+    )
     return Fact(shape, low, high)
 
 
@@ -61,8 +64,12 @@ def mul(node: Mul, place: Place) -> Proof:
 
 def clip(node: Clip, place: Place) -> Proof:
     x = place.fact(node.x)
-    place.demand(-DOUBLE_EXACT_MAX <= node.low <= node.high <= DOUBLE_EXACT_MAX,
-                 "clip bounds are ordered and within 2**53", low=node.low, high=node.high)
+    place.demand(
+        -DOUBLE_EXACT_MAX <= node.low <= node.high <= DOUBLE_EXACT_MAX,
+        "clip bounds are ordered and within 2**53",
+        low=node.low,
+        high=node.high,
+    )
     low, high = (min(max(end, node.low), node.high) for end in (x.low, x.high))
     return Proof(Fact(x.shape, low, high), Work(kernels=1, streamed=x.elements))
 
@@ -88,9 +95,13 @@ def softmax(node: Softmax, place: Place) -> Proof:
     x = place.fact(node.x)
     place.demand(node.axis < len(x.shape), "the axis exists", axis=node.axis, rank=len(x.shape))
     place.demand(node.frac_bits_in <= FRAC_BITS_MAX, "frac_bits_in is 0 to 62", frac_bits_in=node.frac_bits_in)
-    place.demand(node.frac_bits_out <= SOFTMAX_FRAC_BITS_MAX, "frac_bits_out is 0 to 30", frac_bits_out=node.frac_bits_out)
+    place.demand(
+        node.frac_bits_out <= SOFTMAX_FRAC_BITS_MAX, "frac_bits_out is 0 to 30", frac_bits_out=node.frac_bits_out
+    )
     classes = x.shape[node.axis]
-    place.demand(classes <= SOFTMAX_CLASSES_MAX, "the sum is exact: at most 2**23 elements along the axis", elements=classes)
+    place.demand(
+        classes <= SOFTMAX_CLASSES_MAX, "the sum is exact: at most 2**23 elements along the axis", elements=classes
+    )
     _exact(place, x.shape, 0, x.high - x.low)
     n = x.elements
     return Proof(

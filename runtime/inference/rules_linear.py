@@ -49,7 +49,9 @@ def columns(positive: Int64Array, negative: Int64Array, bias: Int64Array | None,
     )
 
 
-def _check_magnitudes(place: Place, positive: Int64Array, negative: Int64Array, bias: Int64Array | None, x: Fact) -> None:
+def _check_magnitudes(
+    place: Place, positive: Int64Array, negative: Int64Array, bias: Int64Array | None, x: Fact
+) -> None:
     """Each part alone within 2**53, in Python integers: then four of them cannot leave int64."""
     weight = max(int(positive.max()), -int(negative.min()))
     worst = weight * max(x.magnitude, 1)
@@ -109,32 +111,49 @@ def gemm(node: Gemm, place: Place) -> Proof:
     weights = place.shape_of(node.weights)
     place.demand(len(weights) == 2, "weights of a Gemm are [outputs, inputs]", shape=weights)
     place.demand(
-        len(x.shape) >= 1 and x.shape[-1] == weights[1], "x's last dimension is the weights' second",
-        x=x.shape, weights=weights,
+        len(x.shape) >= 1 and x.shape[-1] == weights[1],
+        "x's last dimension is the weights' second",
+        x=x.shape,
+        weights=weights,
     )
     fact = _linear(place, node, x, (*x.shape[:-1], weights[0]))
     place.expand(prod(weights), "gemm", node.weights, node.shifts)
     if node.bias is not None:
         place.expand(weights[0], "bias", node.bias, node.shifts)
     rounds = node.shifts is not None
-    return Proof(fact, Work(
-        kernels=4, macs_double=fact.elements * weights[1], weights=prod(weights),
-        streamed=x.elements + fact.elements * (2 if rounds else 1), scratch=fact.elements,
-    ))
+    return Proof(
+        fact,
+        Work(
+            kernels=4,
+            macs_double=fact.elements * weights[1],
+            weights=prod(weights),
+            streamed=x.elements + fact.elements * (2 if rounds else 1),
+            scratch=fact.elements,
+        ),
+    )
 
 
-def out_sizes(
-    place: Place, shape: Dims, kernel: Dims, strides: Dims, begin: Dims, end: Dims, dilations: Dims
-) -> Dims:
+def out_sizes(place: Place, shape: Dims, kernel: Dims, strides: Dims, begin: Dims, end: Dims, dilations: Dims) -> Dims:
     """Positions of a window along each spatial dimension, each at least 1."""
     dims = len(shape)
     place.demand(1 <= dims <= SPATIAL_RANK_MAX, "there are 1 to 3 spatial dimensions", spatial=dims)
     for name, values in (
-        ("kernel", kernel), ("strides", strides), ("pads_begin", begin), ("pads_end", end), ("dilations", dilations)
+        ("kernel", kernel),
+        ("strides", strides),
+        ("pads_begin", begin),
+        ("pads_end", end),
+        ("dilations", dilations),
     ):
-        place.demand(len(values) == dims, f"{name} has one number per spatial dimension", found=len(values), spatial=dims)
-    place.demand(min(*kernel, *strides, *dilations) >= 1, "kernel, strides and dilations are at least 1",
-                 kernel=kernel, strides=strides, dilations=dilations)
+        place.demand(
+            len(values) == dims, f"{name} has one number per spatial dimension", found=len(values), spatial=dims
+        )
+    place.demand(
+        min(*kernel, *strides, *dilations) >= 1,
+        "kernel, strides and dilations are at least 1",
+        kernel=kernel,
+        strides=strides,
+        dilations=dilations,
+    )
     sizes = []
     for axis in range(dims):
         room = shape[axis] + begin[axis] + end[axis] - dilations[axis] * (kernel[axis] - 1) - 1
@@ -147,10 +166,19 @@ def conv(node: Conv, place: Place) -> Proof:
     x = place.fact(node.x)
     weights = place.shape_of(node.weights)
     groups = node.groups
-    place.demand(len(x.shape) >= 2 and len(weights) == len(x.shape) + 1,
-                 "x is [channels, spatial...], weights [outputs, channels / groups, kernel...]", x=x.shape, weights=weights)
-    place.demand(groups >= 1 and weights[1] * groups == x.shape[0] and weights[0] % groups == 0,
-                 "groups divide input and output channels", groups=groups, x=x.shape, weights=weights)
+    place.demand(
+        len(x.shape) >= 2 and len(weights) == len(x.shape) + 1,
+        "x is [channels, spatial...], weights [outputs, channels / groups, kernel...]",
+        x=x.shape,
+        weights=weights,
+    )
+    place.demand(
+        groups >= 1 and weights[1] * groups == x.shape[0] and weights[0] % groups == 0,
+        "groups divide input and output channels",
+        groups=groups,
+        x=x.shape,
+        weights=weights,
+    )
     kernel = weights[2:]
     spatial = out_sizes(place, x.shape[1:], kernel, node.strides, node.pads_begin, node.pads_end, node.dilations)
     padded = any(node.pads_begin) or any(node.pads_end)
@@ -170,8 +198,12 @@ def _check_single(place: Place, node: Conv, x: Fact) -> None:
     found = columns(sums.positive, sums.negative, None, x.low, x.high)
     worst = max(int(found.partial_high.max()), -int(found.partial_low.min()))
     largest = max(worst, x.magnitude, int(sums.positive.max()), -int(sums.negative.min()))
-    place.demand(largest <= SINGLE_EXACT_MAX, "every partial sum of a single-precision Conv is exact: within 2**24",
-                 sum=largest, limit=SINGLE_EXACT_MAX)
+    place.demand(
+        largest <= SINGLE_EXACT_MAX,
+        "every partial sum of a single-precision Conv is exact: within 2**24",
+        sum=largest,
+        limit=SINGLE_EXACT_MAX,
+    )
 
 
 def _conv_work(node: Conv, x: Fact, fact: Fact, weights: Dims, padded: bool) -> Work:
@@ -181,12 +213,20 @@ def _conv_work(node: Conv, x: Fact, fact: Fact, weights: Dims, padded: bool) -> 
     tail = 1 + (node.bias is not None) + (node.shifts is not None)
     if node.form == ConvForm.SINGLE:
         tail += 2
-        return Work(kernels=6, macs_single=macs, streamed=x.elements + tail * fact.elements, weights=prod(weights),
-                    scratch=x.elements + 2 * fact.elements)
+        return Work(
+            kernels=6,
+            macs_single=macs,
+            streamed=x.elements + tail * fact.elements,
+            weights=prod(weights),
+            scratch=x.elements + 2 * fact.elements,
+        )
     gathered = taps * x.shape[0] * positions
     return Work(
-        kernels=taps * (1 + (node.groups > 1)) + 6, macs_double=macs, strided=gathered + (source if padded else 0),
-        streamed=gathered + tail * fact.elements, weights=prod(weights),
+        kernels=taps * (1 + (node.groups > 1)) + 6,
+        macs_double=macs,
+        strided=gathered + (source if padded else 0),
+        streamed=gathered + tail * fact.elements,
+        weights=prod(weights),
         scratch=2 * gathered + fact.elements + (source if padded else 0),
     )
 
@@ -197,11 +237,19 @@ def affine(node: Affine, place: Place) -> Proof:
     present = [index for index in (node.weights, node.bias, node.shifts) if index is not None]
     place.demand(node.weights is not None or node.bias is not None, "an Affine has weights or a bias")
     shape = place.shape_of(present[0])
-    place.demand(len(shape) == len(x.shape) and all(size in (1, full) for size, full in zip(shape, x.shape, strict=True)),
-                 "constants of an Affine have x's rank, each dimension x's or 1", x=x.shape, constant=shape)
+    place.demand(
+        len(shape) == len(x.shape) and all(size in (1, full) for size, full in zip(shape, x.shape, strict=True)),
+        "constants of an Affine have x's rank, each dimension x's or 1",
+        x=x.shape,
+        constant=shape,
+    )
     for index in present[1:]:
-        place.demand(place.shape_of(index) == shape, "constants of an Affine have one shape",
-                     shape=place.shape_of(index), expected=shape)
+        place.demand(
+            place.shape_of(index) == shape,
+            "constants of an Affine have one shape",
+            shape=place.shape_of(index),
+            expected=shape,
+        )
     weights = np.ones(shape, np.int64) if node.weights is None else place.values_of(node.weights)
     positive, negative = np.maximum(weights, 0), np.minimum(weights, 0)
     bias, shifts = _bias(place, node.bias, shape), _shifts(place, node.shifts, shape)
@@ -211,9 +259,15 @@ def affine(node: Affine, place: Place) -> Proof:
     for index in present[:2]:
         place.expand(prod(shape), "affine", index, node.shifts)
     passes = len(present)
-    return Proof(_rounded(place, x, found, shifts, x.shape), Work(
-        kernels=passes, streamed=passes * x.elements, scratch=x.elements, weights=passes * prod(shape),
-    ))
+    return Proof(
+        _rounded(place, x, found, shifts, x.shape),
+        Work(
+            kernels=passes,
+            streamed=passes * x.elements,
+            scratch=x.elements,
+            weights=passes * prod(shape),
+        ),
+    )
 
 
 def rescale(node: Rescale, place: Place) -> Proof:
@@ -222,6 +276,10 @@ def rescale(node: Rescale, place: Place) -> Proof:
     place.demand(abs(node.shift) <= SHIFT_BITS_MAX, "a shift is -127 to 127", shift=node.shift)
     low, high = rhe_shift(x.low, node.shift), rhe_shift(x.high, node.shift)
     worst = max(abs(low), abs(high))
-    place.demand(worst <= DOUBLE_EXACT_MAX, "a rescaled value is exact: within 2**53",
-                 magnitude_bits=worst.bit_length(), limit=DOUBLE_EXACT_MAX)
+    place.demand(
+        worst <= DOUBLE_EXACT_MAX,
+        "a rescaled value is exact: within 2**53",
+        magnitude_bits=worst.bit_length(),
+        limit=DOUBLE_EXACT_MAX,
+    )
     return Proof(Fact(x.shape, low, high), Work(kernels=2, streamed=2 * x.elements, scratch=x.elements))

@@ -25,12 +25,15 @@ def max_pool(node: MaxPool, place: Place) -> Proof:
         last = (spatial[axis] - 1) * node.strides[axis] - begin
         place.demand(
             begin <= dilation * (node.kernel[axis] - 1) and last < size and (begin == 0 or dilation <= size),
-            "every window holds an element of x", axis=axis, pads_begin=begin, dilation=dilation, last_start=last, size=size,
+            "every window holds an element of x",
+            axis=axis,
+            pads_begin=begin,
+            dilation=dilation,
+            last_start=last,
+            size=size,
         )
     shape = (x.shape[0], *spatial)
-    padded = x.shape[0] * prod(
-        s + b + e for s, b, e in zip(x.shape[1:], node.pads_begin, node.pads_end, strict=True)
-    )
+    padded = x.shape[0] * prod(s + b + e for s, b, e in zip(x.shape[1:], node.pads_begin, node.pads_end, strict=True))
     return Proof(
         Fact(shape, x.low, x.high),
         Work(kernels=2, strided=padded + prod(shape) * prod(node.kernel), scratch=padded),
@@ -45,8 +48,12 @@ def reshape(node: Reshape, place: Place) -> Proof:
 
 def transpose(node: Transpose, place: Place) -> Proof:
     x = place.fact(node.x)
-    place.demand(sorted(node.permutation) == list(range(len(x.shape))), "a permutation names each axis once",
-                 permutation=node.permutation, rank=len(x.shape))
+    place.demand(
+        sorted(node.permutation) == list(range(len(x.shape))),
+        "a permutation names each axis once",
+        permutation=node.permutation,
+        rank=len(x.shape),
+    )
     return Proof(
         Fact(tuple(x.shape[axis] for axis in node.permutation), x.low, x.high), Work(kernels=1, strided=x.elements)
     )
@@ -62,8 +69,13 @@ def concat(node: Concat, place: Place) -> Proof:
         return (*shape[: node.axis], *shape[node.axis + 1 :])
 
     for part in parts[1:]:
-        place.demand(len(part.shape) == len(first) and others(part.shape) == others(first),
-                     "operands agree in all other dimensions", first=first, found=part.shape, axis=node.axis)
+        place.demand(
+            len(part.shape) == len(first) and others(part.shape) == others(first),
+            "operands agree in all other dimensions",
+            first=first,
+            found=part.shape,
+            axis=node.axis,
+        )
     total = sum(part.shape[node.axis] for part in parts)
     shape = (*first[: node.axis], total, *first[node.axis + 1 :])
     fact = Fact(shape, min(part.low for part in parts), max(part.high for part in parts))
@@ -73,21 +85,37 @@ def concat(node: Concat, place: Place) -> Proof:
 def slice_(node: Slice, place: Place) -> Proof:
     x = place.fact(node.x)
     rank = len(x.shape)
-    place.demand(len(node.starts) == len(node.counts) == len(node.steps) == rank,
-                 "starts, counts and steps have one number per dimension", rank=rank,
-                 starts=node.starts, counts=node.counts, steps=node.steps)
+    place.demand(
+        len(node.starts) == len(node.counts) == len(node.steps) == rank,
+        "starts, counts and steps have one number per dimension",
+        rank=rank,
+        starts=node.starts,
+        counts=node.counts,
+        steps=node.steps,
+    )
     for axis, (start, count, step) in enumerate(zip(node.starts, node.counts, node.steps, strict=True)):
         last = start + (count - 1) * step
-        place.demand(count >= 1 and step != 0 and 0 <= start < x.shape[axis] and 0 <= last < x.shape[axis],
-                     "first and last position lie inside x", axis=axis, first=start, last=last, size=x.shape[axis])
+        place.demand(
+            count >= 1 and step != 0 and 0 <= start < x.shape[axis] and 0 <= last < x.shape[axis],
+            "first and last position lie inside x",
+            axis=axis,
+            first=start,
+            last=last,
+            size=x.shape[axis],
+        )
     fact = Fact(node.counts, x.low, x.high)
     return Proof(fact, Work(kernels=1, strided=fact.elements))
 
 
 def pad(node: Pad, place: Place) -> Proof:
     x = place.fact(node.x)
-    place.demand(len(node.before) == len(node.after) == len(x.shape), "before and after have one number per dimension",
-                 rank=len(x.shape), before=node.before, after=node.after)
+    place.demand(
+        len(node.before) == len(node.after) == len(x.shape),
+        "before and after have one number per dimension",
+        rank=len(x.shape),
+        before=node.before,
+        after=node.after,
+    )
     place.demand(abs(node.value) <= DOUBLE_EXACT_MAX, "the value is exact: within 2**53", value=node.value)
     shape = tuple(b + size + a for b, size, a in zip(node.before, x.shape, node.after, strict=True))
     low, high = min(x.low, node.value), max(x.high, node.value)
@@ -97,8 +125,12 @@ def pad(node: Pad, place: Place) -> Proof:
 
 
 def _reduced(place: Place, x: Fact, axes: Dims) -> Dims:
-    place.demand(len(axes) >= 1 and list(axes) == sorted(set(axes)) and axes[-1] < len(x.shape),
-                 "axes exist and ascend strictly", axes=axes, rank=len(x.shape))
+    place.demand(
+        len(axes) >= 1 and list(axes) == sorted(set(axes)) and axes[-1] < len(x.shape),
+        "axes exist and ascend strictly",
+        axes=axes,
+        rank=len(x.shape),
+    )
     return tuple(1 if axis in axes else size for axis, size in enumerate(x.shape))
 
 
@@ -108,7 +140,9 @@ def reduce_sum(node: ReduceSum, place: Place) -> Proof:
     shape = _reduced(place, x, node.axes)
     count = x.elements // prod(shape)
     worst = count * x.magnitude
-    place.demand(worst <= DOUBLE_EXACT_MAX, "every partial sum is exact: within 2**53", sum=worst, limit=DOUBLE_EXACT_MAX)
+    place.demand(
+        worst <= DOUBLE_EXACT_MAX, "every partial sum is exact: within 2**53", sum=worst, limit=DOUBLE_EXACT_MAX
+    )
     return Proof(Fact(shape, count * x.low, count * x.high), Work(kernels=1, strided=x.elements))
 
 
@@ -122,5 +156,6 @@ def arg_max(node: ArgMax, place: Place) -> Proof:
     x = place.fact(node.x)
     shape = _reduced(place, x, (node.axis,))
     return Proof(
-        Fact(shape, 0, x.shape[node.axis] - 1), Work(kernels=2, strided=x.elements, streamed=prod(shape), scratch=prod(shape))
+        Fact(shape, 0, x.shape[node.axis] - 1),
+        Work(kernels=2, strided=x.elements, streamed=prod(shape), scratch=prod(shape)),
     )

@@ -90,23 +90,27 @@ RULES: Final[dict[type, Callable[[Any, Place], Proof]]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Verified:
-    """A proven model. `facts`: shape and interval of every tensor, in order; `batched`: rows may be run together."""
+class Proven:
+    """What a caller needs to know of a proven model; small, whatever the model's size. `batched`: any number of rows
+    may be run together."""
+
+    model_hash: Hash
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    cost: Cost
+    batched: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Verified(Proven):
+    """A proven model with its graph. `facts`: shape and interval of every tensor, in order."""
 
     graph: Graph
-    model_hash: Hash
-    cost: Cost
     facts: tuple[Fact, ...]
     work: Work
-    batched: bool = True
 
-    @property
-    def inputs(self) -> tuple[TensorSpec, ...]:
-        return self.graph.inputs
-
-    @property
-    def outputs(self) -> tuple[TensorSpec, ...]:
-        return tuple(output.spec for output in self.graph.outputs)
+    def without_graph(self) -> Proven:
+        return Proven(self.model_hash, self.inputs, self.outputs, self.cost, self.batched)
 
 
 def verify(model: bytes, *, nodes_max: int = NODES_MAX) -> Verified:
@@ -116,7 +120,9 @@ def verify(model: bytes, *, nodes_max: int = NODES_MAX) -> Verified:
     try:
         graph = decode_graph(model)
     except CodecError as error:
-        raise Refused("bytes", "a model is the canonical encoding of a graph", {"path": error.path, "found": error.reason}) from None
+        raise Refused(
+            "bytes", "a model is the canonical encoding of a graph", {"path": error.path, "found": error.reason}
+        ) from None
     _check_frame(graph, nodes_max)
     check_constants(graph.constants)
     place = Place(graph.constants, COLUMN_VISITS_PER_BYTE * len(model) + COLUMN_VISITS_PER_NODE * len(graph.nodes))
@@ -127,7 +133,8 @@ def verify(model: bytes, *, nodes_max: int = NODES_MAX) -> Verified:
     work = _total(works)
     cost = model_cost(work, place.expanded, _live_elements(place, graph, works))
     _check_cost(cost, work)
-    return Verified(graph, model_hash(model), cost, tuple(place.facts), work)
+    outputs = tuple(output.spec for output in graph.outputs)
+    return Verified(model_hash(model), graph.inputs, outputs, cost, True, graph, tuple(place.facts), work)
 
 
 def _check_frame(graph: Graph, nodes_max: int) -> None:
@@ -136,13 +143,20 @@ def _check_frame(graph: Graph, nodes_max: int) -> None:
             raise Refused("graph", rule, values)
 
     demand(graph.version == GRAPH_VERSION, "the version is known", version=graph.version, known=GRAPH_VERSION)
-    demand(len(graph.nodes) <= nodes_max, "nodes are within what was paid for", nodes=len(graph.nodes), nodes_max=nodes_max)
-    demand(len(graph.constants) <= CONSTANTS_PER_NODE_MAX * len(graph.nodes), "no more constants than nodes can name",
-           constants=len(graph.constants), nodes=len(graph.nodes))
+    demand(
+        len(graph.nodes) <= nodes_max, "nodes are within what was paid for", nodes=len(graph.nodes), nodes_max=nodes_max
+    )
+    demand(
+        len(graph.constants) <= CONSTANTS_PER_NODE_MAX * len(graph.nodes),
+        "no more constants than nodes can name",
+        constants=len(graph.constants),
+        nodes=len(graph.nodes),
+    )
     demand(len(graph.inputs) >= 1, "a graph has an input")
     demand(len(graph.outputs) >= 1, "a graph has an output")
     for side, names in (
-        ("inputs", [spec.name for spec in graph.inputs]), ("outputs", [output.spec.name for output in graph.outputs])
+        ("inputs", [spec.name for spec in graph.inputs]),
+        ("outputs", [output.spec.name for output in graph.outputs]),
     ):
         demand(len(set(names)) == len(names), f"names of {side} are unique", names=names)
 
@@ -152,10 +166,16 @@ def _check_spec(where: str, spec: TensorSpec) -> None:
         if not holds:
             raise Refused(where, rule, values)
 
-    demand(0 not in spec.shape and prod(spec.shape) <= ELEMENTS_MAX, "a tensor has 1 to 2**27 elements", shape=spec.shape)
+    demand(
+        0 not in spec.shape and prod(spec.shape) <= ELEMENTS_MAX, "a tensor has 1 to 2**27 elements", shape=spec.shape
+    )
     demand(spec.frac_bits <= FRAC_BITS_MAX, "frac_bits is 0 to 62", frac_bits=spec.frac_bits)
-    demand(-DOUBLE_EXACT_MAX <= spec.low <= spec.high <= DOUBLE_EXACT_MAX,
-           "low and high are ordered and within 2**53", low=spec.low, high=spec.high)
+    demand(
+        -DOUBLE_EXACT_MAX <= spec.low <= spec.high <= DOUBLE_EXACT_MAX,
+        "low and high are ordered and within 2**53",
+        low=spec.low,
+        high=spec.high,
+    )
 
 
 def _input_facts(inputs: Iterable[TensorSpec]) -> Iterable[Fact]:
@@ -169,7 +189,11 @@ def _prove(place: Place, number: int, node: Any) -> Work:
     place.node, place.where = number, f"nodes[{number}] {type(node).__name__}"
     proof = RULES[type(node)](node, place)
     fact = proof.fact
-    place.demand(len(fact.shape) <= RANK_MAX and 0 not in fact.shape, "a tensor has at most 7 dimensions, none 0", shape=fact.shape)
+    place.demand(
+        len(fact.shape) <= RANK_MAX and 0 not in fact.shape,
+        "a tensor has at most 7 dimensions, none 0",
+        shape=fact.shape,
+    )
     place.demand(fact.elements <= ELEMENTS_MAX, "a tensor has at most 2**27 elements", shape=fact.shape)
     place.facts.append(fact)
     return proof.work
@@ -182,9 +206,15 @@ def _check_outputs(place: Place, outputs: Iterable[Output]) -> None:
         place.where = f"outputs[{number}] {spec.name!r}"
         _check_spec(place.where, spec)
         fact = place.fact(output.tensor)
-        place.demand(spec.shape == fact.shape, "an output's shape is its tensor's", declared=spec.shape, proven=fact.shape)
-        place.demand(spec.low <= fact.low and fact.high <= spec.high, "an output's interval holds all proven values",
-                     declared=(spec.low, spec.high), proven=(fact.low, fact.high))
+        place.demand(
+            spec.shape == fact.shape, "an output's shape is its tensor's", declared=spec.shape, proven=fact.shape
+        )
+        place.demand(
+            spec.low <= fact.low and fact.high <= spec.high,
+            "an output's interval holds all proven values",
+            declared=(spec.low, spec.high),
+            proven=(fact.low, fact.high),
+        )
 
 
 def _check_uses(place: Place, graph: Graph) -> None:

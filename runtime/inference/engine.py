@@ -1,0 +1,176 @@
+"""The engine: runs verified graphs in onnxruntime. The one file that imports it.
+
+Bytes from outside never reach onnxruntime's or protobuf's parser: sessions are built from what emit.py writes for a
+graph that the verifier proved. Optimisations are off: the kernels that run are the kernels of the proof.
+A result is a function of (model, inputs) alone; sessions, batches, chunks and threads change no bit of it.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime
+from onnx import TensorProto, helper
+
+from runtime.inference.arithmetic import Int64Array
+from runtime.inference.emit import emit, finish
+from runtime.inference.errors import Refused
+from runtime.inference.graph import model_hash
+from runtime.inference.tensors import check_inputs
+from runtime.inference.verifier import Proven, Verified, verify
+from runtime.types import Hash
+
+MEMORY_BYTES: Final = 1 << 30
+VERDICTS_MAX: Final = 4096
+
+
+def _options(threads: int) -> onnxruntime.SessionOptions:
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 4
+    return options
+
+
+def _session(onnx_model: bytes, threads: int = 1) -> onnxruntime.InferenceSession:
+    return onnxruntime.InferenceSession(onnx_model, _options(threads), providers=["CPUExecutionProvider"])
+
+
+def run_kernel(op: str, *operands: npt.NDArray[Any], **attributes: Any) -> npt.NDArray[Any]:
+    """One kernel of onnxruntime on arrays, for the self-test: outside of any graph, so outside of any proof."""
+    names = [f"i{number}" for number in range(len(operands))]
+    values = [
+        helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(array.dtype), array.shape)
+        for name, array in zip(names, operands, strict=True)
+    ]
+    kind = TensorProto.INT64 if op == "ArgMax" else values[0].type.tensor_type.elem_type
+    out = helper.make_tensor_value_info("o", kind, None)
+    session = _session(finish([helper.make_node(op, names, ["o"], **attributes)], values, [out], []))
+    result: npt.NDArray[Any] = session.run(None, dict(zip(names, operands, strict=True)))[0]
+    return result
+
+
+class _Loaded:
+    """A session, and the memory that it may hold: its arena keeps what the largest run took."""
+
+    def __init__(self, verified: Verified, threads: int) -> None:
+        self.proven = verified.without_graph()
+        self.session = _session(emit(verified), threads)
+        self.rows_most = 1
+
+    @property
+    def bytes_held(self) -> int:
+        cost = self.proven.cost
+        return cost.memory_bytes + (self.rows_most - 1) * cost.memory_bytes_per_row
+
+    def run(self, inputs: Mapping[str, npt.NDArray[Any]], rows: int, rows_at_once: int) -> dict[str, Int64Array]:
+        self.rows_most = max(self.rows_most, min(rows, rows_at_once))
+        parts = []
+        for start in range(0, rows, rows_at_once):
+            feed = {
+                f"i{number}": np.ascontiguousarray(inputs[spec.name][start : start + rows_at_once])
+                for number, spec in enumerate(self.proven.inputs)
+            }
+            parts.append(self.session.run(None, feed))
+        return {
+            spec.name: np.concatenate([part[number] for part in parts]) if len(parts) > 1 else parts[0][number]
+            for number, spec in enumerate(self.proven.outputs)
+        }
+
+
+class Engine:
+    """Verifies, loads and runs models by their bytes.
+
+    memory_bytes: how much loaded models may hold together; the longest unused are dropped. A single model may hold
+    more only if it must, for one row. threads: of one run; any number gives the same bits. Safe to share by threads:
+    no lock is held while a model is verified, loaded or run.
+    """
+
+    def __init__(self, *, memory_bytes: int = MEMORY_BYTES, threads: int = 1) -> None:
+        self._memory_bytes = memory_bytes
+        self._threads = threads
+        self._lock = threading.Lock()
+        self._verdicts: OrderedDict[Hash, Proven | Refused] = OrderedDict()
+        self._loaded: OrderedDict[Hash, _Loaded] = OrderedDict()
+
+    def examine(self, model: bytes) -> Proven:
+        """The verdict on a model, remembered by its hash. Raises Refused."""
+        identity = model_hash(model)
+        with self._lock:
+            verdict = self._verdicts.get(identity)
+        if verdict is None:
+            verdict = self._judge(identity, model).without_graph()
+        if isinstance(verdict, Refused):
+            raise Refused(verdict.node, verdict.rule, verdict.values)
+        return verdict
+
+    def run(self, model: bytes, inputs: Mapping[str, npt.NDArray[Any]]) -> dict[str, Int64Array]:
+        """The outputs for rows of inputs, by name, int64. Raises Refused for a model that is not proven, InvalidInput
+        for inputs that are not the model's."""
+        return self.run_by_hash(model_hash(model), lambda: model, inputs)
+
+    def run_by_hash(
+        self, identity: Hash, fetch: Callable[[], bytes], inputs: Mapping[str, npt.NDArray[Any]]
+    ) -> dict[str, Int64Array]:
+        """As `run`, for a caller that knows the model's hash: the bytes are fetched only if the model is not loaded.
+        ValueError if what is fetched has another hash."""
+        loaded = self._load(identity, fetch)
+        cost = loaded.proven.cost
+        rows = check_inputs(loaded.proven.inputs, inputs)
+        spare = max(0, self._memory_bytes - cost.memory_bytes)
+        outputs = loaded.run(inputs, rows, 1 + spare // cost.memory_bytes_per_row)
+        self._evict(keep=identity)
+        return outputs
+
+    def _judge(self, identity: Hash, model: bytes) -> Verified:
+        """Verifies and remembers the verdict, without the graph."""
+        try:
+            verified = verify(model)
+        except Refused as refused:
+            self._remember(identity, Refused(refused.node, refused.rule, refused.values))
+            raise
+        self._remember(identity, verified.without_graph())
+        return verified
+
+    def _remember(self, identity: Hash, verdict: Proven | Refused) -> None:
+        with self._lock:
+            self._verdicts[identity] = verdict
+            while len(self._verdicts) > VERDICTS_MAX:
+                self._verdicts.popitem(last=False)
+
+    def _load(self, identity: Hash, fetch: Callable[[], bytes]) -> _Loaded:
+        with self._lock:
+            loaded = self._loaded.get(identity)
+            if loaded is not None:
+                self._loaded.move_to_end(identity)
+                return loaded
+            verdict = self._verdicts.get(identity)
+        if isinstance(verdict, Refused):
+            raise Refused(verdict.node, verdict.rule, verdict.values)
+        model = fetch()
+        if model_hash(model) != identity:
+            raise ValueError(f"fetched bytes of hash {model_hash(model).hex()}, expected {identity.hex()}")
+        loaded = _Loaded(self._judge(identity, model), self._threads)
+        with self._lock:
+            return self._loaded.setdefault(identity, loaded)
+
+    def _evict(self, keep: Hash) -> None:
+        with self._lock:
+            held = sum(loaded.bytes_held for loaded in self._loaded.values())
+            for identity in [identity for identity in self._loaded if identity != keep]:
+                if held <= self._memory_bytes:
+                    return
+                held -= self._loaded.pop(identity).bytes_held
+
+    @property
+    def loaded(self) -> tuple[Hash, ...]:
+        """Models that are loaded, the longest unused first."""
+        with self._lock:
+            return tuple(self._loaded)
