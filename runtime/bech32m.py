@@ -43,6 +43,8 @@ def decode_address(text: str, prefix: str = DEFAULT_PREFIX) -> bytes:
     """The 32-byte account of an address. Raises Bech32mError on mixed case, another prefix, a typing error."""
     if len(text) > 90:
         raise Bech32mError(f"an address has at most 90 characters, this has {len(text)}")
+    if not text.isascii():  # before lower(): the Kelvin sign would become a k
+        raise Bech32mError("the address holds a character that no address has")
     if text.lower() != text and text.upper() != text:
         raise Bech32mError("an address is all lower case or all upper case")
     found, separator, rest = text.lower().rpartition("1")

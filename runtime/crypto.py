@@ -62,7 +62,7 @@ def merkle_proof(domain: str, leaves: Sequence[bytes], index: int) -> tuple[Hash
 
 def verify_merkle(domain: str, leaf: bytes, index: int, count: int, proof: Sequence[bytes], root: bytes) -> bool:
     """Whether `leaf` is number `index` of the `count` leaves under `root`. Total: never raises."""
-    if not 0 <= index < count:
+    if not 0 <= index < count < 1 << 64:
         return False
     node, width, siblings = hash_bytes(domain + "/leaf", leaf), count, iter(proof)
     while width > 1:

@@ -14,11 +14,11 @@ from typing import Annotated, Any, NewType, dataclass_transform, get_type_hints
 
 import msgspec
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
-from pydantic_core import CoreSchema, PydanticCustomError, core_schema
+from pydantic_core import CoreSchema, PydanticCustomError, PydanticSerializationUnexpectedValue, core_schema
 
 from runtime.bech32m import DEFAULT_PREFIX, Bech32mError, decode_address, encode_address
 
-_DECIMAL = re.compile(r"-?(0|[1-9][0-9]*)", re.ASCII)
+_DECIMAL = re.compile(r"0|-?[1-9][0-9]*", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -193,7 +193,8 @@ ZERO_HASH = Hash(bytes(32))
 class Struct(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     """A record of declared fields: a value of storage, an argument, a result. On the wire an array, in order.
 
-    In JSON it is an object with the fields' names; pydantic reads the same declarations.
+    In JSON it is an object with the fields' names; pydantic reads the same declarations. A tagged record (a member of
+    a union) also has "type": its class' name, so that the members stay apart.
     """
 
     @classmethod
@@ -203,13 +204,18 @@ class Struct(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields
             name: core_schema.typed_dict_field(handler.generate_schema(hints[name]), required=True)
             for name in cls.__struct_fields__
         }
-        names = cls.__struct_fields__
+        names, kind = cls.__struct_fields__, {}
+        if cls.__struct_config__.tag is not None:
+            fields["type"] = core_schema.typed_dict_field(core_schema.literal_schema([cls.__name__]), required=True)
+            kind = {"type": cls.__name__}
 
         def build(value: Any) -> Any:
-            return cls(**value)
+            return cls(**{name: value[name] for name in names})
 
         def to_dict(value: Any, nxt: Any) -> Any:
-            return nxt({name: getattr(value, name) for name in names})
+            if not isinstance(value, cls):  # of a union, pydantic then tries the next member
+                raise PydanticSerializationUnexpectedValue(f"expected a {cls.__name__}, got {type(value).__name__}")
+            return nxt(kind | {name: getattr(value, name) for name in names})
 
         from_object = core_schema.typed_dict_schema(fields, extra_behavior="forbid", cls_name=cls.__name__)
         return core_schema.no_info_wrap_validator_function(

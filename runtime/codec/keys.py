@@ -73,6 +73,9 @@ def key_codec(declared: Any) -> KeyCodec[Any]:
 
 
 def _put(schema: Schema, value: Any) -> bytes:
+    wanted = schema.python
+    if not isinstance(value, wanted) or (wanted is int and type(value) is bool):
+        raise CodecError("$", f"expected {schema.name or wanted.__name__}, got {type(value).__name__}")
     try:
         if schema.kind in ("int", "enum"):
             offset = 1 << (schema.bits - 1) if schema.signed else 0

@@ -41,11 +41,6 @@ class Schema:
     tag: int | None = None
     name: str = ""
 
-    @property
-    def is_wide(self) -> bool:
-        """Whether an integer above 64 bits lies within, so that values change shape on the wire."""
-        return self.bits > 64 or self.kind in ("model", "map") or any(item.is_wide for item in self.items)
-
 
 def schema_of(declared: Any) -> Schema:
     """The schema of a declared type. Raises DefinitionError where the type has no canonical bytes."""
@@ -87,17 +82,19 @@ def _plain(declared: Any, metadata: tuple[Any, ...], depth: int) -> Schema:
         width = _find(metadata, IntWidth)
         if width is None:
             raise DefinitionError("a plain int has no bound: write U8, U16, U32, U64, U128 or I64")
+        if width.bits % 8 or not 0 < width.bits <= (64 if width.signed else 256):
+            raise DefinitionError(f"{width}: an integer has whole bytes, at most 256 bits; a signed one at most 64")
         return Schema("int", int, bits=width.bits, signed=width.signed)
     if declared is bytes:
-        fixed, bound = _find(metadata, FixedBytes), _find(metadata, MaxLen)
+        fixed = _find(metadata, FixedBytes)
         if fixed is not None:
             return Schema("bytes", bytes, size=fixed.size, name=fixed.kind)
-        return Schema("bytes", bytes, limit=_limit(bound, "bytes"))
+        return Schema("bytes", bytes, limit=_limit(metadata, "bytes"))
     if declared is str:
         pattern = _find(metadata, Pattern)
         if pattern is not None:
             return Schema("str", str, limit=pattern.limit, regex=pattern.regex)
-        return Schema("str", str, limit=_limit(_find(metadata, MaxLen), "str"))
+        return Schema("str", str, limit=_limit(metadata, "str"))
     if isinstance(declared, type):
         return _class(declared, depth)
     raise DefinitionError(f"{declared!r} has no canonical bytes")
@@ -140,15 +137,17 @@ def _record(kind: str, declared: type[Any], names: tuple[str, ...], tag: Any, de
     return Schema(kind, declared, tuple(items), names, tag=tag, name=declared.__name__)
 
 
-def _limit(bound: MaxLen | None, what: str) -> int:
-    if bound is None:
+def _limit(metadata: tuple[Any, ...], what: str) -> int:
+    """The tightest of the bounds stated: a narrower type may be made of a wider one."""
+    bounds = [item.limit for item in metadata if isinstance(item, MaxLen)]
+    if not bounds:
         raise DefinitionError(f"{what} of any length has no bound: write Annotated[{what}, MaxLen(...)]")
-    return bound.limit
+    return min(bounds)
 
 
 def _tuple(arguments: tuple[Any, ...], metadata: tuple[Any, ...], depth: int) -> Schema:
     if len(arguments) == 2 and arguments[1] is Ellipsis:
-        limit = _limit(_find(metadata, MaxLen), "tuple[T, ...]")
+        limit = _limit(metadata, "tuple[T, ...]")
         return Schema("array", tuple, (_schema(arguments[0], (), depth + 1),), limit=limit)
     return Schema("tuple", tuple, tuple(_schema(argument, (), depth + 1) for argument in arguments))
 

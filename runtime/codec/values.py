@@ -79,13 +79,11 @@ def _named_path(schema: Schema, path: str) -> str:
     for step in re.findall(r"\[(\d+|\.\.\.)\]", path):
         while node.kind == "optional":
             node = node.items[0]
-        if node.kind in ("array", "map") or not step.isdigit() or int(step) >= len(node.items):
-            named += f"[{step}]"
-        else:
-            named += f".{node.names[int(step)]}" if node.names else f"[{step}]"
+        place = int(step) - (node.tag is not None) if step.isdigit() else -1  # a tag comes before the fields
+        named += f".{node.names[place]}" if 0 <= place < len(node.names) else f"[{step}]"
         if node.kind == "union" or not node.items:
             return named
-        node = node.items[int(step)] if step.isdigit() and int(step) < len(node.items) else node.items[0]
+        node = node.items[place] if 0 <= place < len(node.items) else node.items[0]
     return named
 
 
@@ -167,15 +165,13 @@ def _to_wire(schema: Schema) -> Convert | None:
     if schema.kind == "enum":
         return functools.partial(_enum_to_wire, schema.python)
     parts = [_to_wire(item) for item in schema.items]
-    if schema.kind in ("array", "optional"):
+    if schema.kind == "optional":
         part = parts[0]
-        if part is None:
-            return None
-        if schema.kind == "optional":
-            return lambda value: None if value is None else part(value)
-        return lambda value: [part(item) for item in value]
+        return None if part is None else (lambda value: None if value is None else part(value))
+    if schema.kind == "array":
+        return functools.partial(_array_to_wire, parts[0])
     if schema.kind == "tuple":
-        return None if not any(parts) else functools.partial(_sequence, parts)
+        return functools.partial(_tuple_to_wire, parts if any(parts) else None)
     if schema.kind == "struct":
         return functools.partial(_struct_to_wire, schema, parts if any(parts) else None)
     if schema.kind == "union":
@@ -198,6 +194,18 @@ def _enum_to_wire(kind: type[enum.IntEnum], value: Any) -> int:
     if not isinstance(value, kind):
         raise TypeError(f"expected a {kind.__name__}, got {type(value).__name__}")
     return int(value)
+
+
+def _array_to_wire(part: Convert | None, value: Any) -> Any:
+    if type(value) is not tuple:  # msgspec would write a set too, in whatever order it is
+        raise TypeError(f"expected a tuple, got {type(value).__name__}")
+    return [part(item) for item in value] if part else value
+
+
+def _tuple_to_wire(parts: list[Convert | None] | None, value: Any) -> Any:
+    if type(value) is not tuple:
+        raise TypeError(f"expected a tuple, got {type(value).__name__}")
+    return _sequence(parts, value) if parts else value
 
 
 def _sequence(parts: list[Convert | None], value: Any) -> list[Any]:
