@@ -1,0 +1,67 @@
+"""Modules as plugins: found by the entry point `armillary.modules`, selected and pinned by the chain spec.
+
+Lives here: finding, loading and fingerprinting. Must not: know what a chain spec says besides a module's name.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import sys
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+
+from chain_spec.errors import SpecError
+from runtime import Module
+
+GROUP = "armillary.modules"
+
+
+@cache
+def installed() -> dict[str, EntryPoint]:
+    """The modules that installed packages offer, by name. Raises SpecError when two offer one name."""
+    found: dict[str, EntryPoint] = {}
+    for point in sorted(entry_points(group=GROUP), key=lambda point: (point.name, point.value)):
+        other = found.setdefault(point.name, point)
+        if other.value != point.value:
+            raise SpecError(
+                "$.modules",
+                f"two installed packages offer the module {point.name!r}: {other.value} and {point.value}; "
+                "uninstall one of them",
+            )
+    return found
+
+
+def load(name: str, path: str = "$.modules") -> type[Module]:
+    """The class of the installed module `name`. Raises SpecError, at `path` of the spec, saying what to install."""
+    point = installed().get(name)
+    if point is None:
+        near = difflib.get_close_matches(name, installed(), n=1)
+        mend = f"did you mean {near[0]!r}?" if near else "install the package that offers it"
+        raise SpecError(path, f"no installed package offers the module {name!r} (entry point {GROUP}); {mend}")
+    try:
+        module = point.load()
+    except (ImportError, AttributeError) as error:
+        raise SpecError(path, f"the module {name!r} cannot be loaded from {point.value}: {error}") from error
+    if not (isinstance(module, type) and issubclass(module, Module)):
+        raise SpecError(path, f"{point.value} is no runtime.Module: the entry point of {name!r} names a class of one")
+    if module.name != name:
+        raise SpecError(path, f"{point.value} calls itself {module.name!r}, its entry point says {name!r}: make them one")
+    return module
+
+
+def digest(module: type[Module]) -> bytes:
+    """SHA-256 over the module's Python sources: of its package's folder, else of its one file.
+
+    Hashed are each file's path (relative, posix), its length and its bytes, in the order of the paths.
+    """
+    definition = sys.modules[module.__module__]
+    file = Path(str(definition.__file__)).resolve()
+    is_package_of_its_own = file.name in ("__init__.py", "module.py")
+    files = sorted(file.parent.rglob("*.py")) if is_package_of_its_own else [file]
+    state = hashlib.sha256(b"armillary/module-source")
+    for source in files:
+        name, data = source.relative_to(file.parent).as_posix().encode(), source.read_bytes()
+        state.update(len(name).to_bytes(4, "big") + name + len(data).to_bytes(8, "big") + data)
+    return state.digest()

@@ -1,0 +1,96 @@
+"""The root of the command line, and the one place where an error becomes a line and an exit code.
+
+Exit codes: 0 ok, 1 refused or failed, 2 usage, 3 our fault. Commands are imported when they are called, so that
+`armillary keys show` does not wait for onnxruntime or libp2p.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+import tempfile
+import traceback
+from typing import Any, Final
+
+import click
+
+from runtime.errors import ArmillaryError
+
+COMMANDS: Final = {
+    "init": ("tools.cli.node:init", "Make the home of a node: keys, config.toml, a place for its data."),
+    "node": ("tools.cli.node:node", "Run a node until Ctrl-C or SIGTERM."),
+    "localnet": ("tools.cli.localnet:localnet", "Run a network of validators on this machine until Ctrl-C."),
+    "keys": ("tools.cli.keys:keys", "Make and show account keys."),
+    "spec": ("tools.cli.spec:spec", "Make, check and show chain specs."),
+    "tx": ("tools.cli.tx:tx", "Send a transaction: armillary tx MODULE CALL --argument value."),
+    "query": ("tools.cli.query:query", "Ask a module: armillary query MODULE QUERY --argument value."),
+    "model": ("tools.cli.model:model", "Lower, verify, run and register models."),
+    "certificate": ("tools.cli.certificate:certificate", "Fetch the decision certificate of one inference."),
+    "verify-certificate": ("tools.cli.certificate:verify", "Check a decision certificate offline."),
+    "demo": ("tools.cli.demo:demo", "See four validators classify images with one model, and one of them die."),
+}
+
+
+class Lazy(click.Group):
+    """A group whose commands are named in a table and imported when they are needed."""
+
+    def list_commands(self, context: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, context: click.Context, name: str) -> click.Command | None:
+        if name not in COMMANDS:
+            return None
+        module, _, attribute = COMMANDS[name][0].partition(":")
+        command: click.Command = getattr(importlib.import_module(module), attribute)
+        return command
+
+    def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, help_text) for name, (_, help_text) in COMMANDS.items()])
+
+
+@click.group(cls=Lazy, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(package_name="armillary")
+def app() -> None:
+    """Armillary: a modular chain runtime whose transactions run ONNX models, the same bits on every validator."""
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """The console script's entry: runs the command line and exits with its code."""
+    sys.exit(run(sys.argv[1:] if arguments is None else arguments))
+
+
+def run(arguments: list[str]) -> int:
+    """Run one command line and return its exit code. No exception leaves it, no traceback reaches the terminal."""
+    try:
+        result: Any = app.main(args=arguments, prog_name="armillary", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("stopped", err=True)
+        return 130
+    except ArmillaryError as error:
+        return _fail(str(error) or type(error).__name__, error.exit_code)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # the reader has left; say nothing more
+        return 0
+    except OSError as error:
+        named = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+        return _fail(named, 1)
+    except Exception as error:  # noqa: BLE001 # the boundary: a person gets a sentence, the traceback goes to a file
+        return _fail(f"this is a fault of Armillary: {type(error).__name__}; details are in {_save(error)}", 3)
+    return result if isinstance(result, int) else 0
+
+
+def _fail(sentence: str, code: int) -> int:
+    click.echo(click.style("error: ", fg="red") + sentence, err=True)
+    return code
+
+
+def _save(error: Exception) -> str:
+    handle, path = tempfile.mkstemp(prefix="armillary-fault-", suffix=".txt")
+    with os.fdopen(handle, "w") as file:
+        file.write("".join(traceback.format_exception(error)))
+    return path

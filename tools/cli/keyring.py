@@ -1,0 +1,76 @@
+"""Named account keys in a folder of encrypted keystores, and where passwords come from."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+import click
+
+from runtime.crypto import SigningKey
+from runtime.errors import UsageError
+from runtime.node.keystore import open_keystore, read_keystore, write_keystore
+
+PASSWORD_FILE_VARIABLE = "ARMILLARY_PASSWORD_FILE"  # noqa: S105 # the name of a variable, not a password
+HOME_VARIABLE = "ARMILLARY_HOME"
+_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,47}", re.ASCII)
+
+
+def default_home() -> Path:
+    """The folder of keys when none is given: $ARMILLARY_HOME, or ~/.armillary."""
+    return Path(os.environ.get(HOME_VARIABLE) or Path.home() / ".armillary")
+
+
+def password(*, confirm: bool = False) -> str:
+    """From the file that $ARMILLARY_PASSWORD_FILE names (its first line), else from a prompt. Raises UsageError."""
+    named = os.environ.get(PASSWORD_FILE_VARIABLE)
+    if named:
+        try:
+            lines = Path(named).read_text(encoding="utf-8").splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            raise UsageError(f"{PASSWORD_FILE_VARIABLE}: {named} cannot be read: {error}") from None
+        if not lines or not lines[0]:
+            raise UsageError(f"{PASSWORD_FILE_VARIABLE}: {named} is empty; its first line is the password")
+        return lines[0]
+    if not click.get_text_stream("stdin").isatty():
+        raise UsageError(f"a password is needed: name a file that holds it in {PASSWORD_FILE_VARIABLE}")
+    text: str = click.prompt("Password", hide_input=True, confirmation_prompt=confirm, err=True)
+    return text
+
+
+class Keyring:
+    """The keystores NAME.json in `home`/keys."""
+
+    def __init__(self, home: Path) -> None:
+        self.folder = home / "keys"
+
+    def names(self) -> list[str]:
+        return sorted(path.stem for path in self.folder.glob("*.json") if _NAME.fullmatch(path.stem))
+
+    def path(self, name: str) -> Path:
+        if not _NAME.fullmatch(name):
+            raise UsageError(f"{name!r} is no key name: 1 to 48 of a-z, 0-9, _ and -, a letter or digit first")
+        return self.folder / f"{name}.json"
+
+    def create(self, name: str, prefix: str) -> str:
+        """Make a new key under `name`, encrypted with a password that is asked for. Returns its address."""
+        path = self.path(name)
+        if path.exists():
+            raise UsageError(f"the key {name!r} exists already: {path}")
+        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        return write_keystore(path, SigningKey.generate(), password(confirm=True), prefix=prefix).address
+
+    def address(self, name: str) -> str:
+        return read_keystore(self._existing(name)).address
+
+    def open(self, name: str) -> SigningKey:
+        """The secret key, decrypted. Raises UsageError naming the keys that exist, or the keystore's own errors."""
+        return open_keystore(self._existing(name), password())
+
+    def _existing(self, name: str) -> Path:
+        path = self.path(name)
+        if not path.exists():
+            there = ", ".join(self.names()) or "none"
+            raise UsageError(f"no key {name!r} in {self.folder} (there: {there}); armillary keys new {name} makes it")
+        return path

@@ -1,0 +1,137 @@
+"""armillary model: from a float ONNX file to a proven exact-grid graph, and onto the chain."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+
+from runtime.errors import UsageError
+from runtime.inference import Engine, Graph, TensorSpec, decode_graph, model_hash, verify
+from tools.cli.output import progress
+
+FILE = click.Path(path_type=Path, dir_okay=False, exists=True)
+OUT = click.Path(path_type=Path, dir_okay=False)
+
+
+@click.group()
+def model() -> None:
+    """Lower, verify, run and register models."""
+
+
+@model.command()
+@click.argument("source", type=FILE)
+@click.option("--out", "-o", type=OUT, help="Where to write the graph; SOURCE with the ending .graph if not given.")
+@click.option("--calibration", type=FILE, help="Typical inputs (.npz, .npy or JSON): ranges are taken from them.")
+@click.option("--shape", "shapes", multiple=True, metavar="NAME=D,D,...", help="An input's shape; N is the batch.")
+def lower(source: Path, out: Path | None, calibration: Path | None, shapes: tuple[str, ...]) -> None:
+    """Compile the float ONNX model SOURCE into an exact-grid graph and print what was done."""
+    from tools.lowering import lower as lower_model
+    from tools.lowering.tensors import load_tensors
+
+    with progress(f"lowering {source.name}"):
+        lowered = lower_model(
+            source.read_bytes(),
+            shapes=dict(_shape(text) for text in shapes) or None,
+            calibration=load_tensors(calibration) if calibration else None,
+        )
+    for line in lowered.report.lines():
+        click.echo(line)
+    target = out or source.with_suffix(".graph")
+    target.write_bytes(lowered.model)
+    click.echo(f"wrote {target} ({len(lowered.model):,} bytes), model hash {model_hash(lowered.model).hex()}")
+
+
+@model.command(name="verify")
+@click.argument("graph", type=FILE)
+def verify_command(graph: Path) -> None:
+    """Prove that GRAPH gives the same bits everywhere, or say which node breaks which rule. Prints the cost."""
+    data = graph.read_bytes()
+    with progress(f"verifying {graph.name}"):
+        verified = verify(data)
+    cost = verified.cost
+    click.echo(f"proven exact  {model_hash(data).hex()}")
+    click.echo(f"gas           load {cost.gas_load:,}, fixed {cost.gas_fixed:,}, per row {cost.gas_per_row:,}")
+    click.echo(f"memory        {cost.memory_bytes:,} bytes")
+
+
+@model.command()
+@click.argument("graph", type=FILE)
+@click.argument("inputs", type=FILE)
+@click.option("--out", "-o", type=OUT, help="Write the outputs as JSON instead of printing them.")
+@click.option("--fixed-point", is_flag=True, help="INPUTS are the graph's integers already; print integers.")
+def run(graph: Path, inputs: Path, out: Path | None, fixed_point: bool) -> None:
+    """Run GRAPH on INPUTS (.npz, .npy or JSON of real numbers) as a validator would."""
+    from tools.lowering.tensors import load_tensors
+
+    data = graph.read_bytes()
+    verified = verify(data)
+    rows = integers(load_tensors(inputs), verified.inputs, fixed_point)
+    outputs = Engine().run(data, rows)
+    shown = {spec.name: _people(outputs[spec.name], spec, fixed_point) for spec in verified.outputs}
+    text = json.dumps(shown, indent=2)
+    if out:
+        out.write_text(text + "\n", encoding="utf-8")
+    else:
+        click.echo(text)
+
+
+@model.command()
+@click.argument("graph", type=FILE)
+def show(graph: Path) -> None:
+    """Print what the file GRAPH holds: inputs, outputs, labels, nodes, where it came from."""
+    data = graph.read_bytes()
+    decoded: Graph = decode_graph(data)
+    click.echo(f"model      {model_hash(data).hex()}  ({len(data):,} bytes, graph version {decoded.version})")
+    click.echo(
+        f"source     {decoded.source_hash.hex()}  (hash of the float model), lowering {decoded.lowering_version}"
+    )
+    for title, specs in (("input", decoded.inputs), ("output", decoded.outputs)):
+        for spec in specs:
+            shape = " x ".join(["N", *map(str, spec.shape)])
+            scale = 2.0**-spec.frac_bits
+            click.echo(
+                f"{title:<10} {spec.name}: {shape}, {spec.frac_bits} fractional bits, "
+                f"{spec.low * scale:g} to {spec.high * scale:g}"
+            )
+    if decoded.labels:
+        click.echo(f"labels     {', '.join(decoded.labels)}")
+    for index, node in enumerate(decoded.nodes):
+        click.echo(f"node {index:<5} {type(node).__name__}")
+
+
+def integers(values: dict[str, np.ndarray[Any, Any]], specs: tuple[TensorSpec, ...], fixed_point: bool) -> Any:
+    """Inputs by name as int64 rows [N, ...]: real numbers are rounded to each input's grid, half to even."""
+    if len(specs) == 1 and len(values) == 1:
+        values = {specs[0].name: next(iter(values.values()))}
+    rows = {}
+    for spec in specs:
+        if spec.name not in values:
+            raise UsageError(
+                f"the file lacks the input {spec.name!r}; it holds {', '.join(sorted(values)) or 'nothing'}"
+            )
+        array = np.asarray(values[spec.name])
+        if array.shape == tuple(spec.shape):
+            array = array[None]
+        if not fixed_point:
+            scaled = np.asarray(array, dtype=np.float64) * 2.0**spec.frac_bits
+            if not np.isfinite(scaled).all() or np.abs(scaled).max(initial=0) >= 2.0**62:
+                raise UsageError(f"input {spec.name!r}: a value is not finite or too large for its grid")
+            array = np.rint(scaled)
+        rows[spec.name] = array.astype(np.int64)
+    return rows
+
+
+def _people(array: np.ndarray[Any, Any], spec: TensorSpec, fixed_point: bool) -> Any:
+    return array.tolist() if fixed_point or not spec.frac_bits else (array * 2.0**-spec.frac_bits).tolist()
+
+
+def _shape(text: str) -> tuple[str, tuple[int | None, ...]]:
+    name, equals, dimensions = text.partition("=")
+    parts = dimensions.split(",")
+    if not name or not equals or any(part != "N" and not (part.isascii() and part.isdigit()) for part in parts):
+        raise UsageError(f"--shape {text!r}: write NAME=N,3,224,224 with N for the batch")
+    return name, tuple(None if part == "N" else int(part) for part in parts)

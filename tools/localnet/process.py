@@ -1,0 +1,102 @@
+"""One node as an operating system process: start, kill, stop, and whether it answers."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from runtime.errors import CallerError
+from tools.cli.keyring import PASSWORD_FILE_VARIABLE
+from tools.client import NodeClient, NodeError
+
+STOP_S_MAX = 15.0
+READY_S_MAX = 60.0
+LOG_LINES_SHOWN = 5
+
+
+class NodeFailed(CallerError):
+    """A node's process ended or did not answer; the sentence ends with the last lines of its log."""
+
+
+class NodeProcess:
+    """`armillary node --home HOME` as a child process; its output goes to HOME/node.log."""
+
+    def __init__(self, name: str, home: Path, http_url: str, p2p_port: int, account: str, password_file: Path) -> None:
+        self.name = name
+        self.home = home
+        self.http_url = http_url
+        self.p2p_port = p2p_port
+        self.account = account
+        self._password_file = password_file
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int | None:
+        return self._process.pid if self._process else None
+
+    @property
+    def is_running(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    def start(self) -> None:
+        """Start the process; it dies with this one's terminal, and is stopped by `stop`."""
+        with (self.home / "node.log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "tools.cli", "node", "--home", str(self.home)],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env={**os.environ, PASSWORD_FILE_VARIABLE: str(self._password_file)},
+                start_new_session=True,  # Ctrl-C reaches the parent alone, which then stops the nodes in order
+            )
+
+    def kill(self) -> None:
+        """kill -9, as a power cut would."""
+        if self._process:
+            self._process.kill()
+            self._process.wait()
+
+    def ask_to_stop(self) -> None:
+        if self.is_running and self._process:
+            self._process.send_signal(signal.SIGTERM)
+
+    def wait_stopped(self) -> None:
+        """Wait until the process has ended; kill it when it does not end in time."""
+        if self._process:
+            try:
+                self._process.wait(STOP_S_MAX)
+            except subprocess.TimeoutExpired:
+                self.kill()
+
+    def client(self) -> NodeClient:
+        return NodeClient(self.http_url)
+
+    def wait_ready(self, *, timeout_s: float = READY_S_MAX) -> dict[str, Any]:
+        """The node's status once it answers. Raises NodeFailed when it ends or does not answer in time."""
+        end = time.monotonic() + timeout_s
+        with self.client() as client:
+            while True:
+                try:
+                    return client.status()
+                except NodeError:
+                    self.check_running()
+                    if time.monotonic() > end:
+                        raise NodeFailed(
+                            f"{self.name} does not answer after {timeout_s:g} s{self._log_tail()}"
+                        ) from None
+                    time.sleep(0.05)
+
+    def check_running(self) -> None:
+        """Raises NodeFailed when the process has ended by itself."""
+        if self._process and (code := self._process.poll()) is not None:
+            raise NodeFailed(f"{self.name} ended with exit code {code}{self._log_tail()}")
+
+    def _log_tail(self) -> str:
+        path = self.home / "node.log"
+        lines = path.read_text(errors="replace").splitlines()[-LOG_LINES_SHOWN:] if path.exists() else []
+        return f"; {path} ends with:\n" + "\n".join(lines) if lines else ""
