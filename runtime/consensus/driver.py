@@ -217,7 +217,7 @@ class Driver:
 
     def _on_value(self, event: ValueProposed) -> None:
         self._judged.setdefault(event.block_id, True)
-        due = event.round == self.state.round and self.state.step is Step.PROPOSE
+        due = self._active and event.round == self.state.round  # also late: others may still wait for it
         if due and self._proposed_round < event.round and self.proposer_of(event.round) == self.public_key:
             self._proposed_round = event.round
             self._feed(ProposeValue(event.block_id))
