@@ -1,0 +1,20 @@
+"""Float ONNX -> exact-grid graph. Off-chain and untrusted: the verifier in runtime.inference judges the result.
+
+    lowered = lower(onnx_bytes, calibration={"image": rows})
+    outputs = engine.run(lowered.model, lowered.quantize({"image": image}))
+    lowered.dequantize(outputs)["label"]
+"""
+
+from __future__ import annotations
+
+from tools.lowering.boundary import dequantize, quantize
+from tools.lowering.errors import DataRefused, LoweringError, ModelRefused, OpRefused
+from tools.lowering.pipeline import LOWERING_VERSION, Lowered, lower
+from tools.lowering.report import InputReport, LayerReport, OutputReport, Report
+from tools.lowering.tensors import TensorFileError, load_tensors, save_tensors
+
+__all__ = [
+    "LOWERING_VERSION", "DataRefused", "InputReport", "LayerReport", "Lowered", "LoweringError", "ModelRefused",
+    "OpRefused", "OutputReport", "Report", "TensorFileError", "dequantize", "load_tensors", "lower", "quantize",
+    "save_tensors",
+]  # fmt: skip

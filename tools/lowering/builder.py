@@ -1,0 +1,236 @@
+"""Builds the exact-grid graph node by node, knowing each tensor's proven interval while it does.
+
+The intervals come from the verifier's own rules, so what is built here is what a validator will prove. Handlers see
+only this: operands by name, `emit` for a new node, `bind` for a finished source tensor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+import numpy as np
+
+from runtime.inference import graph as ir
+from runtime.inference.constants import pack
+from runtime.inference.facts import Fact, Place
+from runtime.inference.verifier import RULES
+from runtime.types import Hash
+from tools.lowering.errors import DataRefused
+from tools.lowering.names import graph_names
+from tools.lowering.source import Array, Node, Port, Shape, Source
+
+FRAC_BITS: Final = 16
+"""Fractional bits of an activation, where bounds permit; more where calibration shows it to be small."""
+INPUT_MAGNITUDE: Final = 1024.0
+"""Taken for a float input's largest magnitude when no calibration rows say better."""
+INPUT_BITS_MAX: Final = 44
+CALIBRATE: Final = "pass calibration rows like those the model will see"
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """A computed tensor. Its elements n are read as n * 2**-frac_bits.
+
+    dtype: the source's element type; integers have frac_bits 0 and are never rounded.
+    limit: the largest magnitude, as a real number, that calibration asks to keep; None where nothing was observed.
+    error: a bound on the distance to the real-valued model, as long as no Clip saturates.
+    """
+
+    index: int
+    fact: Fact
+    frac_bits: int
+    dtype: np.dtype[Any]
+    limit: float | None = None
+    error: float = 0.0
+
+    @property
+    def shape(self) -> Shape:
+        return self.fact.shape
+
+    @property
+    def magnitude(self) -> float:
+        """The largest magnitude as a real number."""
+        return float(np.ldexp(float(self.fact.magnitude), -self.frac_bits))
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A finished source tensor and where it came from; `clipped`: the tensor saturates at calibration's limit."""
+
+    node: Node
+    name: str
+    tensor: Tensor
+    weight_bits: tuple[int, int] | None
+    dropped_bits: int
+    clipped: tuple[Tensor, ...]
+
+
+class Builder:
+    """One graph in the making. `limits`: the largest magnitude to expect of source tensors, by name."""
+
+    def __init__(self, source: Source, limits: Mapping[str, float]) -> None:
+        self.source = source
+        self.layers: list[Layer] = []
+        self._limits = limits
+        self._place = Place(constants=(), visits_left=1 << 62)
+        self._nodes: list[ir.Node] = []
+        self._seen: dict[ir.Node, int] = {}
+        self._stored: dict[ir.Constant, int] = {}
+        self._tensors: dict[str, Tensor] = {}
+        self._weight_bits: tuple[int, int] | None = None
+        self._dropped_bits = 0
+        self._clipped: list[Tensor] = []
+        self._specs = tuple(self._input(port) for port in source.inputs)
+
+    # ---- operands
+
+    def tensor(self, node: Node, position: int) -> Tensor:
+        """A computed operand; refused where it is a constant or left out."""
+        name = node.inputs[position] if node.has_input(position) else ""
+        if name not in self._tensors:
+            what = "constant" if name in self.source.constants else "missing"
+            raise node.refuse(f"input {position} is {what}, a computed tensor is needed")
+        return self._tensors[name]
+
+    def constant(self, node: Node, position: int, what: str) -> Array:
+        """A constant operand; refused where it is computed or left out."""
+        name = node.inputs[position] if node.has_input(position) else ""
+        if name not in self.source.constants:
+            found = "computed from the inputs" if name else "missing"
+            raise node.refuse(f"{what} (input {position}) is {found}, only a constant has an exact form here")
+        return self.source.constants[name]
+
+    def is_constant(self, name: str) -> bool:
+        return name in self.source.constants
+
+    # ---- the graph
+
+    def emit(self, node: ir.Node) -> tuple[int, Fact]:
+        """Adds a node (once: an equal one is shared) and proves it. Raises the verifier's Refused."""
+        if node not in self._seen:
+            self._place.node = len(self._nodes)
+            self._place.where = f"nodes[{len(self._nodes)}] {type(node).__name__}"
+            proof = RULES[type(node)](node, self._place)
+            self._place.facts.append(proof.fact)
+            self._nodes.append(node)
+            self._seen[node] = len(self._place.facts) - 1
+        index = self._seen[node]
+        return index, self._place.facts[index]
+
+    def derive(self, x: Tensor, node: ir.Node, **changes: Any) -> Tensor:
+        """A tensor made by `node` with x's grid, type, limit and error, unless `changes` says otherwise."""
+        index, fact = self.emit(node)
+        return replace(x, index=index, fact=fact, **changes)
+
+    def store(self, values: Array) -> int:
+        """The number of a constant; equal ones are stored once."""
+        constant = pack(values)
+        if constant not in self._stored:
+            self._stored[constant] = len(self._stored)
+            self._place.constants = (*self._place.constants, constant)
+        return self._stored[constant]
+
+    def bind(self, node: Node, tensor: Tensor) -> None:
+        """Declares the node's first output finished, under calibration's limit for it if there is one."""
+        name = node.outputs[0]
+        bound = replace(tensor, limit=self._limits.get(name, tensor.limit))
+        self._tensors[name] = bound
+        clipped = tuple(self._clipped)
+        self.layers.append(Layer(node, name, bound, self._weight_bits, self._dropped_bits, clipped))
+        self._weight_bits, self._dropped_bits, self._clipped = None, 0, []
+
+    # ---- grids
+
+    def wanted_frac_bits(self, name: str) -> int:
+        """FRAC_BITS, or as many more as give a small tensor the same relative precision."""
+        limit = self._limits.get(name)
+        return FRAC_BITS if limit is None else max(FRAC_BITS, FRAC_BITS - int(np.frexp(limit)[1]))
+
+    def regrid(self, x: Tensor, frac_bits: int) -> Tensor:
+        """x on another grid: finer is exact, coarser rounds half to even."""
+        shift = x.frac_bits - frac_bits
+        if shift == 0:
+            return x
+        error = x.error + (2.0**-frac_bits / 2 if shift > 0 else 0.0)
+        return self.derive(x, ir.Rescale(x=x.index, shift=shift), frac_bits=frac_bits, error=error)
+
+    def drop(self, x: Tensor, bits: int) -> Tensor:
+        """x with so many fractional bits fewer, which the report tells."""
+        self._dropped_bits = max(self._dropped_bits, bits)
+        return self.regrid(x, x.frac_bits - bits)
+
+    def within_limit(self, x: Tensor) -> Tensor:
+        """x clipped to calibration's limit, if its proven interval is wider."""
+        if x.limit is None or x.limit >= x.magnitude:
+            return x
+        most = int(np.ldexp(x.limit, x.frac_bits))
+        clipped = self.derive(x, ir.Clip(x=x.index, low=-most, high=most))
+        self._clipped.append(clipped)
+        return clipped
+
+    def note_weight_bits(self, bits: tuple[int, int]) -> None:
+        """For the report: the fewest and most bits that a column's largest weight kept."""
+        self._weight_bits = bits
+
+    def _input(self, port: Port) -> ir.TensorSpec:
+        shape = port.shape or ()
+        limit = self._limits.get(port.name)
+        if port.dtype.kind == "b":
+            raise DataRefused(f"input {port.name!r}", "boolean inputs have no exact form here", "use an integer type")
+        if port.dtype.kind == "f":
+            frac_bits = self._input_frac_bits(port, limit)
+            high = int(np.ldexp(INPUT_MAGNITUDE if limit is None else limit, frac_bits))
+            low = -high
+        else:
+            info = np.iinfo(port.dtype)
+            frac_bits, low, high = 0, max(int(info.min), -(1 << 31)), min(int(info.max), (1 << 31) - 1)
+        fact = Fact(shape, low, high)
+        error = 2.0**-frac_bits / 2 if port.dtype.kind == "f" else 0.0
+        self._tensors[port.name] = Tensor(len(self._place.facts), fact, frac_bits, port.dtype, limit, error)
+        self._place.facts.append(fact)
+        name = graph_names(self.source.inputs)[port.name]
+        return ir.TensorSpec(name=name, shape=shape, frac_bits=frac_bits, low=low, high=high)
+
+    def _input_frac_bits(self, port: Port, limit: float | None) -> int:
+        exponent = int(np.frexp(INPUT_MAGNITUDE if limit is None else limit)[1])
+        frac_bits = min(self.wanted_frac_bits(port.name), INPUT_BITS_MAX - exponent)
+        if frac_bits < 0:
+            raise DataRefused(f"calibration[{port.name!r}]", f"values up to {limit} are too large", "scale the input")
+        return frac_bits
+
+    # ---- the end
+
+    def build(self, version: str, source_hash: bytes) -> ir.Graph:
+        """The graph with the source's outputs."""
+        names = graph_names(self.source.outputs)
+        outputs = tuple(self.output(names[port.name], self._tensors[port.name]) for port in self.source.outputs)
+        return self.graph(outputs, version, source_hash)
+
+    def output(self, name: str, tensor: Tensor) -> ir.Output:
+        """`tensor` as it leaves the graph, with its proven interval."""
+        spec = ir.TensorSpec(
+            name=name,
+            shape=tensor.shape,
+            frac_bits=tensor.frac_bits,
+            low=tensor.fact.low,
+            high=tensor.fact.high,
+        )
+        return ir.Output(tensor=tensor.index, spec=spec)
+
+    def finished(self, name: str) -> Tensor:
+        """The tensor bound to a source name."""
+        return self._tensors[name]
+
+    def graph(self, outputs: tuple[ir.Output, ...], version: str, source_hash: bytes) -> ir.Graph:
+        return ir.Graph(
+            version=ir.GRAPH_VERSION,
+            lowering_version=version,
+            source_hash=Hash(source_hash),
+            labels=(),
+            inputs=self._specs,
+            outputs=outputs,
+            constants=self._place.constants,
+            nodes=tuple(self._nodes),
+        )

@@ -1,0 +1,132 @@
+"""Runs the float model over calibration rows: what its tensors' magnitudes are, and what the exact ones should be.
+
+The one file here that imports onnxruntime. It gets only models that parse.py checked and whose every op the handlers
+accepted. Its figures may differ in the last bits between CPUs; limits are powers of two, so the graph does not, unless
+a magnitude lies within such a bit of a power of two.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
+
+import numpy as np
+import onnx
+import onnxruntime
+
+from tools.lowering.errors import DataRefused, ModelRefused
+from tools.lowering.source import Array, Port, Source
+
+ROWS_AT_ONCE: Final = 32
+LIMIT_MIN: Final = 2.0**-20
+
+
+def check_rows(inputs: Sequence[Port], rows: Mapping[str, Array], what: str) -> dict[str, Array]:
+    """The rows in the inputs' element types; DataRefused unless exactly the inputs are there, of one length, finite."""
+    unknown = sorted(set(rows) - {port.name for port in inputs})
+    if unknown:
+        names = ", ".join(repr(port.name) for port in inputs)
+        raise DataRefused(f"{what}[{unknown[0]!r}]", f"the model has no such input; it has {names}")
+    checked = {port.name: _check_array(port, rows, f"{what}[{port.name!r}]") for port in inputs}
+    lengths = {len(array) for array in checked.values()}
+    if len(lengths) > 1 or 0 in lengths:
+        raise DataRefused(what, f"inputs have {sorted(lengths)} rows; one number of at least 1 is needed")
+    return checked
+
+
+def _check_array(port: Port, rows: Mapping[str, Array], where: str) -> Array:
+    if port.name not in rows:
+        raise DataRefused(where, "missing")
+    array = np.asarray(rows[port.name])
+    if array.dtype.kind not in "fiu":
+        raise DataRefused(where, f"elements of type {array.dtype}; numbers are needed")
+    if array.ndim < 1 or array.shape[1:] != port.shape:
+        wanted = ", ".join(["rows", *map(str, port.shape or ())])
+        raise DataRefused(where, f"shape {list(array.shape)}, expected [{wanted}]")
+    if not np.isfinite(array).all():
+        raise DataRefused(where, "it holds NaN or infinity")
+    if port.dtype.kind == "f":
+        return array.astype(np.float64)
+    if array.dtype.kind == "f" and not (array == np.rint(array)).all():
+        raise DataRefused(where, f"it holds fractions; the model takes {port.dtype}")
+    return array.astype(np.int64)
+
+
+class FloatModel:
+    """The source model with chosen tensors as outputs."""
+
+    def __init__(self, proto: onnx.ModelProto, source: Source, names: Sequence[str]) -> None:
+        self._source = source
+        self._names = list(names)
+        try:
+            self._session = onnxruntime.InferenceSession(
+                _exposing(proto, source, names), _options(), providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:
+            raise ModelRefused("file", f"onnxruntime cannot load it ({_first_line(error)})") from error
+
+    def chunks(self, rows: Mapping[str, Array]) -> Iterator[tuple[slice, dict[str, Array]]]:
+        """The chosen tensors for successive parts of the rows; one row at a time where the file fixes the batch."""
+        count = len(next(iter(rows.values())))
+        step = 1 if self._source.one_is_batch else ROWS_AT_ONCE
+        for start in range(0, count, step):
+            part = slice(start, min(start + step, count))
+            feed = {port.name: rows[port.name][part].astype(port.dtype) for port in self._source.inputs}
+            try:
+                values = self._session.run(self._names, feed)
+            except Exception as error:
+                raise ModelRefused("file", f"onnxruntime cannot run it ({_first_line(error)})") from error
+            yield part, dict(zip(self._names, values, strict=True))
+
+
+def observe(proto: onnx.ModelProto, source: Source, rows: Mapping[str, Array]) -> dict[str, float]:
+    """For each floating point tensor a power of two that is at least twice its largest magnitude on the rows."""
+    names = [name for node in source.nodes for name in node.outputs if name]
+    largest = dict.fromkeys(names, 0.0)
+    for port in source.inputs:
+        largest[port.name] = float(np.abs(rows[port.name]).max())
+    for _, values in FloatModel(proto, source, names).chunks(rows):
+        for name, array in values.items():
+            if not np.isfinite(array).all():
+                raise DataRefused("calibration", f"the float model makes NaN or infinity of it at {name!r}")
+            largest[name] = max(largest[name], float(np.abs(array).max(initial=0.0)))
+    return {name: _limit(value) for name, value in largest.items()}
+
+
+def _limit(magnitude: float) -> float:
+    fraction, exponent = np.frexp(2 * magnitude)
+    return max(LIMIT_MIN, float(np.ldexp(1.0, int(exponent) - (1 if fraction == 0.5 else 0))))
+
+
+def _exposing(proto: onnx.ModelProto, source: Source, names: Sequence[str]) -> bytes:
+    """The model with the shapes that were asked for and the named tensors as its outputs."""
+    copy = onnx.ModelProto()
+    copy.CopyFrom(proto)
+    del copy.graph.value_info[:]  # may state shapes for another batch
+    del copy.graph.output[:]
+    copy.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names)
+    shapes = {port.name: port.shape or () for port in source.inputs}
+    for value in copy.graph.input:
+        shape = value.type.tensor_type.shape
+        del shape.dim[:]
+        lead = shape.dim.add()
+        if source.one_is_batch:
+            lead.dim_value = 1
+        else:
+            lead.dim_param = "N"
+        for size in shapes[value.name]:
+            shape.dim.add().dim_value = size
+    return bytes(copy.SerializeToString())
+
+
+def _options() -> Any:
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 4
+    return options
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)

@@ -1,0 +1,148 @@
+"""Source -> Source: what is constant is computed once, what nobody reads is dropped. No grids here.
+
+Folding is bounded: a result larger than a tensor may be is refused before it is made. To fold another op, add a
+function to FOLDERS; an op that is not there stays in the model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from math import prod
+from typing import Any, Final
+
+import numpy as np
+
+from runtime.inference.limits import ELEMENTS_MAX
+from tools.lowering.errors import ModelRefused
+from tools.lowering.protobuf import dtype_of
+from tools.lowering.source import Array, Node, Source
+
+Folder = Callable[[Node, list[Array]], Array]
+
+
+def fold(source: Source) -> Source:
+    """The same function with fewer nodes. ModelRefused where a constant part overflows or divides by zero."""
+    constants = dict(source.constants)
+    kept: list[Node] = []
+    for node in source.nodes:
+        inputs = [constants[name] for name in node.inputs if name in constants]
+        if node.op in FOLDERS and len(inputs) == len(node.inputs):
+            constants[node.outputs[0]] = _evaluate(node, inputs)
+        else:
+            kept.append(node)
+    for port in source.outputs:
+        if port.name in constants:
+            raise ModelRefused(f"output {port.name!r}", "it does not depend on any input", "drop it from the outputs")
+    return without_dead(replace(source, constants=constants, nodes=tuple(kept)))
+
+
+def without_dead(source: Source) -> Source:
+    """Only the nodes and constants that some output needs."""
+    needed = {port.name for port in source.outputs}
+    kept: list[Node] = []
+    for node in reversed(source.nodes):
+        if needed & set(node.outputs):
+            kept.append(node)
+            needed.update(node.inputs)
+    constants = {name: array for name, array in source.constants.items() if name in needed}
+    return replace(source, nodes=tuple(reversed(kept)), constants=constants)
+
+
+def _evaluate(node: Node, inputs: list[Array]) -> Array:
+    try:
+        with np.errstate(all="ignore"):
+            result = np.asarray(FOLDERS[node.op](node, inputs))
+    except (ValueError, TypeError, IndexError, OverflowError) as error:
+        raise node.refuse(f"its constant value cannot be computed ({error})") from error
+    if result.dtype.kind == "f" and not np.isfinite(result).all():
+        raise node.refuse("its constant value holds NaN or infinity")
+    result = np.array(result)
+    result.flags.writeable = False
+    return result
+
+
+def _constant(node: Node, inputs: list[Array]) -> Array:
+    if len(node.attributes) != 1:
+        raise node.refuse(f"it has {len(node.attributes)} attributes, exactly one is its value")
+    ((name, value),) = node.attributes.items()
+    kinds: dict[str, type[Any] | None] = {
+        "value": None, "value_float": np.float32, "value_floats": np.float32, "value_int": np.int64, "value_ints": np.int64,
+    }  # fmt: skip
+    if name not in kinds:
+        raise node.refuse(f"attribute {name} is not supported")
+    return np.asarray(value, kinds[name])
+
+
+def _elementwise(function: Callable[[Array, Array], Array]) -> Folder:
+    def folder(node: Node, inputs: list[Array]) -> Array:
+        if prod(np.broadcast_shapes(*(array.shape for array in inputs))) > ELEMENTS_MAX:
+            raise node.refuse("its constant value is too large")
+        return np.asarray(function(inputs[0], inputs[1])).astype(inputs[0].dtype)
+
+    return folder
+
+
+def _divide(a: Array, b: Array) -> Array:
+    """Integers divide towards zero, as ONNX says."""
+    if a.dtype.kind == "f":
+        return np.asarray(a / b)
+    if not np.all(b):
+        raise ValueError("division by zero")
+    return np.asarray(np.sign(a) * np.sign(b) * (np.abs(a) // np.abs(b)))
+
+
+def _cast(node: Node, inputs: list[Array]) -> Array:
+    return inputs[0].astype(dtype_of(node.integer("to", 0), node.where))
+
+
+def _reshape(node: Node, inputs: list[Array]) -> Array:
+    sizes = [int(size) for size in inputs[1]]
+    if not node.integer("allowzero", 0):
+        sizes = [inputs[0].shape[axis] if size == 0 else size for axis, size in enumerate(sizes)]
+    return inputs[0].reshape(sizes)
+
+
+def _flatten(node: Node, inputs: list[Array]) -> Array:
+    axis = node.integer("axis", 1)
+    return inputs[0].reshape(prod(inputs[0].shape[:axis]), -1)
+
+
+def _transpose(node: Node, inputs: list[Array]) -> Array:
+    return inputs[0].transpose(node.integers("perm"))
+
+
+def _axes(node: Node, inputs: list[Array]) -> tuple[int, ...] | None:
+    """An attribute before opset 13, an input since."""
+    return tuple(int(axis) for axis in inputs[1]) if len(inputs) > 1 else node.integers("axes")
+
+
+def _squeeze(node: Node, inputs: list[Array]) -> Array:
+    return inputs[0].squeeze(_axes(node, inputs))
+
+
+def _unsqueeze(node: Node, inputs: list[Array]) -> Array:
+    return np.expand_dims(inputs[0], _axes(node, inputs) or ())
+
+
+def _concat(node: Node, inputs: list[Array]) -> Array:
+    return np.concatenate(inputs, axis=node.integer("axis", 0))
+
+
+FOLDERS: Final[dict[str, Folder]] = {
+    "Constant": _constant,
+    "Identity": lambda node, inputs: inputs[0],
+    "Cast": _cast,
+    "Reshape": _reshape,
+    "Flatten": _flatten,
+    "Transpose": _transpose,
+    "Squeeze": _squeeze,
+    "Unsqueeze": _unsqueeze,
+    "Concat": _concat,
+    "Add": _elementwise(np.add),
+    "Sub": _elementwise(np.subtract),
+    "Mul": _elementwise(np.multiply),
+    "Div": _elementwise(_divide),
+    "Neg": lambda node, inputs: np.negative(inputs[0]),
+    "Sqrt": lambda node, inputs: np.sqrt(inputs[0]),
+}

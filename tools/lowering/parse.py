@@ -1,0 +1,179 @@
+"""Bytes -> Source: every check of the file's structure. Whether an op can be lowered is its handler's business.
+
+Refused with a reason: bytes that do not parse, local functions, training parts, custom domains, sparse or external
+tensors, subgraphs, duplicate or undefined names, initializers that are inputs too (a caller could replace them),
+shapes that are missing, opsets outside the range below.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from math import prod
+from typing import Any, Final
+
+import numpy as np
+import onnx
+from google.protobuf.message import DecodeError
+
+from runtime.inference.limits import ELEMENTS_MAX, INPUTS_MAX, NODES_MAX, OUTPUTS_MAX
+from tools.lowering.errors import DataRefused, ModelRefused
+from tools.lowering.protobuf import RANK_MAX, dtype_of, read_attributes, read_tensor
+from tools.lowering.source import Array, Node, Port, Source
+
+SOURCE_BYTES_MAX: Final = 1 << 30
+OPSET_MIN: Final = 11
+OPSET_MAX: Final = 23
+DEFAULT_DOMAINS: Final = ("", "ai.onnx")
+
+DeclaredShapes = Mapping[str, tuple[int | None, ...]]
+
+
+def decode(model: bytes) -> onnx.ModelProto:
+    """The protobuf message; ModelRefused where the bytes are none, or hold parts that no model here needs."""
+    if len(model) > SOURCE_BYTES_MAX:
+        raise ModelRefused("file", f"{len(model)} bytes, at most {SOURCE_BYTES_MAX} are supported")
+    try:
+        proto = onnx.ModelProto.FromString(model)
+    except DecodeError as error:
+        raise ModelRefused("file", "these bytes are not an ONNX model") from error
+    if not proto.HasField("graph") or not proto.graph.node:
+        raise ModelRefused("file", "it holds no graph")
+    if proto.functions:
+        raise ModelRefused(
+            "file", f"it defines the local function {proto.functions[0].name!r}", "inline functions before lowering"
+        )
+    if proto.training_info:
+        raise ModelRefused("file", "it holds training information", "export for inference")
+    if proto.graph.sparse_initializer:
+        raise ModelRefused("file", "it holds sparse initializers", "export dense weights")
+    return proto
+
+
+def parse(proto: onnx.ModelProto, shapes: DeclaredShapes) -> Source:
+    """The checked model. `shapes` replaces the declared shape of inputs by name; None first is the batch."""
+    graph = proto.graph
+    opset = _opset(proto)
+    constants = _constants(graph)
+    for value in graph.input:
+        if value.name in constants:
+            mend = "export with keep_initializers_as_inputs=False"
+            raise ModelRefused(f"initializer {value.name!r}", "it is an input too, so a caller could replace it", mend)
+    _unique([value.name for value in graph.input], "input", INPUTS_MAX)
+    _unique([value.name for value in graph.output], "output", OUTPUTS_MAX)
+    unknown = sorted(set(shapes) - {value.name for value in graph.input})
+    if unknown:
+        raise DataRefused(f"shapes[{unknown[0]!r}]", f"the model has no such input; it has {_names(graph.input)}")
+    leading = [_leading(value, shapes) for value in graph.input]
+    inputs = tuple(_input(value, shapes) for value in graph.input)
+    nodes = _nodes(graph, {port.name for port in inputs} | set(constants))
+    outputs = tuple(Port(value.name, _dtype(value, "output"), None) for value in graph.output)
+    defined = {name for node in nodes for name in node.outputs} | {port.name for port in inputs}
+    for port in outputs:
+        if port.name not in defined:
+            raise ModelRefused(f"output {port.name!r}", "no node computes it")
+    one_is_batch = bool(leading) and all(size == 1 for size in leading)
+    source = Source(opset, one_is_batch, inputs, outputs, constants, nodes)
+    _check_schema(proto)
+    return source
+
+
+def _check_schema(proto: onnx.ModelProto) -> None:
+    """onnx's own checker: number of inputs, required attributes, their kinds. After ours: nothing external is left."""
+    try:
+        onnx.checker.check_model(proto)
+    except (onnx.checker.ValidationError, ValueError) as error:
+        first = str(error).strip().splitlines()[0]
+        raise ModelRefused("file", f"onnx's checker refuses it: {first}") from error
+
+
+def _opset(proto: onnx.ModelProto) -> int:
+    versions = [entry.version for entry in proto.opset_import if entry.domain in DEFAULT_DOMAINS]
+    if len(versions) != 1:
+        raise ModelRefused("file", f"it imports the default opset {len(versions)} times, once is required")
+    if not OPSET_MIN <= versions[0] <= OPSET_MAX:
+        reason = f"opset {versions[0]} is not supported, only {OPSET_MIN} to {OPSET_MAX}"
+        raise ModelRefused("file", reason, "export with opset 17, or use onnx.version_converter")
+    return int(versions[0])
+
+
+def _constants(graph: onnx.GraphProto) -> dict[str, Array]:
+    _unique([tensor.name for tensor in graph.initializer], "initializer", NODES_MAX)
+    return {tensor.name: read_tensor(tensor, f"initializer {tensor.name!r}") for tensor in graph.initializer}
+
+
+def _unique(names: Iterable[str], what: str, count_max: int) -> None:
+    seen: set[str] = set()
+    for name in names:
+        if not name:
+            raise ModelRefused("file", f"an {what} has no name")
+        if name in seen:
+            raise ModelRefused(f"{what} {name!r}", "two have this name")
+        seen.add(name)
+    if len(seen) > count_max:
+        raise ModelRefused("file", f"{len(seen)} {what}s, at most {count_max} are supported")
+
+
+def _names(values: Iterable[onnx.ValueInfoProto]) -> str:
+    return ", ".join(repr(value.name) for value in values)
+
+
+def _dtype(value: onnx.ValueInfoProto, what: str) -> np.dtype[Any]:
+    where = f"{what} {value.name!r}"
+    if not value.type.HasField("tensor_type"):
+        mend = "for scikit-learn, convert with options={'zipmap': False}"
+        raise ModelRefused(where, "it is not a tensor (a sequence, map or optional)", mend)
+    return dtype_of(value.type.tensor_type.elem_type, where)
+
+
+def _declared(value: onnx.ValueInfoProto) -> tuple[int | None, ...]:
+    """The file's shape, None for a symbolic dimension."""
+    where = f"input {value.name!r}"
+    if not value.type.tensor_type.HasField("shape"):
+        raise ModelRefused(where, "it declares no shape", f"pass shapes={{{value.name!r}: (None, ...)}}")
+    dims = value.type.tensor_type.shape.dim
+    return tuple(dim.dim_value if dim.HasField("dim_value") else None for dim in dims)
+
+
+def _leading(value: onnx.ValueInfoProto, shapes: DeclaredShapes) -> int | None:
+    shape = shapes[value.name] if value.name in shapes else _declared(value)
+    return shape[0] if shape else None
+
+
+def _input(value: onnx.ValueInfoProto, shapes: DeclaredShapes) -> Port:
+    where = f"input {value.name!r}"
+    dtype = _dtype(value, "input")
+    shape = shapes[value.name] if value.name in shapes else _declared(value)
+    mend = f"pass shapes={{{value.name!r}: (None, ...)}} with None for the batch and a number for every other dimension"
+    if not 1 <= len(shape) <= RANK_MAX:
+        raise ModelRefused(where, f"it has {len(shape)} dimensions, 1 to {RANK_MAX} are supported", mend)
+    if shape[0] not in (None, 1):
+        raise ModelRefused(where, f"its leading dimension is fixed at {shape[0]}, not the batch", mend)
+    rows = tuple(size for size in shape[1:] if size is not None)
+    if len(rows) != len(shape) - 1:
+        raise ModelRefused(where, f"shape {list(shape)} has an open dimension after the batch", mend)
+    if any(size < 1 for size in rows) or prod(rows) > ELEMENTS_MAX:
+        raise ModelRefused(where, f"shape {list(shape)} is empty or too large", mend)
+    return Port(value.name, dtype, rows)
+
+
+def _nodes(graph: onnx.GraphProto, defined: set[str]) -> tuple[Node, ...]:
+    if len(graph.node) > NODES_MAX:
+        raise ModelRefused("file", f"{len(graph.node)} nodes, at most {NODES_MAX} are supported")
+    known = set(defined)
+    return tuple(_node(proto, index, known) for index, proto in enumerate(graph.node))
+
+
+def _node(proto: onnx.NodeProto, index: int, known: set[str]) -> Node:
+    """One node; `known` grows by its outputs."""
+    named = Node(proto.op_type, proto.name, index, tuple(proto.input), tuple(proto.output))
+    if proto.domain not in DEFAULT_DOMAINS:
+        mend = "use the operators of the ONNX standard"
+        raise named.refuse(f"operators of the domain {proto.domain!r} are not supported", mend)
+    for name in named.inputs:
+        if name and name not in known:
+            raise ModelRefused(named.where, f"its input {name!r} is not defined before it")
+    for name in named.outputs:
+        if name and name in known:
+            raise ModelRefused(named.where, f"its output {name!r} is defined twice")
+        known.add(name)
+    return Node(**{**vars(named), "attributes": read_attributes(proto, named.where)})

@@ -1,0 +1,114 @@
+"""Reads tensors and attributes out of protobuf, trusting nothing. The structure of the graph is parse.py's."""
+
+from __future__ import annotations
+
+from math import prod
+from typing import Any, Final
+
+import numpy as np
+import onnx
+from onnx import AttributeProto, TensorProto, numpy_helper
+
+from runtime.inference.limits import ELEMENTS_MAX
+from tools.lowering.errors import ModelRefused
+from tools.lowering.source import Array, Attribute
+
+RANK_MAX: Final = 8
+DTYPES: Final[dict[int, np.dtype[Any]]] = {
+    TensorProto.FLOAT: np.dtype(np.float32),
+    TensorProto.DOUBLE: np.dtype(np.float64),
+    TensorProto.FLOAT16: np.dtype(np.float16),
+    TensorProto.INT8: np.dtype(np.int8),
+    TensorProto.INT16: np.dtype(np.int16),
+    TensorProto.INT32: np.dtype(np.int32),
+    TensorProto.INT64: np.dtype(np.int64),
+    TensorProto.UINT8: np.dtype(np.uint8),
+    TensorProto.UINT16: np.dtype(np.uint16),
+    TensorProto.UINT32: np.dtype(np.uint32),
+    TensorProto.BOOL: np.dtype(np.bool_),
+}
+
+
+def dtype_of(kind: int, where: str) -> np.dtype[Any]:
+    """numpy's element type, or a refusal that names the protobuf one."""
+    if kind not in DTYPES:
+        known = {number: name for name, number in TensorProto.DataType.items()}
+        name = known.get(kind, f"number {kind}")
+        raise ModelRefused(where, f"element type {name} is not supported", "export with float32 tensors")
+    return DTYPES[kind]
+
+
+def read_tensor(tensor: TensorProto, where: str) -> Array:
+    """The constant, read-only. Refused: external data, empty, too large, non-finite, data that does not fit."""
+    if tensor.data_location != TensorProto.DEFAULT or tensor.external_data:
+        mend = "save the model as one file (onnx.save_model with save_as_external_data=False)"
+        raise ModelRefused(where, "its data lies in another file", mend)
+    if tensor.HasField("segment"):
+        raise ModelRefused(where, "segmented tensors are not supported")
+    dtype = dtype_of(tensor.data_type, where)
+    shape = tuple(tensor.dims)
+    if len(shape) > RANK_MAX or any(size < 0 for size in shape):
+        raise ModelRefused(where, f"shape {list(shape)} is out of bounds (rank at most {RANK_MAX})")
+    if prod(shape) > ELEMENTS_MAX:
+        raise ModelRefused(where, f"{prod(shape)} elements, at most {ELEMENTS_MAX} are supported")
+    stored = len(tensor.raw_data) // dtype.itemsize if tensor.HasField("raw_data") else _typed_count(tensor)
+    if stored != prod(shape) or len(tensor.raw_data) % dtype.itemsize:
+        raise ModelRefused(where, f"shape {list(shape)} does not fit the {stored} elements stored")
+    try:
+        array: Array = numpy_helper.to_array(tensor)
+    except (ValueError, TypeError) as error:
+        raise ModelRefused(where, f"its data cannot be read ({error})") from error
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        raise ModelRefused(where, "it holds NaN or infinity", "train or export again: such weights have no exact form")
+    array = np.array(array)
+    array.flags.writeable = False
+    return array
+
+
+def _typed_count(tensor: TensorProto) -> int:
+    fields = (tensor.float_data, tensor.int32_data, tensor.int64_data, tensor.double_data, tensor.uint64_data)
+    return max(len(values) for values in fields)
+
+
+def read_attributes(node: onnx.NodeProto, where: str) -> dict[str, Attribute]:
+    """All attributes by name. Refused: subgraphs, references, sparse tensors, types, two of one name."""
+    found: dict[str, Attribute] = {}
+    for attribute in node.attribute:
+        if attribute.name in found:
+            raise ModelRefused(where, f"two attributes are named {attribute.name!r}")
+        found[attribute.name] = _read_attribute(attribute, where)
+    return found
+
+
+def _read_attribute(attribute: AttributeProto, where: str) -> Attribute:
+    if attribute.ref_attr_name:
+        raise ModelRefused(where, f"attribute {attribute.name!r} refers to a function's attribute")
+    match attribute.type:
+        case AttributeProto.INT:
+            return int(attribute.i)
+        case AttributeProto.FLOAT:
+            return float(attribute.f)
+        case AttributeProto.STRING:
+            return _text(attribute.s, where)
+        case AttributeProto.INTS:
+            return tuple(int(item) for item in attribute.ints)
+        case AttributeProto.FLOATS:
+            return tuple(float(item) for item in attribute.floats)
+        case AttributeProto.STRINGS:
+            return tuple(_text(item, where) for item in attribute.strings)
+        case AttributeProto.TENSOR:
+            return read_tensor(attribute.t, f"{where}, attribute {attribute.name!r}")
+        case AttributeProto.GRAPH | AttributeProto.GRAPHS:
+            mend = "control flow has no exact form: export without If, Loop and Scan"
+            raise ModelRefused(where, f"attribute {attribute.name!r} holds a subgraph", mend)
+        case _:
+            kinds = {number: name for name, number in AttributeProto.AttributeType.items()}
+            kind = kinds.get(attribute.type, str(attribute.type))
+            raise ModelRefused(where, f"attribute {attribute.name!r} is of kind {kind}, which is not supported")
+
+
+def _text(data: bytes, where: str) -> str:
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        raise ModelRefused(where, "an attribute's text is not UTF-8") from error

@@ -1,0 +1,101 @@
+"""A float model after all checks: plain Python and numpy, no protobuf. The passes and handlers read only this.
+
+Rules: names are unique and defined before use; constants are finite; every input has a leading dimension N of rows,
+which no `shape` here mentions ("row shape"); nodes have no subgraphs and are of the default domain.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from tools.lowering.errors import OpRefused
+
+Array = npt.NDArray[Any]
+Shape = tuple[int, ...]
+Attribute = int | float | str | tuple[int, ...] | tuple[float, ...] | tuple[str, ...] | Array
+
+_KINDS: Final = {int: "an integer", float: "a number", str: "text"}
+
+
+@dataclass(frozen=True)
+class Node:
+    """One operator. `inputs` may hold "" for an optional input left out; `index` is its place in the file."""
+
+    op: str
+    name: str
+    index: int
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    attributes: Mapping[str, Attribute] = field(default_factory=dict)
+
+    @property
+    def where(self) -> str:
+        """How errors and reports call it."""
+        return f'{self.op} "{self.name}"' if self.name else f"{self.op} (node {self.index})"
+
+    def refuse(self, reason: str, mend: str = "") -> OpRefused:
+        """The error to raise about this node."""
+        return OpRefused(self.op, self.where, reason, mend)
+
+    def has_input(self, position: int) -> bool:
+        return position < len(self.inputs) and self.inputs[position] != ""
+
+    def integer(self, name: str, default: int) -> int:
+        return int(self._typed(name, default, int))
+
+    def number(self, name: str, default: float) -> float:
+        value = float(self._typed(name, default, float))
+        if not np.isfinite(value):
+            raise self.refuse(f"attribute {name} is {value}")
+        return value
+
+    def text(self, name: str, default: str) -> str:
+        return str(self._typed(name, default, str))
+
+    def integers(self, name: str) -> tuple[int, ...] | None:
+        """A tuple of integers, or None where the attribute is left out."""
+        value = self.attributes.get(name)
+        if value is None:
+            return None
+        if isinstance(value, tuple) and all(isinstance(item, int) for item in value):
+            return tuple(int(item) for item in value)
+        raise self.refuse(f"attribute {name} must be a list of integers")
+
+    def _typed(self, name: str, default: int | float | str, kind: type[int | float | str]) -> Any:
+        value = self.attributes.get(name, default)
+        if isinstance(value, kind):
+            return value
+        raise self.refuse(f"attribute {name} must be {_KINDS[kind]}, found {type(value).__name__}")
+
+
+@dataclass(frozen=True)
+class Port:
+    """An input or output of the model. `shape` is the row shape of an input; an output's is found by lowering."""
+
+    name: str
+    dtype: np.dtype[Any]
+    shape: Shape | None
+
+
+@dataclass(frozen=True)
+class Source:
+    """The model. `one_is_batch`: the file fixes the batch at 1, so a leading 1 in its shapes means N."""
+
+    opset: int
+    one_is_batch: bool
+    inputs: tuple[Port, ...]
+    outputs: tuple[Port, ...]
+    constants: Mapping[str, Array]
+    nodes: tuple[Node, ...]
+
+    def use_counts(self) -> dict[str, int]:
+        """How many nodes and outputs read each name."""
+        counts: dict[str, int] = {}
+        for name in (*(i for node in self.nodes for i in node.inputs), *(port.name for port in self.outputs)):
+            counts[name] = counts.get(name, 0) + 1
+        return counts
