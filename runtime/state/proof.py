@@ -26,7 +26,6 @@ from runtime.state.tree import (
     entry_offset,
     hash_bucket,
     hash_inner,
-    root_hash,
 )
 from runtime.types import MaxLen, Struct
 
@@ -63,9 +62,9 @@ def _prove(node: Node, path: bytes) -> TreeProof:
     levels: list[bytes] = []
     while isinstance(node, Inner):
         taken = digit(path, len(levels))
-        levels.append(b"".join(root_hash(child) for at, child in enumerate(node.children) if at != taken))
+        levels.append(b"".join(child.hash for at, child in enumerate(node.children) if at != taken))
         node = node.children[taken]
-    return TreeProof(node.entries if node else b"", b"".join(reversed(levels)))
+    return TreeProof(node.entries, b"".join(reversed(levels)))
 
 
 def verify_proof(state_root_: bytes, module: str, key: bytes, value: bytes | None, proof: StateProof) -> None:

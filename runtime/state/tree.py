@@ -1,6 +1,6 @@
 """The authenticated tree: a canonical radix tree of buckets over 256-bit paths, as immutable nodes.
 
-Shape. A subtree of 0 entries is None and hashes to ZERO_HASH; of 1 to BUCKET_ENTRIES_MAX entries it is a Bucket; of
+Shape. A subtree of 0 entries is EMPTY and hashes to ZERO_HASH; of 1 to BUCKET_ENTRIES_MAX entries it is a Bucket; of
 more it is an Inner of 4 children, by the next two bits of the path. So content alone decides the shape: a subtree
 splits above the count and merges at it, whatever came before. Paths are hashes, so nobody can grow a deep branch.
 Updates return new nodes and share the rest: several candidates of one height, and old heights, cost only their
@@ -13,6 +13,8 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Sequence
+from itertools import pairwise
+from typing import Final
 
 from runtime.crypto import hash_bytes
 from runtime.types import ZERO_HASH, Hash
@@ -29,17 +31,14 @@ _INNER = "armillary/state-inner"
 
 
 class Bucket:
-    """Few entries, sorted by path, as one string of bytes."""
+    """Few entries, sorted by path, as one string of bytes. The only one without entries is EMPTY."""
 
-    __slots__ = ("entries", "hash")
+    __slots__ = ("count", "entries", "hash")
 
     def __init__(self, entries: bytes) -> None:
         self.entries = entries
+        self.count = len(entries) // ENTRY_BYTES
         self.hash = hash_bucket(entries)
-
-    @property
-    def count(self) -> int:
-        return len(self.entries) // ENTRY_BYTES
 
 
 class Inner:
@@ -47,25 +46,14 @@ class Inner:
 
     __slots__ = ("children", "count", "hash")
 
-    def __init__(self, children: tuple[Node, Node, Node, Node]) -> None:
+    def __init__(self, children: tuple[Node, ...]) -> None:
         self.children = children
         first, second, third, fourth = children
-        self.count: int = (
-            (first.count if first else 0)
-            + (second.count if second else 0)
-            + (third.count if third else 0)
-            + (fourth.count if fourth else 0)
-        )
-        self.hash: Hash = hash_bytes(
-            _INNER,
-            (first.hash if first else ZERO_HASH)
-            + (second.hash if second else ZERO_HASH)
-            + (third.hash if third else ZERO_HASH)
-            + (fourth.hash if fourth else ZERO_HASH),
-        )
+        self.count: int = first.count + second.count + third.count + fourth.count
+        self.hash: Hash = hash_bytes(_INNER, first.hash + second.hash + third.hash + fourth.hash)
 
 
-Node = Bucket | Inner | None
+Node = Bucket | Inner
 Change = tuple[bytes, bytes | None]
 """A path and what it is bound to, or None where its entry is removed."""
 
@@ -80,14 +68,12 @@ def hash_inner(children: bytes) -> Hash:
     return hash_bytes(_INNER, children)
 
 
+EMPTY: Final = Bucket(b"")
+
+
 def digit(path: bytes, level: int) -> int:
     """Which of the four children `path` takes at `level`."""
     return path[level >> 2] >> (6 - 2 * (level & 3)) & 3
-
-
-def root_hash(node: Node) -> Hash:
-    """The hash of a subtree."""
-    return node.hash if node else ZERO_HASH
 
 
 def find(node: Node, path: bytes) -> bytes | None:
@@ -96,10 +82,9 @@ def find(node: Node, path: bytes) -> bytes | None:
     while isinstance(node, Inner):
         node = node.children[digit(path, level)]
         level += 1
-    if node is None:
-        return None
     at = entry_offset(node.entries, path)
-    return node.entries[at + PATH_BYTES : at + ENTRY_BYTES] if node.entries[at : at + PATH_BYTES] == path else None
+    found = node.entries[at : at + PATH_BYTES] == path
+    return node.entries[at + PATH_BYTES : at + ENTRY_BYTES] if found else None
 
 
 def entry_offset(entries: bytes, path: bytes) -> int:
@@ -113,44 +98,52 @@ def entry_offset(entries: bytes, path: bytes) -> int:
 def build(entries: bytes, level: int = 0) -> Node:
     """The subtree of sorted entries that share the path's first `level` digits."""
     if len(entries) <= _BUCKET_BYTES_MAX:
-        return Bucket(entries) if entries else None
+        return Bucket(entries) if entries else EMPTY
     paths = range(0, len(entries), ENTRY_BYTES)
     cuts = [
         ENTRY_BYTES * bisect_left(paths, child, key=lambda at: digit(entries[at : at + PATH_BYTES], level))
         for child in range(ARITY + 1)
     ]
-    return Inner(
-        (
-            build(entries[cuts[0] : cuts[1]], level + 1),
-            build(entries[cuts[1] : cuts[2]], level + 1),
-            build(entries[cuts[2] : cuts[3]], level + 1),
-            build(entries[cuts[3] : cuts[4]], level + 1),
-        )
-    )
+    return Inner(tuple(build(entries[low:high], level + 1) for low, high in pairwise(cuts)))
 
 
 def update(node: Node, changes: Sequence[Change], level: int = 0) -> Node:
     """The subtree after `changes`, which are sorted by path, one for each. Cost: the changed paths."""
-    if not changes:
-        return node
+    if len(changes) == 1:
+        return _update_one(node, changes[0], level)
     if not isinstance(node, Inner):
-        return build(_apply(node.entries if node else b"", changes), level)
-    split: tuple[list[Change], list[Change], list[Change], list[Change]] = ([], [], [], [])
+        return build(_apply(node.entries, changes), level)
+    split: tuple[list[Change], ...] = ([], [], [], [])
     place, shift = level >> 2, 6 - 2 * (level & 3)
     for change in changes:
         split[change[0][place] >> shift & 3].append(change)
-    first, second, third, fourth = node.children
-    result = Inner(
-        (
-            update(first, split[0], level + 1),
-            update(second, split[1], level + 1),
-            update(third, split[2], level + 1),
-            update(fourth, split[3], level + 1),
-        )
+    children = tuple(
+        update(child, below, level + 1) if below else child for child, below in zip(node.children, split, strict=True)
     )
-    if result.count > BUCKET_ENTRIES_MAX:
-        return result
-    return build(b"".join(_gather(result)), level)
+    return _canonical(Inner(children), level)
+
+
+def _update_one(node: Node, change: Change, level: int) -> Node:
+    """As `update`; most of a block's changes end up alone in their branch, so this is the hot path: a loop."""
+    path = change[0]
+    trail: list[tuple[tuple[Node, ...], int]] = []
+    while isinstance(node, Inner):
+        taken = path[level >> 2] >> (6 - 2 * (level & 3)) & 3  # digit(), written out
+        trail.append((node.children, taken))
+        node = node.children[taken]
+        level += 1
+    node = build(_apply(node.entries, (change,)), level)
+    for children, taken in reversed(trail):
+        level -= 1
+        node = Inner((*children[:taken], node, *children[taken + 1 :]))
+        if node.count <= BUCKET_ENTRIES_MAX:
+            node = _canonical(node, level)
+    return node
+
+
+def _canonical(node: Inner, level: int) -> Node:
+    """An inner node that holds too few entries to be one becomes a bucket."""
+    return node if node.count > BUCKET_ENTRIES_MAX else build(b"".join(_gather(node)), level)
 
 
 def _apply(entries: bytes, changes: Sequence[Change]) -> bytes:
@@ -169,8 +162,6 @@ def _apply(entries: bytes, changes: Sequence[Change]) -> bytes:
 
 
 def _gather(node: Node) -> list[bytes]:
-    if node is None:
-        return []
     if isinstance(node, Bucket):
         return [node.entries]
     return [part for child in node.children for part in _gather(child)]

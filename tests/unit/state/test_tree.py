@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runtime.state import MemoryStore
-from runtime.state.forest import EMPTY_FOREST, Forest, forest_of, key_path, value_hash
-from runtime.state.tree import BUCKET_ENTRIES_MAX, Bucket, Inner, Node, build, find, update
+from runtime.state.forest import EMPTY_FOREST, forest_of, key_path, value_hash
+from runtime.state.tree import BUCKET_ENTRIES_MAX, EMPTY, Bucket, Inner, Node, build, find, update
 
 State = dict[str, dict[bytes, bytes]]
 keys = st.integers(0, 60).map(lambda number: number.to_bytes(1, "big"))
@@ -48,10 +48,10 @@ def naive_root(state: State) -> bytes:
 
 def check_shape(node: Node) -> None:
     if isinstance(node, Bucket):
-        assert 0 < node.count <= BUCKET_ENTRIES_MAX
+        assert node is EMPTY or 0 < node.count <= BUCKET_ENTRIES_MAX
     if isinstance(node, Inner):
         assert node.count > BUCKET_ENTRIES_MAX
-        assert node.count == sum(child.count for child in node.children if child)
+        assert node.count == sum(child.count for child in node.children)
         for child in node.children:
             check_shape(child)
 
@@ -83,7 +83,7 @@ def test_the_root_after_any_history_is_the_naive_root_of_the_content(
 @given(contents, contents)
 @settings(max_examples=50, deadline=None)
 def test_different_contents_have_different_roots(one: dict[bytes, bytes], other: dict[bytes, bytes]) -> None:
-    roots = [Forest({}, None).apply({"alpha": content}).root for content in (one, other)]
+    roots = [EMPTY_FOREST.apply({"alpha": content}).root for content in (one, other)]
     assert (roots[0] == roots[1]) == (one == other)
 
 
@@ -111,22 +111,20 @@ def test_a_touched_then_emptied_subtree_is_as_an_untouched_one() -> None:
 
 def test_every_key_is_found_in_its_tree_and_no_other() -> None:
     items = {number.to_bytes(2, "big"): bytes([number % 256]) for number in range(1_000)}
-    tree = update(None, sorted((key_path(key), value_hash(value)) for key, value in items.items()))
+    tree = update(EMPTY, sorted((key_path(key), value_hash(value)) for key, value in items.items()))
     for key, value in items.items():
         assert find(tree, key_path(key)) == value_hash(value)
     assert find(tree, key_path(b"absent")) is None
-    assert find(None, key_path(b"absent")) is None
+    assert find(EMPTY, key_path(b"absent")) is None
 
 
 def test_building_at_once_gives_the_same_nodes_as_updating() -> None:
     entries = [(key_path(bytes([number])), value_hash(b"")) for number in range(200)]
     random.Random(3).shuffle(entries)
-    one_by_one: Node = None
+    one_by_one: Node = EMPTY
     for entry in entries:
         one_by_one = update(one_by_one, [entry])
     built = build(b"".join(path + bound for path, bound in sorted(entries)))
-    assert built is not None
-    assert one_by_one is not None
     assert built.hash == one_by_one.hash
 
 
