@@ -1,0 +1,165 @@
+"""The running context: state through an overlay, a gas meter, events, checkpoints. Modules hold a reference to one.
+
+Lives here: metered access. Must not: know modules, calls, transactions or fees (runtime.execution).
+Gas is charged before what it pays for. A meter that ran out stays out: whoever catches OutOfGas and goes on fails at
+the next charge, and the dispatcher asks `is_exhausted` at the end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Final, Protocol
+
+from runtime.limits import EVENT_BYTES_MAX, EVENTS_PER_TRANSACTION_MAX
+from runtime.module import gas
+from runtime.module.block import BlockInfo
+from runtime.module.errors import BoundExceeded, OutOfGas, OutsideContext, QueryWrites
+from runtime.module.wire import EventRecord
+from runtime.state import Overlay
+from runtime.types import Hash, Name
+
+UNLIMITED: Final = 1 << 63
+
+
+class State(Protocol):
+    """What the context needs of an overlay."""
+
+    def get(self, module: str, key: bytes) -> bytes | None: ...
+    def set(self, module: str, key: bytes, value: bytes) -> None: ...
+    def delete(self, module: str, key: bytes) -> None: ...
+    def iterate(
+        self, module: str, prefix: bytes = b"", *, limit: int | None = None, start: bytes | None = None
+    ) -> Iterator[tuple[bytes, bytes]]: ...
+    def put_blob(self, chunk: bytes) -> Hash: ...
+    def get_blob(self, name: Hash) -> bytes | None: ...
+    def checkpoint(self) -> None: ...
+    def commit(self) -> None: ...
+    def rollback(self) -> None: ...
+
+
+class _Closed:
+    """In place of the overlay while nothing runs."""
+
+    def __getattr__(self, name: str) -> Any:
+        raise OutsideContext
+
+
+_CLOSED: Any = _Closed()
+
+
+class Context:
+    """One run over one overlay: a block, a query, the genesis. Reused; `open` begins, `close` ends."""
+
+    __slots__ = ("block", "events", "gas_left", "gas_limit", "has_writes", "is_writable", "state")
+
+    def __init__(self) -> None:
+        self.state: State = _CLOSED
+        self.block = BlockInfo(height=0, time_ms=0)
+        self.events: list[EventRecord] = []
+        self.gas_limit = self.gas_left = UNLIMITED
+        self.is_writable = True
+        self.has_writes = False
+
+    def open(self, overlay: Overlay, block: BlockInfo, *, writable: bool = True) -> None:
+        """Begin a run with an unlimited meter."""
+        self.state = overlay
+        self.block = block
+        self.events = []
+        self.is_writable = writable
+        self.set_gas(UNLIMITED)
+
+    def close(self) -> None:
+        """End the run: from here on every access raises OutsideContext."""
+        self.state = _CLOSED
+
+    # --- gas
+
+    def set_gas(self, limit: int) -> None:
+        """A fresh meter."""
+        self.gas_limit = self.gas_left = limit
+
+    @property
+    def gas_used(self) -> int:
+        """Never above the limit."""
+        return self.gas_limit - max(self.gas_left, 0)
+
+    @property
+    def is_exhausted(self) -> bool:
+        """Whether the meter ran out at any moment."""
+        return self.gas_left < 0
+
+    def charge(self, amount: int) -> None:
+        """Take gas. Raises OutOfGas where it does not suffice."""
+        if amount < 0:
+            raise ValueError(f"a charge of {amount} gas: it cannot be negative")
+        self.gas_left -= amount
+        if self.gas_left < 0:
+            raise OutOfGas(gas_limit=self.gas_limit)
+
+    # --- state
+
+    def read(self, module: str, key: bytes) -> bytes | None:
+        """The value, or None."""
+        self.gas_left -= gas.READ_GAS
+        if self.gas_left < 0:
+            raise OutOfGas(gas_limit=self.gas_limit)
+        value = self.state.get(module, key)
+        if value is not None:
+            self.charge(gas.READ_BYTE_GAS * len(value))
+        return value
+
+    def write(self, module: str, key: bytes, value: bytes) -> None:
+        """Bind the key."""
+        if not self.is_writable:
+            raise QueryWrites(module=Name(module))
+        self.charge(gas.WRITE_GAS + gas.WRITE_BYTE_GAS * (len(key) + len(value)))
+        self.state.set(module, key, value)
+
+    def delete(self, module: str, key: bytes) -> None:
+        """Make the key absent."""
+        if not self.is_writable:
+            raise QueryWrites(module=Name(module))
+        self.charge(gas.DELETE_GAS)
+        self.state.delete(module, key)
+
+    def scan(self, module: str, prefix: bytes, limit: int, start: bytes | None) -> Iterator[tuple[bytes, bytes]]:
+        """At most `limit` items under a prefix in key order, each charged as it is read."""
+        self.charge(gas.SCAN_GAS)
+        for key, value in self.state.iterate(module, prefix, limit=limit, start=start):
+            self.charge(gas.READ_GAS + gas.READ_BYTE_GAS * (len(key) + len(value)))
+            yield key, value
+
+    # --- events
+
+    def emit(self, record: EventRecord) -> None:
+        """Add an event. Raises BoundExceeded beyond EVENTS_PER_TRANSACTION_MAX or EVENT_BYTES_MAX."""
+        self.charge(gas.EVENT_GAS + gas.EVENT_BYTE_GAS * len(record.data))
+        if len(record.data) > EVENT_BYTES_MAX:
+            raise BoundExceeded(what="event, bytes", size=len(record.data), limit=EVENT_BYTES_MAX)
+        if len(self.events) >= EVENTS_PER_TRANSACTION_MAX:
+            raise BoundExceeded(what="events", size=len(self.events) + 1, limit=EVENTS_PER_TRANSACTION_MAX)
+        self.events.append(record)
+
+    def take_events(self) -> tuple[EventRecord, ...]:
+        """The events so far; the list begins anew."""
+        events = tuple(self.events)
+        self.events = []
+        return events
+
+    # --- checkpoints
+
+    @contextmanager
+    def checkpoint(self) -> Iterator[None]:
+        """Keep what happens inside, or undo state, blobs and events where it raises. Gas is not given back."""
+        self.state.checkpoint()
+        mark = len(self.events)
+        try:
+            yield
+        except BaseException:
+            self.state.rollback()
+            del self.events[mark:]
+            raise
+        self.state.commit()
+
+

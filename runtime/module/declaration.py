@@ -1,0 +1,319 @@
+"""From a class body to ModuleMetadata, once, when the class is made. A wrong declaration is refused with its mend.
+
+Lives here: the rules of the author's page. Must not: run anything of the module.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+import sys
+import types
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Final, get_args, get_origin, get_type_hints
+
+from runtime.codec import codec
+from runtime.errors import CodecError, DefinitionError
+from runtime.module.config import Genesis, ModuleParams
+from runtime.module.errors import CallError
+from runtime.module.event import Event
+from runtime.module.metadata import (
+    CallInfo,
+    ErrorInfo,
+    EventInfo,
+    Field,
+    InvariantInfo,
+    ModuleMetadata,
+    QueryInfo,
+    StorageInfo,
+)
+from runtime.module.signature import check_plain_method, declare_call, declare_query, shown
+from runtime.module.storage import NO_DEFAULT, Declared, Item, Map
+from runtime.module.uses import Uses
+from runtime.module.verbs import CallMethod, Invariant, QueryMethod, Verb
+from runtime.types import IDENTIFIER
+
+NAME_CHARACTERS_MAX: Final = 48
+HOOKS: Final = ("begin_block", "end_block")
+_OWN_ATTRIBUTES: Final = {"name", "version", "events", "errors", "GenesisConfig", "Params", *HOOKS, "genesis", "export_genesis"}
+_CONSTANTS: Final = (int, str, bytes, type(None), type, types.FunctionType, classmethod, staticmethod, property, Verb, Invariant)
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Where a class statement stands: the names that its annotations may use."""
+
+    globals: Mapping[str, Any]
+    locals: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, module: type, frame_locals: Mapping[str, Any]) -> Scope:
+        """The file's names, the enclosing function's, and those of the class body."""
+        around = vars(sys.modules[module.__module__]) if module.__module__ in sys.modules else {}
+        return cls(around, {**frame_locals, **vars(module)})
+
+    def hints(self, where: str, annotations: Mapping[str, Any]) -> dict[str, Any]:
+        """The annotations as types. Raises DefinitionError naming the one that does not resolve."""
+        found: dict[str, Any] = {}
+        for name, annotation in annotations.items():
+            holder = type("_Annotated", (), {"__annotations__": {name: annotation}})
+            try:
+                found |= get_type_hints(holder, dict(self.globals), dict(self.locals), include_extras=True)
+            except (NameError, AttributeError, TypeError, SyntaxError) as error:
+                raise DefinitionError(
+                    f"{where}{name}: its annotation {annotation!r} is no type that is known here ({error}): define or "
+                    "import it above the class"
+                ) from None
+        return found
+
+
+def check_redefinition(owner: str, name: str, present: object) -> None:
+    """Raises DefinitionError where a second declaration in one class body would silently replace the first."""
+    if isinstance(present, Verb | Invariant | Declared | Uses):
+        raise DefinitionError(f"{owner}.{name} is declared twice: rename one of them")
+
+
+def declare(module: Any, scope: Scope) -> ModuleMetadata:
+    """The metadata of a module's class; names and types are filled in on its verbs and storage."""
+    name, version = _check_name(module)
+    _check_body(module)
+    storage, uses = _nouns(module, name, scope)
+    calls, queries = _verbs(module, name, scope)
+    for field in (*storage, *uses, *calls, *queries):
+        if len(field) > NAME_CHARACTERS_MAX or not re.fullmatch(IDENTIFIER, field, re.ASCII):
+            raise DefinitionError(
+                f"{module.__name__}.{field}: a declared name is lower case, digits and _, a letter first, "
+                f"at most {NAME_CHARACTERS_MAX} characters"
+            )
+    return ModuleMetadata(
+        name=name,
+        version=version,
+        docs=inspect.cleandoc(module.__doc__ or ""),
+        calls=calls,
+        queries=queries,
+        storage=storage,
+        events=_events(module, scope),
+        errors=_errors(module, scope),
+        invariants=_invariants(module),
+        uses=uses,
+        params=_config(module, "Params", ModuleParams),
+        genesis=_genesis(module),
+        hooks=_hooks(module),
+    )
+
+
+def _check_name(module: Any) -> tuple[str, int]:
+    name, version = getattr(module, "name", None), module.version
+    if not isinstance(name, str) or len(name) > NAME_CHARACTERS_MAX or not re.fullmatch(IDENTIFIER, name, re.ASCII):
+        raise DefinitionError(
+            f'{module.__name__}: a module needs a name of lower case letters, digits and _, a letter first, at most '
+            f'{NAME_CHARACTERS_MAX} characters: write name = "{module.__name__.lower()[:NAME_CHARACTERS_MAX]}"'
+        )
+    if not isinstance(version, int) or isinstance(version, bool) or not 0 < version < 1 << 32:
+        raise DefinitionError(f"{module.__name__}.version is {version!r}: write a number from 1 on")
+    return name, version
+
+
+def _layers(module: Any) -> Iterator[Any]:
+    """The classes that make up the module, base first, Module itself left out."""
+    return (layer for layer in reversed(module.__mro__[:-2]))
+
+
+def _check_body(module: Any) -> None:
+    base = module.__mro__[-2]
+    for name, value in vars(module).items():
+        where = f"{module.__name__}.{name}"
+        if name in ("__init__", "__new__", "__setattr__", "__getattr__", "__getattribute__"):
+            raise DefinitionError(f"{where}: a module has no {name}: its state is its storage; write genesis(self, config)")
+        if name.startswith("__"):
+            continue
+        if name not in _OWN_ATTRIBUTES and hasattr(base, name):
+            raise DefinitionError(f"{where}: this name belongs to Module: rename it")
+        if isinstance(value, float):
+            raise DefinitionError(f"{where} is a float, which differs between machines: write an integer with fixed-point units")
+        if isinstance(value, list | dict | set | bytearray):
+            raise DefinitionError(
+                f"{where} is a {type(value).__name__}, shared and mutable: write a tuple for a constant, "
+                f"{name}: Map[...] = Map() for state"
+            )
+
+
+def _nouns(module: Any, owner: str, scope: Scope) -> tuple[dict[str, StorageInfo], dict[str, Uses[Any]]]:
+    storage: dict[str, StorageInfo] = {}
+    uses: dict[str, Uses[Any]] = {}
+    for layer in _layers(module):
+        annotations = inspect.get_annotations(layer)
+        for name, value in vars(layer).items():
+            if isinstance(value, Declared) and name not in annotations:
+                raise DefinitionError(f"{module.__name__}.{name} has no annotation: {_mend(name, value)}")
+        hints = scope.hints(f"{module.__name__}.", {n: a for n, a in annotations.items() if n not in _OWN_ATTRIBUTES})
+        for name, hint in hints.items():
+            kind = get_origin(hint) or hint
+            if kind in (Item, Map):
+                storage[name] = _storage(module, layer, owner, name, hint)
+            elif kind is Uses:
+                uses[name] = _uses(module, layer, name, hint)
+            elif kind not in (ClassVar, Final):
+                raise DefinitionError(
+                    f"{module.__name__}.{name}: {shown(hint)} is no storage: write {name}: Item[{shown(hint)}] = "
+                    f"Item(default=...) for state, {name}: ClassVar[...] for a constant"
+                )
+    return storage, uses
+
+
+def _mend(name: str, value: Declared) -> str:
+    return f"write {name}: Item[U64] = Item(...)" if isinstance(value, Item) else f"write {name}: Map[AccountId, U64] = Map(...)"
+
+
+def _storage(module: Any, layer: Any, owner: str, name: str, hint: Any) -> StorageInfo:
+    where, kind, parts = f"{module.__name__}.{name}", get_origin(hint), get_args(hint)
+    if kind is None:
+        form = "Item[U64]" if hint is Item else "Map[AccountId, U64]"
+        raise DefinitionError(f"{where}: {hint.__name__} says no types: write {name}: {form}")
+    if name not in vars(layer):
+        raise DefinitionError(f"{where} is declared and not made: write {name}: {shown(hint)} = {kind.__name__}()")
+    declared = vars(layer)[name]
+    if not isinstance(declared, kind):
+        raise DefinitionError(f"{where} is annotated as {kind.__name__} and is {declared!r}: write = {kind.__name__}(...)")
+    declared = type(declared)(default=declared.default)  # a class of its own module name: layers may be shared
+    try:
+        declared.bind_types(name, owner, *parts)
+        if declared.default is not NO_DEFAULT:
+            codec(parts[-1]).encode(declared.default)
+    except DefinitionError as error:
+        raise DefinitionError(f"{where}: {error}") from None
+    except CodecError as error:
+        raise DefinitionError(f"{where}: its default {declared.default!r} is no {shown(parts[-1])}: {error}") from None
+    setattr(module, name, declared)
+    key = parts[0] if kind is Map else None
+    return StorageInfo(name, kind.__name__.lower(), key, parts[-1], declared.default, declared)
+
+
+def _uses(module: Any, layer: Any, name: str, hint: Any) -> Uses[Any]:
+    where, parts = f"{module.__name__}.{name}", get_args(hint)
+    if len(parts) != 1 or not getattr(parts[0], "_is_protocol", False):
+        raise DefinitionError(f"{where}: Uses names a Protocol: write {name}: Uses[Ledger], class Ledger(Protocol)")
+    given = vars(layer).get(name, Uses())
+    if not isinstance(given, Uses):
+        raise DefinitionError(f"{where} is annotated as Uses and is {given!r}: write {name}: {shown(hint)}")
+    made: Uses[Any] = Uses(given.provider)
+    made.name, made.protocol = name, parts[0]
+    setattr(module, name, made)
+    return made
+
+
+def _verbs(module: Any, owner: str, scope: Scope) -> tuple[dict[str, CallInfo], dict[str, QueryInfo]]:
+    calls: dict[str, CallInfo] = {}
+    queries: dict[str, QueryInfo] = {}
+    for layer in _layers(module):
+        for name, value in list(vars(layer).items()):
+            if isinstance(value, CallMethod):
+                calls[name] = declare_call(module, owner, name, value, scope.hints)
+            elif isinstance(value, QueryMethod):
+                queries[name] = declare_query(module, owner, name, value, scope.hints)
+    return calls, queries
+
+
+def _invariants(module: Any) -> dict[str, InvariantInfo]:
+    found = {}
+    for layer in _layers(module):
+        for name, value in vars(layer).items():
+            if isinstance(value, Invariant):
+                check_plain_method(f"{module.__name__}.{name}", "@invariant", value.function)
+                found[name] = InvariantInfo(name, inspect.cleandoc(value.__doc__ or ""), value)
+    return found
+
+
+def _hooks(module: Any) -> dict[str, int]:
+    hooks = {}
+    for name in HOOKS:
+        function = getattr(module, name)
+        gas = vars(function).get("hook_gas")
+        if function is getattr(module.__mro__[-2], name):
+            continue
+        if gas is None:
+            raise DefinitionError(f"{module.__name__}.{name} says no gas: write @hook(gas=100_000) above it")
+        check_plain_method(f"{module.__name__}.{name}", "a hook", function)
+        hooks[name] = gas
+    for name, value in vars(module).items():
+        if isinstance(value, types.FunctionType) and "hook_gas" in vars(value) and name not in HOOKS:
+            raise DefinitionError(f"{module.__name__}.{name}: @hook is for {' and '.join(HOOKS)} only")
+    return hooks
+
+
+def _config(module: Any, name: str, base: type[Any]) -> Any:
+    declared = getattr(module, name, None)
+    if declared is None:
+        return None
+    if not (isinstance(declared, type) and issubclass(declared, base)):
+        raise DefinitionError(f"{module.__name__}.{name}: write class {name}({base.__name__})")
+    try:
+        codec(declared)
+    except DefinitionError as error:
+        raise DefinitionError(f"{module.__name__}.{name}: {error}") from None
+    return declared
+
+
+def _genesis(module: Any) -> type[Genesis] | None:
+    declared: type[Genesis] | None = _config(module, "GenesisConfig", Genesis)
+    has_method = module.genesis is not module.__mro__[-2].genesis
+    if declared is not None and not has_method:
+        raise DefinitionError(
+            f"{module.__name__} declares GenesisConfig and does not use it: write def genesis(self, config: GenesisConfig) -> None"
+        )
+    if has_method and declared is None:
+        raise DefinitionError(f"{module.__name__}.genesis needs its configuration's type: write class GenesisConfig(Genesis)")
+    return declared
+
+
+def _visible(module: Any, scope: Scope, base: type[Any], listed: str) -> list[Any]:
+    """The classes below `base` that belong to the module: listed, in its body, or in its own file or package."""
+    own, package = module.__module__, module.__module__.rpartition(".")[0]
+    explicit = getattr(module, listed, ())
+    if not isinstance(explicit, tuple) or not all(isinstance(kind, type) and issubclass(kind, base) for kind in explicit):
+        raise DefinitionError(f"{module.__name__}.{listed}: write a tuple of classes below {base.__name__}")
+    around = [
+        value
+        for value in scope.locals.values()
+        if isinstance(value, type) and issubclass(value, base)
+        and (value.__module__ == own or (package and value.__module__.rpartition(".")[0] == package))
+    ]
+    return list(dict.fromkeys(kind for kind in (*explicit, *around) if kind is not base))
+
+
+def _named(module: Any, kinds: list[Any], what: str) -> dict[str, Any]:
+    named: dict[str, Any] = {}
+    for kind in kinds:
+        if not re.fullmatch("[A-Z][A-Za-z0-9]{0,63}", kind.__name__):
+            raise DefinitionError(f"{module.__name__}: the {what} {kind.__name__} is not named in CapWords: rename it")
+        if named.setdefault(kind.__name__, kind) is not kind:
+            raise DefinitionError(f"{module.__name__} has two {what}s named {kind.__name__}: rename one of them")
+    return named
+
+
+def _events(module: Any, scope: Scope) -> dict[str, EventInfo]:
+    found = {}
+    for name, kind in _named(module, _visible(module, scope, Event, "events"), "event").items():
+        try:
+            coder = codec(kind)
+        except (DefinitionError, NameError) as error:
+            raise DefinitionError(f"{module.__name__}, event {name}: {error}") from None
+        found[name] = EventInfo(name, inspect.cleandoc(kind.__doc__ or ""), _fields(kind), kind, coder)
+    return found
+
+
+def _errors(module: Any, scope: Scope) -> dict[str, ErrorInfo]:
+    found = {}
+    for name, kind in _named(module, _visible(module, scope, CallError, "errors"), "error").items():
+        try:
+            record = kind.record()
+        except (DefinitionError, NameError) as error:
+            raise DefinitionError(f"{module.__name__}, error {name}: {error}") from None
+        found[name] = ErrorInfo(name, inspect.cleandoc(kind.__doc__ or ""), _fields(record), kind, record)
+    return found
+
+
+def _fields(record: Any) -> tuple[Field, ...]:
+    hints = get_type_hints(record, include_extras=True)
+    return tuple(Field(name, hints[name], shown(hints[name])) for name in record.__struct_fields__)

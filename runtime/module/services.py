@@ -1,0 +1,137 @@
+"""What the runtime offers to modules: `blobs: Uses[Blobs]`, `inference: Uses[Inference]`.
+
+Narrow Protocols and their records, of plain wire types: no array library is imported here. The runtime's own module
+`runtime` provides both (runtime.execution.core); each charges the caller's meter before it works.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Protocol
+
+from runtime.limits import BLOB_CHUNKS_MAX, TRANSACTION_BYTES_MAX
+from runtime.module.errors import CallError
+from runtime.types import I64, U8, U32, U64, Hash, MaxLen, Pattern, Struct
+
+TENSORS_MAX = 64
+RANK_MAX = 8
+
+TensorName = Annotated[str, Pattern(r"[!-~]+", 128)]
+Note = Annotated[str, MaxLen(256)]
+
+
+class Tensor(Struct):
+    """Rows of signed 64-bit integers: shape begins with the number of rows; data is row major, little endian, 8 bytes
+    each. The wire form of runtime.inference.Tensor, byte for byte."""
+
+    name: TensorName
+    shape: Annotated[tuple[U32, ...], MaxLen(RANK_MAX)]
+    data: Annotated[bytes, MaxLen(TRANSACTION_BYTES_MAX)]
+
+
+Tensors = Annotated[tuple[Tensor, ...], MaxLen(TENSORS_MAX)]
+"""Sorted by name, each name once."""
+
+
+class TensorInfo(Struct):
+    """What a model takes or gives: rows of `shape` (without their number), integers n from low to high, read as
+    n * 2**-frac_bits."""
+
+    name: TensorName
+    shape: Annotated[tuple[U32, ...], MaxLen(RANK_MAX)]
+    frac_bits: U8
+    low: I64
+    high: I64
+
+
+TensorInfos = Annotated[tuple[TensorInfo, ...], MaxLen(TENSORS_MAX)]
+Labels = Annotated[tuple[Annotated[str, MaxLen(128)], ...], MaxLen(1024)]
+ChunkHashes = Annotated[tuple[Hash, ...], MaxLen(BLOB_CHUNKS_MAX)]
+
+
+class ModelInfo(Struct):
+    """A verified model. Gas of one run of n rows: gas_load + gas_fixed + n * gas_per_row; memory likewise, bytes."""
+
+    model: Hash
+    blob: Hash
+    size_bytes: U64
+    inputs: TensorInfos
+    outputs: TensorInfos
+    labels: Labels
+    source_hash: Hash
+    gas_load: U64
+    gas_fixed: U64
+    gas_per_row: U64
+    memory_bytes: U64
+
+
+class ChunkMissing(CallError):
+    """No such chunk is held for this chain."""
+
+    chunk: Hash
+
+
+class ModelUnknown(CallError):
+    """No verified model has this hash."""
+
+    model: Hash
+
+
+class ModelRefused(CallError):
+    """The model is not proven exact."""
+
+    node: Note
+    rule: Note
+
+
+class InputRefused(CallError):
+    """The inputs do not fit the model."""
+
+    tensor: Note
+    reason: Note
+
+
+class Blobs(Protocol):
+    """Chunks of large artifacts, beside the state. The state counts references, so that what is read is there on every
+    node; a chunk goes when its last reference does."""
+
+    def put_chunk(self, data: bytes) -> Hash:
+        """Keep a chunk of 1 to BLOB_CHUNK_BYTES_MAX bytes and count one reference; returns its hash."""
+        ...
+
+    def drop_chunk(self, chunk: Hash) -> None:
+        """Count one reference less. Raises ChunkMissing."""
+        ...
+
+    def chunk_bytes(self, chunk: Hash) -> int:
+        """The size of a chunk. Raises ChunkMissing."""
+        ...
+
+    def read_chunk(self, chunk: Hash) -> bytes:
+        """A chunk's bytes. Raises ChunkMissing."""
+        ...
+
+    def blob_root(self, chunks: tuple[Hash, ...]) -> Hash:
+        """The identity of the blob of these chunks in this order: the Merkle root over their hashes."""
+        ...
+
+
+class Inference(Protocol):
+    """Exact inference: a pure function of the model and its inputs, on every machine."""
+
+    def admit(self, chunks: tuple[Hash, ...], *, nodes_max: int) -> ModelInfo:
+        """Verify the model whose bytes are these chunks, and remember it. Charged first, from size and `nodes_max`; a
+        model of more nodes is refused. Raises ChunkMissing, ModelRefused. A model known already is only described."""
+        ...
+
+    def describe(self, model: Hash) -> ModelInfo | None:
+        """What is known of a verified model; None where it was never admitted."""
+        ...
+
+    def forget(self, model: Hash) -> None:
+        """The model can no longer be run. Its chunks are the caller's to drop. Raises ModelUnknown."""
+        ...
+
+    def run(self, model: Hash, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """The outputs, sorted by name. Charged first, as though the model had to be loaded. Raises ModelUnknown,
+        InputRefused."""
+        ...
