@@ -1,8 +1,8 @@
 """Float ONNX -> exact-grid graph. Off-chain and untrusted: the verifier in runtime.inference judges the result.
 
-    lowered = lower(onnx_bytes, calibration={"image": rows})
-    outputs = engine.run(lowered.model, lowered.quantize({"image": image}))
-    lowered.dequantize(outputs)["label"]
+lowered = lower(onnx_bytes, calibration={"image": rows})
+outputs = engine.run(lowered.model, lowered.quantize({"image": image}))
+lowered.dequantize(outputs)["label"]
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import msgspec
 import numpy as np
 import onnx
 
@@ -50,7 +51,11 @@ class Difference:
 
 
 def compare(
-    proto: onnx.ModelProto, source: Source, builder: Builder, ends: Sequence[Output], rows: Mapping[str, Array],
+    proto: onnx.ModelProto,
+    source: Source,
+    builder: Builder,
+    ends: Sequence[Output],
+    rows: Mapping[str, Array],
     integers: Mapping[str, Array],
 ) -> dict[str, Difference]:
     """Differences by source name. `rows` are the float inputs, `integers` the same quantised, by graph name."""
@@ -62,8 +67,14 @@ def compare(
 
 
 def _compare(
-    proto: onnx.ModelProto, source: Source, builder: Builder, ends: Sequence[Output], rows: Mapping[str, Array],
-    integers: Mapping[str, Array], layers: Sequence[Layer], found: Mapping[str, Difference],
+    proto: onnx.ModelProto,
+    source: Source,
+    builder: Builder,
+    ends: Sequence[Output],
+    rows: Mapping[str, Array],
+    integers: Mapping[str, Array],
+    layers: Sequence[Layer],
+    found: Mapping[str, Difference],
 ) -> None:
     probes: dict[str, Tensor] = {}
     for number, layer in enumerate(layers):
@@ -85,11 +96,9 @@ def _compare(
 def _renamed(ends: Sequence[Output]) -> list[Output]:
     """The model's own outputs under names that no probe has."""
     return [
-        Output(tensor=end.tensor, spec=type(end.spec)(
-            name=f"end/{number}", shape=end.spec.shape, frac_bits=end.spec.frac_bits, low=end.spec.low, high=end.spec.high,
-        ))
+        Output(tensor=end.tensor, spec=msgspec.structs.replace(end.spec, name=f"end/{number}"))
         for number, end in enumerate(ends)
-    ]  # fmt: skip
+    ]
 
 
 def _count_clipped(found: Difference, clip: Tensor, values: Array) -> None:

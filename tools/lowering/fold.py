@@ -13,22 +13,35 @@ from typing import Any, Final
 
 import numpy as np
 
-from runtime.inference.limits import ELEMENTS_MAX
+from runtime.inference.limits import ELEMENTS_MAX, WEIGHTS_MAX
 from tools.lowering.errors import ModelRefused
 from tools.lowering.protobuf import dtype_of
 from tools.lowering.source import Array, Node, Source
 
 Folder = Callable[[Node, list[Array]], Array]
 
+_CONSTANT_KINDS: Final[dict[str, type[Any] | None]] = {
+    "value": None,
+    "value_float": np.float32,
+    "value_floats": np.float32,
+    "value_int": np.int64,
+    "value_ints": np.int64,
+}
+
 
 def fold(source: Source) -> Source:
     """The same function with fewer nodes. ModelRefused where a constant part overflows or divides by zero."""
     constants = dict(source.constants)
     kept: list[Node] = []
+    elements = 0
     for node in source.nodes:
         inputs = [constants[name] for name in node.inputs if name in constants]
         if node.op in FOLDERS and len(inputs) == len(node.inputs):
-            constants[node.outputs[0]] = _evaluate(node, inputs)
+            result = _evaluate(node, inputs)
+            elements += result.size
+            if elements > WEIGHTS_MAX:
+                raise node.refuse(f"constant parts of the model have more than {WEIGHTS_MAX} elements")
+            constants[node.outputs[0]] = result
         else:
             kept.append(node)
     for port in source.outputs:
@@ -66,12 +79,9 @@ def _constant(node: Node, inputs: list[Array]) -> Array:
     if len(node.attributes) != 1:
         raise node.refuse(f"it has {len(node.attributes)} attributes, exactly one is its value")
     ((name, value),) = node.attributes.items()
-    kinds: dict[str, type[Any] | None] = {
-        "value": None, "value_float": np.float32, "value_floats": np.float32, "value_int": np.int64, "value_ints": np.int64,
-    }  # fmt: skip
-    if name not in kinds:
+    if name not in _CONSTANT_KINDS:
         raise node.refuse(f"attribute {name} is not supported")
-    return np.asarray(value, kinds[name])
+    return np.asarray(value, _CONSTANT_KINDS[name])
 
 
 def _elementwise(function: Callable[[Array, Array], Array]) -> Folder:
@@ -126,6 +136,8 @@ def _unsqueeze(node: Node, inputs: list[Array]) -> Array:
 
 
 def _concat(node: Node, inputs: list[Array]) -> Array:
+    if sum(array.size for array in inputs) > ELEMENTS_MAX:
+        raise node.refuse("its constant value is too large")
     return np.concatenate(inputs, axis=node.integer("axis", 0))
 
 

@@ -82,7 +82,7 @@ class _Fuser:
         weight = self._weight(matmul)
         if weight is None or weight.ndim != 2 or len(matmul.inputs) > 2 or bias.size not in (1, weight.shape[1]):
             return None
-        if bias.size != max(1, *bias.shape[-1:]):  # the bias runs along the last dimension alone
+        if bias.ndim > 2 or bias.size != max(1, *bias.shape[-1:]):  # only along the last dimension, adding no other
             return None
         name = self._add(f"{add.outputs[0]}/bias", np.broadcast_to(bias.reshape(-1), weight.shape[1:]))
         return place, replace(matmul, inputs=(*matmul.inputs, name), outputs=add.outputs)

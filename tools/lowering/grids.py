@@ -57,7 +57,8 @@ class Grid:
 
 def _exponent(values: Floats) -> Ints:
     """Per row the least e with every |value| < 2**e; 0 for zeros."""
-    return np.frexp(np.abs(values).max(axis=1))[1].astype(np.int64)
+    exponents: Ints = np.frexp(np.abs(values).max(axis=1))[1].astype(np.int64)
+    return exponents
 
 
 def _quantised(columns: Floats, exponents: Ints) -> Ints:
@@ -85,9 +86,7 @@ def is_tight(columns: Floats, magnitude: int) -> bool:
     return int(np.abs(full).sum(axis=1).max()) * magnitude > 1 << SUM_BITS
 
 
-def choose(
-    columns: Floats, bias: Floats | None, magnitude: int, x_frac_bits: int, frac_bits_wanted: int
-) -> Grid:
+def choose(columns: Floats, bias: Floats | None, magnitude: int, x_frac_bits: int, frac_bits_wanted: int) -> Grid:
     """The best grid within the bound. `columns` [O, K], `bias` [O] are real; x's integers are within `magnitude`.
 
     Raises LoweringError where so little precision is left that the result would be noise.

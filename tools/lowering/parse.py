@@ -63,27 +63,16 @@ def parse(proto: onnx.ModelProto, shapes: DeclaredShapes) -> Source:
     unknown = sorted(set(shapes) - {value.name for value in graph.input})
     if unknown:
         raise DataRefused(f"shapes[{unknown[0]!r}]", f"the model has no such input; it has {_names(graph.input)}")
-    leading = [_leading(value, shapes) for value in graph.input]
+    leading = [_leading(value) for value in graph.input]
     inputs = tuple(_input(value, shapes) for value in graph.input)
-    nodes = _nodes(graph, {port.name for port in inputs} | set(constants))
+    nodes = _nodes(graph, opset, {port.name for port in inputs} | set(constants))
     outputs = tuple(Port(value.name, _dtype(value, "output"), None) for value in graph.output)
     defined = {name for node in nodes for name in node.outputs} | {port.name for port in inputs}
     for port in outputs:
         if port.name not in defined:
             raise ModelRefused(f"output {port.name!r}", "no node computes it")
     one_is_batch = bool(leading) and all(size == 1 for size in leading)
-    source = Source(opset, one_is_batch, inputs, outputs, constants, nodes)
-    _check_schema(proto)
-    return source
-
-
-def _check_schema(proto: onnx.ModelProto) -> None:
-    """onnx's own checker: number of inputs, required attributes, their kinds. After ours: nothing external is left."""
-    try:
-        onnx.checker.check_model(proto)
-    except (onnx.checker.ValidationError, ValueError) as error:
-        first = str(error).strip().splitlines()[0]
-        raise ModelRefused("file", f"onnx's checker refuses it: {first}") from error
+    return Source(opset, one_is_batch, inputs, outputs, constants, nodes)
 
 
 def _opset(proto: onnx.ModelProto) -> int:
@@ -134,15 +123,31 @@ def _declared(value: onnx.ValueInfoProto) -> tuple[int | None, ...]:
     return tuple(dim.dim_value if dim.HasField("dim_value") else None for dim in dims)
 
 
-def _leading(value: onnx.ValueInfoProto, shapes: DeclaredShapes) -> int | None:
-    shape = shapes[value.name] if value.name in shapes else _declared(value)
-    return shape[0] if shape else None
+def _leading(value: onnx.ValueInfoProto) -> int | None:
+    """The leading dimension that the file fixes, if it fixes one."""
+    dims = value.type.tensor_type.shape.dim
+    return int(dims[0].dim_value) if dims and dims[0].HasField("dim_value") else None
+
+
+def _chosen(value: onnx.ValueInfoProto, shapes: DeclaredShapes) -> tuple[int | None, ...]:
+    """The shape asked for, or the file's. A fixed dimension behind the first cannot be asked to be another."""
+    if value.name not in shapes:
+        return _declared(value)
+    asked = shapes[value.name]
+    if value.type.tensor_type.HasField("shape"):
+        declared = _declared(value)
+        fits = len(asked) == len(declared) and all(
+            want == has or has is None for want, has in zip(asked[1:], declared[1:], strict=True)
+        )
+        if not fits:
+            raise DataRefused(f"shapes[{value.name!r}]", f"{list(asked)} contradicts the file's {list(declared)}")
+    return asked
 
 
 def _input(value: onnx.ValueInfoProto, shapes: DeclaredShapes) -> Port:
     where = f"input {value.name!r}"
     dtype = _dtype(value, "input")
-    shape = shapes[value.name] if value.name in shapes else _declared(value)
+    shape = _chosen(value, shapes)
     mend = f"pass shapes={{{value.name!r}: (None, ...)}} with None for the batch and a number for every other dimension"
     if not 1 <= len(shape) <= RANK_MAX:
         raise ModelRefused(where, f"it has {len(shape)} dimensions, 1 to {RANK_MAX} are supported", mend)
@@ -156,11 +161,27 @@ def _input(value: onnx.ValueInfoProto, shapes: DeclaredShapes) -> Port:
     return Port(value.name, dtype, rows)
 
 
-def _nodes(graph: onnx.GraphProto, defined: set[str]) -> tuple[Node, ...]:
+def _nodes(graph: onnx.GraphProto, opset: int, defined: set[str]) -> tuple[Node, ...]:
     if len(graph.node) > NODES_MAX:
         raise ModelRefused("file", f"{len(graph.node)} nodes, at most {NODES_MAX} are supported")
     known = set(defined)
-    return tuple(_node(proto, index, known) for index, proto in enumerate(graph.node))
+    schema = onnx.checker.C.CheckerContext()
+    schema.ir_version = onnx.IR_VERSION
+    schema.opset_imports = {"": opset}
+    nodes = []
+    for index, proto in enumerate(graph.node):
+        nodes.append(_node(proto, index, known))
+        _check_schema(proto, nodes[-1], schema)
+    return tuple(nodes)
+
+
+def _check_schema(proto: onnx.NodeProto, node: Node, schema: Any) -> None:
+    """onnx's own checker: number of inputs, required attributes, their kinds. After ours: no subgraph is left."""
+    try:
+        onnx.checker.check_node(proto, schema)
+    except (onnx.checker.ValidationError, ValueError) as error:
+        first = str(error).strip().splitlines()[0]
+        raise ModelRefused(node.where, f"the ONNX standard does not allow it ({first})") from error
 
 
 def _node(proto: onnx.NodeProto, index: int, known: set[str]) -> Node:

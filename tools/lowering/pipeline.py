@@ -21,7 +21,7 @@ from runtime.inference.verifier import Verified, verify
 from tools.lowering import boundary
 from tools.lowering.builder import CALIBRATE, INPUT_MAGNITUDE, Builder, Layer
 from tools.lowering.compare import Difference, compare
-from tools.lowering.errors import LoweringError
+from tools.lowering.errors import DataRefused, LoweringError, ModelRefused
 from tools.lowering.float_model import check_rows, observe
 from tools.lowering.fold import fold, without_dead
 from tools.lowering.fuse import fuse
@@ -33,19 +33,19 @@ from tools.lowering.source import Array, Node, Source
 
 LOWERING_VERSION: Final = "armillary-lowering/1"
 REHEARSAL_LIMIT: Final = 16.0
+_RANDOM: Final = (
+    "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Multinomial", "Bernoulli",
+)  # fmt: skip
 _NEVER: Final = {
-    "If": "export without control flow", "Loop": "unroll the loop before exporting", "Scan": "unroll it before exporting",
     "NonZero": "its shape depends on the values; use a mask of fixed shape",
     "Unique": "its shape depends on the values; use a fixed shape",
-    "RandomNormal": "pass the noise as an input", "RandomUniform": "pass the noise as an input",
-    "RandomNormalLike": "pass the noise as an input", "RandomUniformLike": "pass the noise as an input",
-    "Multinomial": "pass the noise as an input", "Bernoulli": "pass the noise as an input",
-}  # fmt: skip
+    **dict.fromkeys(_RANDOM, "pass the random numbers as an input"),
+}
 
 
 @dataclass(frozen=True)
 class Lowered:
-    """`model`: the canonical graph's bytes, proven by this machine's verifier. Rows in and out keep the source's names."""
+    """`model`: the canonical graph's bytes, as proven by the verifier. Rows in and out keep the source's names."""
 
     model: bytes
     report: Report
@@ -88,6 +88,7 @@ def lower(
         _rehearse(prepared)
         limits = observe(proto, fold(source), rows)
     builder = _translate(prepared, limits)
+    _check_outputs(prepared, builder)
     graph = builder.build(LOWERING_VERSION, hashlib.sha256(model).digest())
     encoded = encode_graph(graph)
     verified = _verified(encoded)
@@ -100,7 +101,7 @@ def _checked_shapes(shapes: Mapping[str, tuple[int | None, ...]] | None) -> Decl
     for name, shape in (shapes or {}).items():
         sizes = tuple(shape)
         if any(size is not None and (not isinstance(size, int) or isinstance(size, bool)) for size in sizes):
-            raise LoweringError(f"shapes[{name!r}]", f"{sizes} holds something else than numbers and None")
+            raise DataRefused(f"shapes[{name!r}]", f"{sizes} holds something else than numbers and None")
         checked[name] = sizes
     return checked
 
@@ -127,6 +128,13 @@ def _translate(source: Source, limits: Mapping[str, float]) -> Builder:
     for node in source.nodes:
         _lower_node(node, builder)
     return builder
+
+
+def _check_outputs(source: Source, builder: Builder) -> None:
+    for port in source.outputs:
+        found = builder.finished(port.name).dtype
+        if found != port.dtype:
+            raise ModelRefused(f"output {port.name!r}", f"it is declared as {port.dtype}, but the nodes make {found}")
 
 
 def _lower_node(node: Node, builder: Builder) -> None:
@@ -193,7 +201,7 @@ def _layer(layer: Layer, difference: Difference | None) -> LayerReport:
         bits=tensor.fact.magnitude.bit_length(),
         weight_bits=layer.weight_bits,
         dropped_bits=layer.dropped_bits,
-        error_bound=tensor.error,
+        error_bound=tensor.error if tensor.dtype.kind == "f" else None,
         error_max=None if difference is None else difference.error_max,
         saturated=None if difference is None else difference.saturated,
     )
@@ -205,7 +213,7 @@ def _output(name: str, builder: Builder, difference: Difference | None) -> Outpu
         name=name,
         shape=tensor.shape,
         frac_bits=tensor.frac_bits,
-        error_bound=tensor.error,
+        error_bound=tensor.error if tensor.dtype.kind == "f" else None,
         error_max=None if difference is None else difference.error_max,
         agreement=None if difference is None else difference.agreement,
     )

@@ -1,13 +1,19 @@
 """What lowering did to a model: where bits went, and how far the exact model is from the float one. Data and its text.
 
 Errors are absolute, in the float model's units. `error_bound` is proven for real arithmetic as long as no Clip
-saturates; `error_max` is what calibration rows showed against onnxruntime's float32, which rounds too.
+saturates, and absent for integers; `error_max` is what calibration rows showed against onnxruntime's float32, which
+rounds too.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Final
+
+_COLUMNS: Final[tuple[str, ...]] = (
+    "layer", "tensor", "frac", "bits", "weights", "dropped", "error bound", "error", "saturated",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -35,7 +41,7 @@ class LayerReport:
     bits: int
     weight_bits: tuple[int, int] | None
     dropped_bits: int
-    error_bound: float
+    error_bound: float | None
     error_max: float | None
     saturated: float | None
 
@@ -47,7 +53,7 @@ class OutputReport:
     name: str
     shape: tuple[int, ...]
     frac_bits: int
-    error_bound: float
+    error_bound: float | None
     error_max: float | None
     agreement: float | None
 
@@ -90,8 +96,7 @@ class Report:
             yield f"input      {item.name} [{shape}] in [{item.low:g}, {item.high:g}], {item.frac_bits} fractional bits"
 
     def _layers(self) -> Iterator[str]:
-        rows = [("layer", "tensor", "frac", "bits", "weights", "dropped", "error bound", "error", "saturated")]
-        rows.extend(_cells(layer) for layer in self.layers)
+        rows = [_COLUMNS, *(_cells(layer) for layer in self.layers)]
         widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
         for row in rows:
             left = [cell.ljust(width) for cell, width in zip(row[:2], widths[:2], strict=True)]
@@ -104,7 +109,7 @@ class Report:
             found = f"output     {item.name} [{shape}], {item.frac_bits} fractional bits"
             if item.error_max is not None:
                 found += f", largest error {item.error_max:.2e}"
-            if item.error_bound:
+            if item.error_bound is not None:
                 found += f" (bound {item.error_bound:.2e})"
             if item.agreement is not None:
                 found += f", agreement {item.agreement:.4f}"
@@ -120,7 +125,7 @@ def _cells(layer: LayerReport) -> tuple[str, ...]:
         str(layer.bits),
         weights,
         str(layer.dropped_bits or ""),
-        f"{layer.error_bound:.2e}" if layer.error_bound else "exact",
+        "" if layer.error_bound is None else f"{layer.error_bound:.2e}",
         "" if layer.error_max is None else f"{layer.error_max:.2e}",
         "" if layer.saturated is None else f"{layer.saturated:.4f}",
     )

@@ -50,7 +50,8 @@ def window(node: Node, spatial: Shape, kernel: Shape) -> Window:
     strides = _per_dim(node, "strides", dims)
     dilations = _per_dim(node, "dilations", dims)
     if len(kernel) != dims or min(*kernel, *strides, *dilations) < 1:
-        raise node.refuse(f"kernel {list(kernel)}, strides {list(strides)}, dilations {list(dilations)} are not of rank {dims}")
+        found = f"kernel {list(kernel)}, strides {list(strides)}, dilations {list(dilations)}"
+        raise node.refuse(f"{found}: {dims} numbers of at least 1 are needed in each")
     reach = tuple(d * (k - 1) + 1 for d, k in zip(dilations, kernel, strict=True))
     begin, end = _pads(node, spatial, strides, reach)
     out = tuple(

@@ -48,9 +48,7 @@ def _grid(node: Node, b: Builder, x: Tensor, columns: Floats, bias: Floats | Non
 
 
 def _finished(b: Builder, x: Tensor, grid: Grid, emitted: ir.Node) -> Tensor:
-    return b.derive(
-        x, emitted, frac_bits=grid.frac_bits, error=grid.error(x.magnitude, x.error), limit=None
-    )
+    return b.derive(x, emitted, frac_bits=grid.frac_bits, error=grid.error(x.magnitude, x.error), limit=None)
 
 
 def gemm(node: Node, b: Builder) -> None:
@@ -85,9 +83,7 @@ def matmul(node: Node, b: Builder) -> None:
     _matrix(node, b, x, weights.reshape(1, -1), bias, drop_last=True)
 
 
-def _matrix(
-    node: Node, b: Builder, x: Tensor, columns: Floats, bias: Floats | None, drop_last: bool = False
-) -> None:
+def _matrix(node: Node, b: Builder, x: Tensor, columns: Floats, bias: Floats | None, drop_last: bool = False) -> None:
     if columns.shape[1] != x.shape[-1]:
         raise node.refuse(f"{columns.shape[1]} weights per column do not fit rows of shape {list(x.shape)}")
     x = _prepared(b, x, columns)

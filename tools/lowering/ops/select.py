@@ -54,9 +54,7 @@ def arg_max(node: Node, b: Builder) -> None:
         starts = tuple(size - 1 if dim == axis else 0 for dim in range(len(x.shape)))
         steps = tuple(-1 if dim == axis else 1 for dim in range(len(x.shape)))
         x = b.derive(x, ir.Slice(x=x.index, starts=starts, counts=x.shape, steps=steps))
-    index = b.derive(
-        x, ir.ArgMax(x=x.index, axis=axis), frac_bits=0, dtype=np.dtype(np.int64), error=0.0, limit=None
-    )
+    index = b.derive(x, ir.ArgMax(x=x.index, axis=axis), frac_bits=0, dtype=np.dtype(np.int64), error=0.0, limit=None)
     if last:
         ones = (1,) * len(x.shape)
         weights, bias = b.store(np.full(ones, -1)), b.store(np.full(ones, size - 1))
