@@ -36,7 +36,8 @@ def rhe_shift_array(values: Int64Array, shifts: Int64Array) -> Int64Array:
     quotient = values >> shifts
     rest = values - (quotient << shifts)
     twice = 2 * rest - (np.int64(1) << shifts)  # sign of rest - half; for a shift of 0: -1
-    return quotient + ((twice > 0) | ((twice == 0) & ((quotient & 1) == 1)))
+    rounded: Int64Array = quotient + ((twice > 0) | ((twice == 0) & ((quotient & 1) == 1)))
+    return rounded
 
 
 def round_double(mantissa: int, exponent: int) -> Double:

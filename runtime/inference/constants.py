@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from runtime.inference.graph import Constant, IntKind
 
-_DTYPES: Final = {
+_DTYPES: Final[dict[IntKind, np.dtype[np.signedinteger]]] = {
     IntKind.I8: np.dtype("<i1"),
     IntKind.I16: np.dtype("<i2"),
     IntKind.I32: np.dtype("<i4"),

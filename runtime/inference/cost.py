@@ -61,7 +61,7 @@ def _gas(picoseconds: int) -> int:
 
 
 def model_cost(work: Work, expanded: int, live_elements: int) -> Cost:
-    """`work`: of the whole graph, one row; `expanded`: float64 weights kept; `live_elements`: most at any time, one row."""
+    """`work`: of the graph, one row; `expanded`: float64 weights kept; `live_elements`: most at any time, one row."""
     per_row = (
         work.macs_double * MAC_DOUBLE_PS
         + work.macs_single * MAC_SINGLE_PS

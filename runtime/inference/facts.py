@@ -129,14 +129,16 @@ class Place:
 
     def _sum(self, flat: np.ndarray[tuple[int, int], np.dtype[np.signedinteger]]) -> Int64Array:
         if flat.dtype.itemsize <= 4:
-            return flat.sum(axis=1, dtype=np.int64)
+            total: Int64Array = flat.sum(axis=1, dtype=np.int64)
+            return total
         high = (flat >> 31).sum(axis=1, dtype=np.int64)
         self.demand(
-            -(1 << 31) < int(high.min()) and int(high.max()) < 1 << 31,
+            int(high.min()) > -(1 << 31) and int(high.max()) < 1 << 31,
             "the sum of a column's weights is exact: within 2**53",
             limit=DOUBLE_EXACT_MAX,
         )
-        return (high << 31) + (flat & (2**31 - 1)).sum(axis=1, dtype=np.int64)
+        joined: Int64Array = (high << 31) + (flat & (2**31 - 1)).sum(axis=1, dtype=np.int64)
+        return joined
 
     def expand(self, elements: int, *key: object) -> None:
         """Counts a float64 copy of a constant that the engine keeps; equal keys share one copy."""

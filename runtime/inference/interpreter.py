@@ -67,15 +67,23 @@ def _windows(
     x: Ints, kernel: tuple[int, ...], node: ops.Conv | ops.MaxPool, fill: int
 ) -> Iterator[tuple[tuple[int, ...], Ints]]:
     """For each offset k of the kernel: x[:, :, p * strides + k * dilations - pads_begin], `fill` outside x."""
-    pads = [(0, 0), (0, 0), *zip(node.pads_begin, node.pads_end, strict=True)]
-    padded = np.pad(x, pads, constant_values=fill)
+    none = (0, 0)
+    padded = _padded(x, (*none, *node.pads_begin), (*none, *node.pads_end), fill)
     for offset in product(*map(range, kernel)):
-        places: list[slice] = [slice(None), slice(None)]
+        places: tuple[Any, ...] = (slice(None), slice(None))
         for axis, k in enumerate(offset):
             start, step = k * node.dilations[axis], node.strides[axis]
             room = padded.shape[axis + 2] - node.dilations[axis] * (kernel[axis] - 1) - 1
-            places.append(slice(start, start + room + 1, step))
-        yield offset, padded[tuple(places)]
+            places = (*places, slice(start, start + room + 1, step))
+        yield offset, padded[places]
+
+
+def _padded(x: Ints, before: tuple[int, ...], after: tuple[int, ...], fill: int) -> Ints:
+    """np.pad would put its own 64-bit integers among Python's."""
+    sizes = [b + size + a for b, size, a in zip(before, x.shape, after, strict=True)]
+    padded: Ints = np.full(sizes, fill, object)
+    padded[tuple(slice(b, b + size) for b, size in zip(before, x.shape, strict=True))] = x
+    return padded
 
 
 def _conv(node: ops.Conv, run: _Run) -> Ints:
@@ -84,7 +92,8 @@ def _conv(node: ops.Conv, run: _Run) -> Ints:
     sums: list[Any] = [0] * node.groups
     for offset, window in _windows(x, weights.shape[2:], node, 0):
         for group in range(node.groups):
-            taps = weights[(slice(group * outputs, (group + 1) * outputs), slice(None), *offset)]
+            places: Any = (slice(group * outputs, (group + 1) * outputs), slice(None), *offset)
+            taps = weights[places]
             part = window[:, group * inputs : (group + 1) * inputs]
             sums[group] = sums[group] + np.moveaxis(np.tensordot(taps, part, axes=(1, 1)), 0, 1)
     spatial = (1,) * (len(weights.shape) - 2)
@@ -155,8 +164,7 @@ def _arg_max(node: ops.ArgMax, run: _Run) -> Ints:
 
 
 def _pad(node: ops.Pad, run: _Run) -> Ints:
-    widths = [(0, 0), *zip(node.before, node.after, strict=True)]
-    return np.pad(run.tensors[node.x], widths, constant_values=node.value)
+    return _padded(run.tensors[node.x], (0, *node.before), (0, *node.after), node.value)
 
 
 _OPS: Final[dict[type, Callable[[Any, _Run], Ints]]] = {

@@ -193,7 +193,7 @@ def conv(node: Conv, place: Place) -> Proof:
 
 
 def _check_single(place: Place, node: Conv, x: Fact) -> None:
-    """Form SINGLE: the same argument with float32's 24 bits for the sums, before bias, shift and rounding in float64."""
+    """Form SINGLE: float32's 24 bits for the sums; bias, shift and rounding follow in float64."""
     sums = place.sums(node.weights)
     found = columns(sums.positive, sums.negative, None, x.low, x.high)
     worst = max(int(found.partial_high.max()), -int(found.partial_low.min()))

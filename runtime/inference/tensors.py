@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from math import prod
 from typing import Annotated, Any
 
@@ -56,7 +57,7 @@ def from_arrays(arrays: Mapping[str, npt.NDArray[Any]]) -> tuple[Tensor, ...]:
 
 def to_arrays(tensors: Sequence[Tensor]) -> dict[str, Int64Array]:
     """The mapping. InvalidInput unless names ascend strictly and each tensor is whole."""
-    for before, after in zip(tensors, tensors[1:], strict=False):
+    for before, after in pairwise(tensors):
         if before.name >= after.name:
             raise InvalidInput(after.name, "tensors are sorted by name, each once")
     return {tensor.name: to_array(tensor) for tensor in tensors}
@@ -91,7 +92,7 @@ def _check_input(spec: TensorSpec, array: npt.NDArray[Any]) -> int:
         raise InvalidInput(spec.name, f"expected an int64 array, found {getattr(array, 'dtype', type(array).__name__)}")
     if array.ndim != len(spec.shape) + 1 or array.shape[1:] != spec.shape:
         raise InvalidInput(spec.name, f"expected shape (rows, {', '.join(map(str, spec.shape))}), found {array.shape}")
-    rows = array.shape[0]
+    rows = int(array.shape[0])
     if not 1 <= rows <= ROWS_MAX:
         raise InvalidInput(spec.name, f"expected 1 to {ROWS_MAX} rows, found {rows}")
     low, high = int(array.min()), int(array.max())
