@@ -338,3 +338,13 @@ def inputs_of(draw: Draw, graph: Graph, rows_max: int = 3) -> dict[str, npt.NDAr
         kind = random.random(size=shape) if random.random() < 0.8 else np.ones(shape)
         result[spec.name] = np.where(kind < 0.5, values, np.where(kind < 1, ends, one_end)).astype(np.int64)
     return result
+
+
+def wrap(inputs: list[TensorSpec], constants: list[npt.NDArray[Any]], nodes: list[Node], shape: Dims = ()) -> Graph:
+    """A graph whose one output "y" is the last node's tensor, of this shape, in the widest interval; not judged."""
+    spec = TensorSpec("y", shape, 0, -DOUBLE_EXACT_MAX, DOUBLE_EXACT_MAX)
+    return Graph(
+        version=GRAPH_VERSION, lowering_version="test", source_hash=ZERO_HASH, labels=(), inputs=tuple(inputs),
+        outputs=(Output(len(inputs) + len(nodes) - 1, spec),), constants=tuple(pack(c) for c in constants),
+        nodes=tuple(nodes),
+    )  # fmt: skip

@@ -1,0 +1,167 @@
+"""At the bound accepted and run equal, one step over refused: for each op that has a bound."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import numpy as np
+import pytest
+
+from runtime.inference import Engine, Refused, TensorSpec, encode_graph, interpret, verify
+from runtime.inference import graph as ops
+from runtime.inference.graph import ConvForm, Graph
+from runtime.testing.graphs import wrap
+
+TOP = 1 << 53
+SINGLE = 1 << 24
+
+
+def x(shape: tuple[int, ...], low: int, high: int, name: str = "x") -> TensorSpec:
+    return TensorSpec(name, shape, 0, low, high)
+
+
+def accept(graph: Graph) -> None:
+    """Proven, and both ends of the input intervals run as the interpreter says."""
+    model = encode_graph(graph)
+    verify(model)
+    for ends in ((0, 0), (1, 1), (0, 1), (1, 0)):
+        inputs = {
+            spec.name: np.stack([np.full(spec.shape, (spec.low, spec.high)[end], np.int64) for end in ends])
+            for spec in graph.inputs
+        }
+        found, expected = Engine().run(model, inputs), interpret(model, inputs)
+        assert np.array_equal(found["y"], expected["y"])
+
+
+def refuse(graph: Graph, node: str, rule: str, **values: Any) -> None:
+    with pytest.raises(Refused, match=re.escape(rule)) as caught:
+        verify(encode_graph(graph))
+    assert caught.value.node == node
+    for name, value in values.items():
+        assert caught.value.values[name] == value
+
+
+def gemm(weights: list[list[int]], bias: list[int] | None, low: int, high: int) -> Graph:
+    constants = [np.array(weights)] + ([] if bias is None else [np.array(bias)])
+    node = ops.Gemm(0, 0, None if bias is None else 1, None)
+    return wrap([x((len(weights[0]),), low, high)], constants, [node], (len(weights),))
+
+
+def test_a_gemm_is_accepted_at_the_bound() -> None:
+    accept(gemm([[1 << 20, -(1 << 20)], [3, 5]], None, -(1 << 32), 1 << 32))
+
+
+def test_invalid_a_gemm_one_weight_step_over_the_bound() -> None:
+    graph = gemm([[3, 5], [1 << 20, -(1 << 20) - 1]], None, -(1 << 32), 1 << 32)
+    refuse(graph, "nodes[0] Gemm", "partial sum", column=1, sum=TOP + (1 << 32))
+
+
+def test_invalid_a_gemm_whose_bias_is_one_step_over_the_bound() -> None:
+    accept(gemm([[1 << 20]], [1 << 52], -(1 << 32), 1 << 32))
+    refuse(gemm([[1 << 20]], [(1 << 52) + 1], -(1 << 33), 1 << 32), "nodes[0] Gemm", "partial sum", sum=TOP + 1)
+    refuse(gemm([[1]], [TOP + 1], 0, 0), "nodes[0] Gemm", "bias is exact")
+
+
+def test_a_partial_sum_counts_even_where_the_whole_cancels() -> None:
+    """x in [0, 2**32]: the whole sum of 2**21 * x0 - 2**21 * x1 fits, but the bound is on each part."""
+    accept(gemm([[1 << 21, -(1 << 21)]], None, 0, 1 << 32))
+    refuse(gemm([[1 << 21, 1, -(1 << 21)]], None, 0, 1 << 32), "nodes[0] Gemm", "partial sum", sum=TOP + (1 << 32))
+
+
+def test_a_single_point_interval_cancels_nothing() -> None:
+    """x is always 2**40: the total is 0, a partial sum is not."""
+    refuse(gemm([[1 << 14, -(1 << 14)]], None, 1 << 40, 1 << 40), "nodes[0] Gemm", "within 2**53")
+
+
+def conv(weights: Any, low: int, high: int, form: ConvForm, pads: int = 0, bias: int | None = None) -> Graph:
+    array = np.array(weights, np.int64).reshape(1, 1, 1, -1)
+    kernel = array.shape[3]
+    node = ops.Conv(0, 0, None if bias is None else 1, None, (1, 1), (0, pads), (0, pads), (1, 1), 1, form)
+    constants = [array] + ([] if bias is None else [np.array([bias])])
+    return wrap([x((1, 1, kernel), low, high)], constants, [node], (1, 1, 1 + 2 * pads))
+
+
+@pytest.mark.parametrize(("form", "top"), [(ConvForm.DOUBLE, TOP), (ConvForm.SINGLE, SINGLE)])
+def test_invalid_a_conv_one_step_over_the_bound_of_its_form(form: ConvForm, top: int) -> None:
+    half = top >> 9
+    accept(conv([half, -half], -256, 256, form, pads=1))
+    refuse(conv([half, -half - 1], -256, 256, form), "nodes[0] Conv", "partial sum", sum=top + 256)
+
+
+def test_invalid_a_single_precision_conv_of_operands_beyond_24_bits() -> None:
+    accept(conv([1], -SINGLE, SINGLE, ConvForm.SINGLE, bias=TOP - SINGLE))
+    refuse(conv([1], -SINGLE - 1, 0, ConvForm.SINGLE), "nodes[0] Conv", "within 2**24")
+    refuse(conv([SINGLE + 1], 0, 0, ConvForm.SINGLE), "nodes[0] Conv", "within 2**24")
+    refuse(conv([1], -SINGLE, SINGLE, ConvForm.SINGLE, bias=TOP - SINGLE + 1), "nodes[0] Conv", "partial sum")
+
+
+def test_a_padded_conv_counts_zeros_into_its_interval() -> None:
+    graph = conv([1, 1], 5, 5, ConvForm.DOUBLE, pads=1)
+    assert (verify(encode_graph(graph)).facts[1].low, verify(encode_graph(graph)).facts[1].high) == (0, 10)
+    accept(graph)
+
+
+def test_invalid_an_affine_one_step_over_the_bound() -> None:
+    def graph(weight: int, bias: int) -> Graph:
+        node = ops.Affine(0, 0, 1, None)
+        return wrap([x((1,), -(1 << 30), 1 << 30)], [np.array([weight]), np.array([bias])], [node], (1,))
+
+    accept(graph(1 << 22, 1 << 52))
+    refuse(graph(1 << 22, (1 << 52) + 1), "nodes[0] Affine", "partial sum", sum=TOP + 1)
+    refuse(graph((1 << 23) + 1, 0), "nodes[0] Affine", "within 2**53")
+
+
+def test_invalid_a_rescale_to_a_grid_too_fine() -> None:
+    accept(wrap([x((2,), -1, 1)], [], [ops.Rescale(0, -53)], (2,)))
+    accept(wrap([x((2,), -TOP, TOP)], [], [ops.Rescale(0, 127)], (2,)))
+    refuse(wrap([x((2,), -1, 1)], [], [ops.Rescale(0, -54)], (2,)), "nodes[0] Rescale", "within 2**53")
+    refuse(wrap([x((2,), 0, 0)], [], [ops.Rescale(0, -128)], (2,)), "nodes[0] Rescale", "-127 to 127")
+
+
+@pytest.mark.parametrize("op", [ops.Add, ops.Sub])
+def test_invalid_a_sum_or_difference_one_step_over(op: Any) -> None:
+    accept(wrap([x((1,), -TOP + 7, TOP - 7), x((1,), -7, 7, "z")], [], [op(0, 1)], (1,)))
+    over = wrap([x((1,), -TOP + 7, TOP - 7), x((1,), -8, 8, "z")], [], [op(0, 1)], (1,))
+    refuse(over, f"nodes[0] {op.__name__}", "within 2**53", magnitude=TOP + 1)
+
+
+def test_invalid_a_product_one_step_over() -> None:
+    accept(wrap([x((1,), -(1 << 26), 1 << 26), x((1,), 0, 1 << 27, "z")], [], [ops.Mul(0, 1, 20)], (1,)))
+    over = wrap([x((1,), -(1 << 26), 1 << 26), x((1,), 0, (1 << 27) + 1, "z")], [], [ops.Mul(0, 1, 20)], (1,))
+    refuse(over, "nodes[0] Mul", "within 2**53", magnitude=TOP + (1 << 26))
+    refuse(wrap([x((1,), 0, 1)], [], [ops.Mul(0, 0, 128)], (1,)), "nodes[0] Mul", "0 to 127")
+
+
+def test_a_square_is_never_negative() -> None:
+    facts = verify(encode_graph(wrap([x((1,), -9, 5)], [], [ops.Mul(0, 0, 0)], (1,)))).facts
+    assert (facts[1].low, facts[1].high) == (0, 81)
+
+
+def test_invalid_a_reduce_sum_one_step_over() -> None:
+    accept(wrap([x((8,), -(1 << 50), 1 << 50)], [], [ops.ReduceSum(0, (0,))], (1,)))
+    over = wrap([x((8,), -(1 << 50) - 1, 0)], [], [ops.ReduceSum(0, (0,))], (1,))
+    refuse(over, "nodes[0] ReduceSum", "within 2**53", sum=TOP + 8)
+
+
+def test_invalid_a_softmax_of_differences_beyond_the_grid() -> None:
+    accept(wrap([x((3,), 0, TOP)], [], [ops.Softmax(0, 0, 62, 30)], (3,)))
+    refuse(wrap([x((3,), -1, TOP)], [], [ops.Softmax(0, 0, 8, 16)], (3,)), "nodes[0] Softmax", "within 2**53")
+    refuse(wrap([x((3,), 0, 1)], [], [ops.Softmax(0, 0, 63, 16)], (3,)), "nodes[0] Softmax", "frac_bits_in")
+    refuse(wrap([x((3,), 0, 1)], [], [ops.Softmax(0, 0, 8, 31)], (3,)), "nodes[0] Softmax", "frac_bits_out")
+    too_many = wrap([x(((1 << 23) + 1,), 0, 1)], [], [ops.Softmax(0, 0, 8, 16)], ((1 << 23) + 1,))
+    refuse(too_many, "nodes[0] Softmax", "2**23 elements")
+
+
+def test_invalid_shifts_outside_their_range() -> None:
+    for shift in (-1, 128):
+        graph = wrap([x((1,), 0, 1)], [np.array([[1]]), np.array([shift])], [ops.Gemm(0, 0, None, 1)], (1,))
+        refuse(graph, "nodes[0] Gemm", "0 to 127")
+
+
+def test_invalid_a_weight_beyond_64_bit_sums() -> None:
+    """Sums of 64-bit weights are taken in halves: they must not wrap around to something small."""
+    widest = [[(1 << 63) - 1] * 4, [-(1 << 63)] * 4]
+    for row in (*widest, [1 << 62, 1 << 62, 1 << 62, 1 << 62]):
+        graph = wrap([x((4,), 0, 0)], [np.array([row])], [ops.Gemm(0, 0, None, None)], (1,))
+        refuse(graph, "nodes[0] Gemm", "within 2**53")
