@@ -10,7 +10,7 @@ import click
 import numpy as np
 
 from runtime.errors import UsageError
-from runtime.inference import Engine, Graph, TensorSpec, decode_graph, model_hash, verify
+from runtime.inference import Engine, TensorSpec, model_hash, verify
 from tools.cli.output import progress
 
 FILE = click.Path(path_type=Path, dir_okay=False, exists=True)
@@ -69,7 +69,8 @@ def run(graph: Path, inputs: Path, out: Path | None, fixed_point: bool) -> None:
 
     data = graph.read_bytes()
     verified = verify(data)
-    rows = integers(load_tensors(inputs), verified.inputs, fixed_point)
+    alone = verified.inputs[0].name if len(verified.inputs) == 1 else None
+    rows = integers(load_tensors(inputs, name=alone), verified.inputs, fixed_point)
     outputs = Engine().run(data, rows)
     shown = {spec.name: _people(outputs[spec.name], spec, fixed_point) for spec in verified.outputs}
     text = json.dumps(shown, indent=2)
@@ -84,29 +85,22 @@ def run(graph: Path, inputs: Path, out: Path | None, fixed_point: bool) -> None:
 def show(graph: Path) -> None:
     """Print what the file GRAPH holds: inputs, outputs, labels, nodes, where it came from."""
     data = graph.read_bytes()
-    decoded: Graph = decode_graph(data)
+    verified = verify(data)
+    decoded = verified.graph
     click.echo(f"model      {model_hash(data).hex()}  ({len(data):,} bytes, graph version {decoded.version})")
-    click.echo(
-        f"source     {decoded.source_hash.hex()}  (hash of the float model), lowering {decoded.lowering_version}"
-    )
-    for title, specs in (("input", decoded.inputs), ("output", decoded.outputs)):
+    click.echo(f"source     {decoded.source_hash.hex()}  (the float model), lowered by {decoded.lowering_version}")
+    for title, specs in (("input", verified.inputs), ("output", verified.outputs)):
         for spec in specs:
             shape = " x ".join(["N", *map(str, spec.shape)])
-            scale = 2.0**-spec.frac_bits
-            click.echo(
-                f"{title:<10} {spec.name}: {shape}, {spec.frac_bits} fractional bits, "
-                f"{spec.low * scale:g} to {spec.high * scale:g}"
-            )
+            low, high = (bound * 2.0**-spec.frac_bits for bound in (spec.low, spec.high))
+            click.echo(f"{title:<10} {spec.name}: {shape}, {spec.frac_bits} fractional bits, {low:g} to {high:g}")
     if decoded.labels:
         click.echo(f"labels     {', '.join(decoded.labels)}")
-    for index, node in enumerate(decoded.nodes):
-        click.echo(f"node {index:<5} {type(node).__name__}")
+    click.echo(f"nodes      {' '.join(type(node).__name__ for node in decoded.nodes)}")
 
 
 def integers(values: dict[str, np.ndarray[Any, Any]], specs: tuple[TensorSpec, ...], fixed_point: bool) -> Any:
     """Inputs by name as int64 rows [N, ...]: real numbers are rounded to each input's grid, half to even."""
-    if len(specs) == 1 and len(values) == 1:
-        values = {specs[0].name: next(iter(values.values()))}
     rows = {}
     for spec in specs:
         if spec.name not in values:
