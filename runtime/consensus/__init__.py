@@ -19,11 +19,12 @@ from runtime.consensus.block import (
 from runtime.consensus.certificate import (
     CommitCertificate,
     CommitSignature,
+    PolkaCertificate,
     certificate_hash,
     verify_certificate,
     verify_commit,
 )
-from runtime.consensus.driver import Driver
+from runtime.consensus.driver import Driver, Message
 from runtime.consensus.errors import CertificateRefused, MessageRefused, UnverifiedInput, ValidatorSetError
 from runtime.consensus.events import (
     CastVote,
@@ -33,6 +34,7 @@ from runtime.consensus.events import (
     DriverInput,
     Effect,
     Equivocated,
+    PolkaReceived,
     ProposalContradicted,
     ProposalReceived,
     Propose,
@@ -102,10 +104,13 @@ __all__ = [
     "Equivocated",
     "Equivocation",
     "Header",
+    "Message",
     "MessageRefused",
     "Parent",
     "Part",
     "PartSet",
+    "PolkaCertificate",
+    "PolkaReceived",
     "Proposal",
     "ProposalContradicted",
     "ProposalReceived",

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from runtime.consensus.certificate import CommitCertificate
+from runtime.consensus.certificate import CommitCertificate, PolkaCertificate, votes_of
 from runtime.consensus.errors import UnverifiedInput
 from runtime.consensus.events import (
     CastVote,
@@ -23,6 +23,7 @@ from runtime.consensus.events import (
     DriverInput,
     Effect,
     Equivocated,
+    PolkaReceived,
     ProposalContradicted,
     ProposalReceived,
     Propose,
@@ -74,6 +75,10 @@ PROPOSAL_ROUNDS_AHEAD_MAX: Final = 8
 PROPOSALS_PER_ROUND_MAX: Final = 2  # only an equivocating proposer sends a second one
 
 
+Message = Vote | Proposal | PolkaCertificate | CommitCertificate
+"""What validators send each other within a height."""
+
+
 class _Kept:
     """A proposal and what the shell said of it."""
 
@@ -121,8 +126,8 @@ class Driver:
                 self._on_proposal(proposal, timely)
             case _ if _height_of(event) != self.height:
                 pass
-            case CertificateReceived(certificate):
-                if self.keeper.merge(certificate.precommits()) is not None:
+            case CertificateReceived(certificate) | PolkaReceived(certificate):
+                if self.keeper.merge(votes_of(certificate)) is not None:
                     self._settle()
             case Validated(_, block_id, ok):
                 self._judged.setdefault(block_id, ok)
@@ -146,10 +151,14 @@ class Driver:
 
     # --- for the shell ---
 
-    def wants(self, message: Vote | Proposal) -> bool:
+    def wants(self, message: Message) -> bool:
         """Whether a message would be new here; ask before verifying its signature. Cheap and total."""
         if message.height != self.height:
             return False
+        if isinstance(message, CommitCertificate):
+            return self.decision is None and message.block_id not in self.keeper.commits.values()
+        if isinstance(message, PolkaCertificate):
+            return self.decision is None and self.keeper.polka(message.round) != message.block_id
         if isinstance(message, Vote):
             return message.validator in self.validators and not self.keeper.has(message)
         if message.round > self.state.round + PROPOSAL_ROUNDS_AHEAD_MAX:
@@ -159,17 +168,23 @@ class Driver:
 
     def commit_certificate(self) -> CommitCertificate | None:
         """The certificate of the decision, with the precommits that came after it as well; None before it."""
-        return None if self.decision is None else self.keeper.certificate(self.height, self.decision.round)
+        return None if self.decision is None else self._certificate(self.decision.round)
 
-    def held_messages(self) -> tuple[Proposal | Vote, ...]:
+    def held_messages(self) -> tuple[Message, ...]:
         """What a peer at this height may lack: to be sent on connecting and now and then (gossip's part of liveness).
 
-        Proposals and votes of this round, the one before, and the rounds of the locked and the valid value.
+        The certificate of the decision if there is one; else the polka of the valid value, and the proposals and votes
+        of this round and the one before.
         """
-        now = self.state.round
-        rounds = sorted({max(now - 1, 0), max(now, 0), self.state.locked_round, self.state.valid_round} - {NO_ROUND})
-        messages: list[Proposal | Vote] = []
-        for round_ in rounds:
+        decided = self.commit_certificate()
+        if decided is not None:
+            return (decided,)
+        messages: list[Message] = []
+        polka = self.keeper.certificate(VoteKind.PREVOTE, self.state.valid_round)
+        if polka is not None:
+            messages.append(polka)
+        now = max(self.state.round, 0)
+        for round_ in range(max(now - 1, 0), now + 1):
             messages += [kept.proposal for kept in self._proposals.get(round_, {}).values()]
             votes = self.keeper.round_votes(round_)
             if votes is not None:
@@ -318,8 +333,7 @@ class Driver:
             case ProposeBlock(block_id, valid_round):
                 self._schedule(TimeoutKind.PROPOSE)  # should the signer refuse, the round still ends
                 self._proposed_round = round_
-                earlier = None if valid_round == NO_ROUND else valid_round
-                self._effects.append(Propose(self.height, round_, block_id, earlier))
+                self._effects.append(self._proposal_of(round_, block_id, valid_round))
             case SkipTo(later):
                 self._enter(later)
             case Decided(decided_round, block_id):
@@ -342,11 +356,19 @@ class Driver:
             self._effects.append(RequestValidation(self.height, round_, block_id))
 
     def _certificate(self, round_: int) -> CommitCertificate:
-        certificate = self.keeper.certificate(self.height, round_)
-        if certificate is None:
+        certificate = self.keeper.certificate(VoteKind.PRECOMMIT, round_)
+        if not isinstance(certificate, CommitCertificate):
             raise AssertionError(f"round {round_} has a quorum of precommits but no certificate")
         return certificate
 
+    def _proposal_of(self, round_: int, block_id: Hash, valid_round: int) -> Propose:
+        if valid_round == NO_ROUND:
+            return Propose(self.height, round_, block_id, None, None)
+        polka = self.keeper.certificate(VoteKind.PREVOTE, valid_round)
+        if not isinstance(polka, PolkaCertificate):
+            raise AssertionError(f"round {valid_round} has a valid value but no polka")
+        return Propose(self.height, round_, block_id, valid_round, polka)
+
 
 def _height_of(event: DriverInput) -> int:
-    return event.certificate.height if isinstance(event, CertificateReceived) else event.height  # type: ignore[union-attr] # votes and proposals were matched before
+    return event.certificate.height if isinstance(event, CertificateReceived | PolkaReceived) else event.height  # type: ignore[union-attr] # votes and proposals were matched before

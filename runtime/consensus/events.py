@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from runtime.consensus.certificate import CommitCertificate
+from runtime.consensus.certificate import CommitCertificate, PolkaCertificate
 from runtime.consensus.evidence import Equivocation
 from runtime.consensus.messages import Proposal, UnsignedVote, Vote
 from runtime.consensus.round import TimeoutKind
@@ -78,8 +78,14 @@ class ProposalContradicted(Struct, tag=8):
     block_id: Hash
 
 
+class PolkaReceived(Struct, tag=9):
+    """A polka certificate of this height that `verify_certificate` accepted."""
+
+    certificate: PolkaCertificate
+
+
 DriverInput = (
-    Start | ProposalReceived | VoteReceived | CertificateReceived
+    Start | ProposalReceived | VoteReceived | CertificateReceived | PolkaReceived
     | TimeoutExpired | ValueProposed | Validated | ProposalContradicted
 )  # fmt: skip
 
@@ -88,13 +94,15 @@ DriverInput = (
 class Propose:
     """Sign and broadcast a proposal of this (valid, hence known) block; feed it back as ProposalReceived(timely=True).
 
-    valid_round: None for a fresh block. The shell adds the parts' fields and the time (the header's).
+    valid_round: None for a fresh block; else `polka` shows that round's polka: broadcast it before the proposal. The
+    shell adds the parts' fields and the time (the header's).
     """
 
     height: int
     round: int
     block_id: Hash
     valid_round: int | None
+    polka: PolkaCertificate | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,7 +44,7 @@ def _awaits(effect: Effect) -> object:
     match effect:
         case CastVote(vote):
             return "vote", vote
-        case Propose(height, round_, _, _):
+        case Propose(height, round_):
             return "proposal", height, round_
         case ScheduleTimeout(kind, height, round_):
             return "timeout", kind, height, round_

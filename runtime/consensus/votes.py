@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from enum import Enum
 from typing import NamedTuple
 
-from runtime.consensus.certificate import CommitCertificate, CommitSignature
+from runtime.consensus.certificate import Certificate, certificate_of, votes_of
 from runtime.consensus.errors import UnverifiedInput
 from runtime.consensus.evidence import Equivocation
 from runtime.consensus.messages import Vote, VoteKind
@@ -100,7 +100,7 @@ class VoteKeeper:
         self.equivocations: list[Equivocation] = []
         self._rounds: dict[int, RoundVotes] = {}
         self._commits: dict[int, Hash] = {}
-        self._certificates: dict[int, CommitCertificate] = {}
+        self._certificates: dict[tuple[VoteKind, int], Certificate] = {}
 
     def apply(self, vote: Vote, current_round: int) -> Reached | None:
         """Count a verified vote; what it newly amounts to, if anything. `current_round` is -1 before the start.
@@ -130,9 +130,9 @@ class VoteKeeper:
         for vote in votes:
             round_votes = self._add(vote)
         round_votes.tallies[kind].proven = value
+        self._certificates[kind, round_] = certificate_of(votes)
         if kind is VoteKind.PRECOMMIT:
             self._commits[round_] = value
-            self._certificates[round_] = _certificate_of(votes)
         threshold = Threshold.POLKA_VALUE if kind is VoteKind.PREVOTE else Threshold.PRECOMMIT_VALUE
         reached = Reached(threshold, round_, value)
         round_votes.emitted.add(reached)
@@ -164,18 +164,16 @@ class VoteKeeper:
         """Round -> the block with a quorum of precommits in it."""
         return self._commits
 
-    def certificate(self, height: int, round_: int) -> CommitCertificate | None:
-        """The commit certificate of a round that has one, with every fitting precommit counted so far."""
-        block_id = self._commits.get(round_)
-        if block_id is None:
+    def certificate(self, kind: VoteKind, round_: int) -> Certificate | None:
+        """The certificate of a round that has a quorum for a block, with every fitting vote counted so far."""
+        tally = self._tally(round_, kind)
+        block_id = None if tally is None else self._quorum_value(tally)
+        if tally is None or block_id is None:
             return None
-        precommits = self._rounds[round_].votes(VoteKind.PRECOMMIT)
-        counted = {vote.validator: vote for vote in precommits if vote.block_id == block_id}
-        given = self._certificates.get(round_)
-        if given is not None:
-            counted = {vote.validator: vote for vote in given.precommits()} | counted
-        entries = tuple(CommitSignature(key, counted[key].signature) for key in sorted(counted))
-        return CommitCertificate(height, round_, block_id, entries)
+        given = self._certificates.get((kind, round_))
+        shown = votes_of(given) if given is not None else ()
+        counted = tuple(vote for vote in tally.votes.values() if vote.block_id == block_id)
+        return certificate_of(shown + counted)
 
     def has(self, vote: Vote) -> bool:
         """Whether a vote of that content was counted or kept as a contradiction, or another contradiction was."""
@@ -245,9 +243,3 @@ class VoteKeeper:
     def _tally(self, round_: int, kind: VoteKind) -> _Tally | None:
         votes = self._rounds.get(round_)
         return None if votes is None else votes.tallies[kind]
-
-
-def _certificate_of(votes: Sequence[Vote]) -> CommitCertificate:
-    by_key = {vote.validator: CommitSignature(vote.validator, vote.signature) for vote in votes}
-    height, round_, block_id = votes[0].height, votes[0].round, votes[0].block_id or Hash(b"")
-    return CommitCertificate(height, round_, block_id, tuple(by_key[key] for key in sorted(by_key)))

@@ -190,7 +190,7 @@ class _Node:
             match effect:
                 case CastVote(vote):
                     self.sent.append((vote.kind, vote.height, vote.round, vote.block_id))
-                case Propose(height, round_, block_id, valid_round):
+                case Propose(height, round_, block_id, valid_round, _):
                     self.sent.append(("proposal", height, round_, block_id, valid_round))
                 case Decide(height, _, block_id, _):
                     self.decided[height] = block_id
