@@ -13,11 +13,12 @@ import itertools
 from typing import Annotated
 
 from runtime.state.errors import ProofError
-from runtime.state.forest import Forest, key_path, module_path, state_root, value_hash
+from runtime.state.forest import Forest, key_path, module_path, root_over, value_hash
 from runtime.state.tree import (
     ARITY,
     BUCKET_ENTRIES_MAX,
     ENTRY_BYTES,
+    HASH_BYTES,
     LEVELS_MAX,
     PATH_BYTES,
     Inner,
@@ -29,8 +30,7 @@ from runtime.state.tree import (
 )
 from runtime.types import MaxLen, Struct
 
-_HASH_BYTES = 32
-_SIBLINGS_BYTES = (ARITY - 1) * _HASH_BYTES
+_SIBLINGS_BYTES = (ARITY - 1) * HASH_BYTES
 
 
 class TreeProof(Struct):
@@ -62,19 +62,20 @@ def _prove(node: Node, path: bytes) -> TreeProof:
     levels: list[bytes] = []
     while isinstance(node, Inner):
         taken = digit(path, len(levels))
-        levels.append(b"".join(child.hash for at, child in enumerate(node.children) if at != taken))
+        at = taken * HASH_BYTES
+        levels.append(node.hashes[:at] + node.hashes[at + HASH_BYTES :])
         node = node.children[taken]
-    return TreeProof(node.entries, b"".join(reversed(levels)))
+    return TreeProof(node, b"".join(reversed(levels)))
 
 
-def verify_proof(state_root_: bytes, module: str, key: bytes, value: bytes | None, proof: StateProof) -> None:
+def verify_proof(state_root: bytes, module: str, key: bytes, value: bytes | None, proof: StateProof) -> None:
     """Returns if `key` of `module` holds `value` (None: is absent) under the state root; else raises ProofError.
 
     Total for any well-formed arguments; at most 2 * LEVELS_MAX hashes besides those of key and value.
     """
     name = _path_of_module(module)
     upper, module_root = _fold("module", name, proof.module)
-    if state_root(upper) != state_root_:
+    if root_over(upper) != state_root:
         raise ProofError("module", "its hashes do not lead to the state root")
     if module_root is None:
         if proof.key is not None:
@@ -111,7 +112,7 @@ def _fold(part: str, path: bytes, proof: TreeProof) -> tuple[bytes, bytes | None
     node: bytes = hash_bucket(bucket)
     for above in range(levels):
         others = siblings[above * _SIBLINGS_BYTES : (above + 1) * _SIBLINGS_BYTES]
-        at = digit(path, levels - 1 - above) * _HASH_BYTES
+        at = digit(path, levels - 1 - above) * HASH_BYTES
         node = hash_inner(others[:at] + node + others[at:])
     offset = entry_offset(bucket, path)
     found = bucket[offset : offset + PATH_BYTES] == path

@@ -141,5 +141,5 @@ class Store(Reader, Protocol):
         ...
 
     def close(self) -> None:
-        """Release files and threads. Idempotent; every other method is an error afterwards."""
+        """Release files and threads. Idempotent. The store is not to be used afterwards."""
         ...

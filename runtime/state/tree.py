@@ -1,6 +1,6 @@
 """The authenticated tree: a canonical radix tree of buckets over 256-bit paths, as immutable nodes.
 
-Shape. A subtree of 0 entries is EMPTY and hashes to ZERO_HASH; of 1 to BUCKET_ENTRIES_MAX entries it is a Bucket; of
+Shape. A subtree of 0 entries is EMPTY and hashes to ZERO_HASH; of 1 to BUCKET_ENTRIES_MAX entries it is a bucket; of
 more it is an Inner of 4 children, by the next two bits of the path. So content alone decides the shape: a subtree
 splits above the count and merges at it, whatever came before. Paths are hashes, so nobody can grow a deep branch.
 Updates return new nodes and share the rest: several candidates of one height, and old heights, cost only their
@@ -19,43 +19,36 @@ from typing import Final
 from runtime.crypto import hash_bytes
 from runtime.types import ZERO_HASH, Hash
 
-PATH_BYTES = 32
-ENTRY_BYTES = 64  # path, then what it is bound to (32 bytes each)
-BUCKET_ENTRIES_MAX = 8
-ARITY = 4
-LEVELS_MAX = 128  # two bits of the path each
+HASH_BYTES: Final = 32
+PATH_BYTES: Final = 32
+ENTRY_BYTES: Final = 64  # path, then what it is bound to (32 bytes each)
+BUCKET_ENTRIES_MAX: Final = 8
+ARITY: Final = 4
+LEVELS_MAX: Final = 128  # two bits of the path each
 _BUCKET_BYTES_MAX = BUCKET_ENTRIES_MAX * ENTRY_BYTES
 
 _BUCKET = "armillary/state-bucket"
 _INNER = "armillary/state-inner"
 
 
-class Bucket:
-    """Few entries, sorted by path, as one string of bytes. The only one without entries is EMPTY."""
-
-    __slots__ = ("count", "entries", "hash")
-
-    def __init__(self, entries: bytes) -> None:
-        self.entries = entries
-        self.count = len(entries) // ENTRY_BYTES
-        self.hash = hash_bucket(entries)
-
-
 class Inner:
-    """Four subtrees. count: of all entries below."""
+    """Four subtrees. hashes: theirs, joined, so that a change touches no sibling. count: of all entries below."""
 
-    __slots__ = ("children", "count", "hash")
+    __slots__ = ("children", "count", "hashes")
 
-    def __init__(self, children: tuple[Node, ...]) -> None:
+    def __init__(self, children: tuple[Node, ...], hashes: bytes, count: int) -> None:
         self.children = children
-        first, second, third, fourth = children
-        self.count: int = first.count + second.count + third.count + fourth.count
-        self.hash: Hash = hash_bytes(_INNER, first.hash + second.hash + third.hash + fourth.hash)
+        self.hashes = hashes
+        self.count = count
 
 
-Node = Bucket | Inner
+Node = bytes | Inner
+"""A bucket is the string of its entries, sorted by path; an empty subtree is the empty string."""
+
 Change = tuple[bytes, bytes | None]
 """A path and what it is bound to, or None where its entry is removed."""
+
+EMPTY: Final = b""
 
 
 def hash_bucket(entries: bytes) -> Hash:
@@ -63,12 +56,19 @@ def hash_bucket(entries: bytes) -> Hash:
     return hash_bytes(_BUCKET, entries) if entries else ZERO_HASH
 
 
-def hash_inner(children: bytes) -> Hash:
+def hash_inner(hashes: bytes) -> Hash:
     """The hash of four children's hashes, joined."""
-    return hash_bytes(_INNER, children)
+    return hash_bytes(_INNER, hashes)
 
 
-EMPTY: Final = Bucket(b"")
+def hash_of(node: Node) -> Hash:
+    """The hash of a subtree."""
+    return hash_inner(node.hashes) if isinstance(node, Inner) else hash_bucket(node)
+
+
+def count_of(node: Node) -> int:
+    """The number of entries of a subtree."""
+    return node.count if isinstance(node, Inner) else len(node) // ENTRY_BYTES
 
 
 def digit(path: bytes, level: int) -> int:
@@ -82,9 +82,8 @@ def find(node: Node, path: bytes) -> bytes | None:
     while isinstance(node, Inner):
         node = node.children[digit(path, level)]
         level += 1
-    at = entry_offset(node.entries, path)
-    found = node.entries[at : at + PATH_BYTES] == path
-    return node.entries[at + PATH_BYTES : at + ENTRY_BYTES] if found else None
+    at = entry_offset(node, path)
+    return node[at + PATH_BYTES : at + ENTRY_BYTES] if node[at : at + PATH_BYTES] == path else None
 
 
 def entry_offset(entries: bytes, path: bytes) -> int:
@@ -98,13 +97,14 @@ def entry_offset(entries: bytes, path: bytes) -> int:
 def build(entries: bytes, level: int = 0) -> Node:
     """The subtree of sorted entries that share the path's first `level` digits."""
     if len(entries) <= _BUCKET_BYTES_MAX:
-        return Bucket(entries) if entries else EMPTY
+        return entries
     paths = range(0, len(entries), ENTRY_BYTES)
     cuts = [
         ENTRY_BYTES * bisect_left(paths, child, key=lambda at: digit(entries[at : at + PATH_BYTES], level))
         for child in range(ARITY + 1)
     ]
-    return Inner(tuple(build(entries[low:high], level + 1) for low, high in pairwise(cuts)))
+    children = tuple(build(entries[low:high], level + 1) for low, high in pairwise(cuts))
+    return Inner(children, b"".join(hash_of(child) for child in children), len(paths))
 
 
 def update(node: Node, changes: Sequence[Change], level: int = 0) -> Node:
@@ -112,32 +112,47 @@ def update(node: Node, changes: Sequence[Change], level: int = 0) -> Node:
     if len(changes) == 1:
         return _update_one(node, changes[0], level)
     if not isinstance(node, Inner):
-        return build(_apply(node.entries, changes), level)
+        return build(_apply(node, changes), level)
     split: tuple[list[Change], ...] = ([], [], [], [])
     place, shift = level >> 2, 6 - 2 * (level & 3)
     for change in changes:
         split[change[0][place] >> shift & 3].append(change)
-    children = tuple(
-        update(child, below, level + 1) if below else child for child, below in zip(node.children, split, strict=True)
-    )
-    return _canonical(Inner(children), level)
+    children, hashes, count = list(node.children), bytearray(node.hashes), node.count
+    for taken, below in enumerate(split):
+        if below:
+            count -= count_of(children[taken])
+            child = children[taken] = update(children[taken], below, level + 1)
+            count += count_of(child)
+            hashes[taken * HASH_BYTES : (taken + 1) * HASH_BYTES] = hash_of(child)
+    return _canonical(Inner(tuple(children), bytes(hashes), count), level)
 
 
 def _update_one(node: Node, change: Change, level: int) -> Node:
     """As `update`; most of a block's changes end up alone in their branch, so this is the hot path: a loop."""
     path = change[0]
-    trail: list[tuple[tuple[Node, ...], int]] = []
+    trail: list[tuple[Inner, int]] = []
     while isinstance(node, Inner):
         taken = path[level >> 2] >> (6 - 2 * (level & 3)) & 3  # digit(), written out
-        trail.append((node.children, taken))
+        trail.append((node, taken))
         node = node.children[taken]
         level += 1
-    node = build(_apply(node.entries, (change,)), level)
-    for children, taken in reversed(trail):
+    entries = _apply(node, (change,))
+    grown = (len(entries) - len(node)) // ENTRY_BYTES
+    node = build(entries, level)
+    for above, taken in reversed(trail):
         level -= 1
-        node = Inner((*children[:taken], node, *children[taken + 1 :]))
-        if node.count <= BUCKET_ENTRIES_MAX:
-            node = _canonical(node, level)
+        first, second, third, fourth = above.children
+        if taken == 0:
+            children: tuple[Node, ...] = (node, second, third, fourth)
+        elif taken == 1:
+            children = (first, node, third, fourth)
+        elif taken == 2:
+            children = (first, second, node, fourth)
+        else:
+            children = (first, second, third, node)
+        at, hashes = taken * HASH_BYTES, above.hashes
+        hashes = hashes[:at] + hash_of(node) + hashes[at + HASH_BYTES :]
+        node = _canonical(Inner(children, hashes, above.count + grown), level)
     return node
 
 
@@ -162,6 +177,6 @@ def _apply(entries: bytes, changes: Sequence[Change]) -> bytes:
 
 
 def _gather(node: Node) -> list[bytes]:
-    if isinstance(node, Bucket):
-        return [node.entries]
+    if not isinstance(node, Inner):
+        return [node]
     return [part for child in node.children for part in _gather(child)]

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from runtime.state import MemoryStore
 from runtime.state.forest import EMPTY_FOREST, forest_of, key_path, value_hash
-from runtime.state.tree import BUCKET_ENTRIES_MAX, EMPTY, Bucket, Inner, Node, build, find, update
+from runtime.state.tree import BUCKET_ENTRIES_MAX, EMPTY, Inner, Node, build, count_of, find, hash_of, update
 
 State = dict[str, dict[bytes, bytes]]
 keys = st.integers(0, 60).map(lambda number: number.to_bytes(1, "big"))
@@ -47,11 +47,11 @@ def naive_root(state: State) -> bytes:
 
 
 def check_shape(node: Node) -> None:
-    if isinstance(node, Bucket):
-        assert node is EMPTY or 0 < node.count <= BUCKET_ENTRIES_MAX
+    assert count_of(node) <= BUCKET_ENTRIES_MAX or isinstance(node, Inner)
     if isinstance(node, Inner):
         assert node.count > BUCKET_ENTRIES_MAX
-        assert node.count == sum(child.count for child in node.children)
+        assert node.count == sum(count_of(child) for child in node.children)
+        assert node.hashes == b"".join(hash_of(child) for child in node.children)
         for child in node.children:
             check_shape(child)
 
@@ -125,7 +125,7 @@ def test_building_at_once_gives_the_same_nodes_as_updating() -> None:
     for entry in entries:
         one_by_one = update(one_by_one, [entry])
     built = build(b"".join(path + bound for path, bound in sorted(entries)))
-    assert built.hash == one_by_one.hash
+    assert hash_of(built) == hash_of(one_by_one)
 
 
 def test_module_roots_are_sorted_and_leave_out_empty_modules() -> None:

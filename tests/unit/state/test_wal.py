@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -109,7 +110,7 @@ def test_a_refused_append_leaves_the_log_as_it_was(
     path = tmp_path / "a.wal"
     segment = Segment(path)
     segment.append(0, b"kept")
-    real, calls = getattr(wal.os, failing), []
+    real, calls = getattr(os, failing), []
 
     def refuse_once(*arguments: object) -> object:
         calls.append(arguments)
@@ -117,7 +118,7 @@ def test_a_refused_append_leaves_the_log_as_it_was(
             raise OSError(28, "No space left on device")
         return real(*arguments)
 
-    monkeypatch.setattr(wal.os, failing, refuse_once)
+    monkeypatch.setattr(os, failing, refuse_once)
     with pytest.raises(StoreUnwritable, match=r"a\.wal: No space left"):
         segment.append(1, b"refused")
     segment.append(1, b"taken")
@@ -133,7 +134,7 @@ def test_a_log_whose_failed_append_cannot_be_taken_back_takes_no_more(
 
     segment = Segment(tmp_path / "a.wal")
     with monkeypatch.context() as patched:
-        patched.setattr(wal.os, "fdatasync", refuse)
+        patched.setattr(os, "fdatasync", refuse)
         with pytest.raises(StoreUnwritable):
             segment.append(0, b"refused")
     with pytest.raises(StoreUnwritable, match="could not be taken back"):
