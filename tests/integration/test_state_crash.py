@@ -12,7 +12,7 @@ from runtime.state import chunk_hash, verify_proof
 from runtime.state.disk import DiskStore
 
 SEED = 20_240_611
-KILLS = 12
+KILLS = 8
 
 WRITER = """
 import sys
