@@ -157,7 +157,7 @@ def _union(arguments: tuple[Any, ...], metadata: tuple[Any, ...], depth: int) ->
     if len(members) == 1:
         return Schema("optional", None, (_schema(members[0], metadata, depth + 1),))
     if len(members) < len(arguments):
-        raise DefinitionError("None beside several records has no canonical bytes: add an empty record for it")
+        return Schema("optional", None, (_union(tuple(members), metadata, depth + 1),))
     parts = tuple(_schema(member, (), depth + 1) for member in members)
     tags = [part.tag for part in parts]
     if any(part.kind != "struct" or part.tag is None for part in parts) or len(set(tags)) < len(tags):

@@ -109,9 +109,9 @@ _STRATEGIES: dict[str, Callable[[Schema], st.SearchStrategy[Any]]] = {
     "bytes": _bytes,
     "str": _text,
     "tuple": lambda schema: st.tuples(*map(from_schema, schema.items)),
-    "array": lambda schema: st.lists(
-        from_schema(schema.items[0]), max_size=min(schema.limit or 0, _ELEMENTS_MAX)
-    ).map(tuple),
+    "array": lambda schema: st.lists(from_schema(schema.items[0]), max_size=min(schema.limit or 0, _ELEMENTS_MAX)).map(
+        tuple
+    ),
     "optional": lambda schema: st.none() | from_schema(schema.items[0]),
     "struct": _record,
     "union": lambda schema: st.one_of(*map(from_schema, schema.items)),

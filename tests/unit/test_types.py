@@ -50,6 +50,7 @@ class Model(BaseModel):
 
 TYPES: list[Any] = [
     *(U8, U16, U32, U64, U128, I64, bool, Kind, AccountId, Hash, Name, Denom, U64 | None, Point, Left | Right, Record),
+    Left | Right | None,
     *(Annotated[bytes, MaxLen(9)], Annotated[str, MaxLen(9)], Annotated[tuple[Record, ...], MaxLen(3)], Model),
     *(tuple[U8, U128], Annotated[tuple[U128, ...], MaxLen(3)]),
 ]

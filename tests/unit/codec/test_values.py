@@ -66,7 +66,7 @@ TYPES: list[Any] = [
     *(U8, U16, U32, U64, U128, I64, bool, Text, Blob, AccountId, Name, Denom, Colour, U8 | None, U128 | None),
     *(tuple[U8, U128], tuple[bool, Text], Annotated[tuple[U16, ...], MaxLen(5)]),
     Annotated[tuple[U128, ...], MaxLen(5)],
-    *(Point, Circle, Circle | Polygon, Record, Spec, Annotated[tuple[Record, ...], MaxLen(2)]),
+    *(Point, Circle, Circle | Polygon, Circle | Polygon | None, Record, Spec, Annotated[tuple[Record, ...], MaxLen(2)]),
 ]
 
 
@@ -247,7 +247,7 @@ class Tagless(Struct):
     "declared",
     [
         *(int, str, bytes, float, set[U8], frozenset, list[U8], dict, complex, object, Any, Loose, Defaulted, Tree),
-        *(tuple[U8, ...], U8 | U16, Tagless | Circle, Circle | Polygon | None),
+        *(tuple[U8, ...], U8 | U16, Tagless | Circle, U8 | U16 | None),
         *(Annotated[int, IntWidth(12)], Annotated[int, IntWidth(128, signed=True)], Annotated[int, IntWidth(0)]),
     ],
 )
