@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from runtime.inference import Engine, Graph, encode_graph, verify
+from runtime.inference import graph as ops
 from runtime.inference.interpreter import trace
 from runtime.testing.graphs import PROPOSALS, graphs, inputs_of
 
@@ -21,6 +22,12 @@ slow = settings(max_examples=250, deadline=None, suppress_health_check=list(Heal
 @given(st.data())
 def test_each_op_at_its_bounds_runs_equal(op: type, data: Any) -> None:
     check_graph(data, data.draw(graphs(nodes_max=1, only=op)))
+
+
+@settings(slow, max_examples=200)
+@given(st.data())
+def test_convolutions_of_both_forms_run_equal_at_their_bounds(data: Any) -> None:
+    check_graph(data, data.draw(graphs(nodes_max=1, only=ops.Conv)))
 
 
 @slow
