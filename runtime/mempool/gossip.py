@@ -162,9 +162,7 @@ class Gossip:
         for item in message.transactions:
             if item.size > TRANSACTION_BYTES_MAX:
                 limit = TRANSACTION_BYTES_MAX
-                return [
-                    Misbehaved(peer, f"announced a transaction of {item.size} bytes; {limit} are allowed")
-                ]
+                return [Misbehaved(peer, f"announced a transaction of {item.size} bytes; {limit} are allowed")]
             state.known.add(item.hash)
             state.outbox.pop(item.hash, None)
             if self._pool.get(item.hash) or self._pool.was_committed(item.hash) or item.hash in self._refused:

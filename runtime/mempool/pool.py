@@ -47,6 +47,7 @@ class Mempool:
         self._entries: dict[Hash, Entry] = {}  # in the order of the next re-check
         self._lanes: dict[AccountId, Lane] = {}
         self._ready: dict[AccountId, None] = {}
+        self._named: dict[Hash, Hash] = {}
         self._committed = Seen(self.limits.committed_cache_max)
         self._arrivals = count()
         self._worst: list[tuple[int, int, Hash]] = []  # a heap of tails, stale ones are skipped when popped
@@ -66,6 +67,10 @@ class Mempool:
     def get(self, hash_: Hash) -> Checked | None:
         entry = self._entries.get(hash_)
         return entry.checked if entry else None
+
+    def find(self, transaction: Hash) -> Checked | None:
+        """By the chain's name of it."""
+        return self.get(self._named.get(transaction, transaction))
 
     def was_committed(self, hash_: Hash) -> bool:
         """Whether it was in one of the last blocks, as far as the cache reaches."""
@@ -191,9 +196,7 @@ class Mempool:
 
     # --- packing --------------------------------------------------------------------------------------------
 
-    def select(
-        self, max_bytes: int, max_gas: int, max_count: int = BLOCK_TRANSACTIONS_MAX
-    ) -> tuple[Checked, ...]:
+    def select(self, max_bytes: int, max_gas: int, max_count: int = BLOCK_TRANSACTIONS_MAX) -> tuple[Checked, ...]:
         """The next block's transactions: the best first, each sender's in nonce order, within the bounds.
 
         A transaction that does not fit is passed over, and so is all of that sender's that follows it.
@@ -294,6 +297,7 @@ class Mempool:
         lane.next_nonce = next_nonce
         lane.insert(entry)
         self._entries[checked.hash] = entry
+        self._named[checked.transaction] = checked.hash
         self.bytes += checked.size
         if lane.from_end(0) is entry:
             self._push_worst(entry)
@@ -307,6 +311,8 @@ class Mempool:
             return None
         sender = entry.checked.sender
         self.bytes -= entry.checked.size
+        if self._named.get(entry.checked.transaction) == hash_:
+            del self._named[entry.checked.transaction]
         lane = self._lanes[sender]
         lane.remove(entry.checked.nonce)
         tail = lane.from_end(0)

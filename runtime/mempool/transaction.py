@@ -14,12 +14,15 @@ PRICE_SCALE = 1 << 32
 class Checked:
     """A transaction that passed the shell's check against the state after the last block.
 
+    hash: of its bytes. transaction: the chain's name for it, by which people ask; whoever signs the same body in two
+    ways has two of the former and one of the latter, so that a spoiled copy cannot keep the good one out.
     next_nonce: the sender's next nonce in that state. A higher nonce waits until those before it arrive.
     fee, tip: what the sender offers, in base units; the order is by their sum per gas.
     last_valid_height: the last height whose block may hold it.
     """
 
     hash: Hash
+    transaction: Hash
     data: bytes
     sender: AccountId
     nonce: int

@@ -66,9 +66,7 @@ class HttpConfig(_Section):
     """HTTP for people and programs: status, submitting transactions, queries."""
 
     enabled: bool = Field(default=True, description="serve HTTP at all")
-    listen: HostPort = Field(
-        default="127.0.0.1:8400", description="address and port; keep it local or behind a proxy"
-    )
+    listen: HostPort = Field(default="127.0.0.1:8400", description="address and port; keep it local or behind a proxy")
     request_bytes_max: int = Field(
         default=1024 * 1024,
         ge=1024,
@@ -91,29 +89,21 @@ class KeysConfig(_Section):
         max_length=1024,
         description='encrypted keystore that signs; "" runs a full node',
     )
-    network: RelativePath = Field(
-        default="keys/network.key", description="this node's identity towards peers"
-    )
+    network: RelativePath = Field(default="keys/network.key", description="this node's identity towards peers")
 
 
 class MempoolConfig(_Section):
     """Bounds of the transactions that wait in this node's memory."""
 
     transactions_max: int = Field(default=10_000, ge=16, le=1_000_000, description="most transactions in all")
-    bytes_max: int = Field(
-        default=64 * 1024 * 1024, ge=1024 * 1024, le=1 << 34, description="most bytes in all"
-    )
-    per_sender_max: int = Field(
-        default=1_024, ge=1, le=100_000, description="most transactions of one sender"
-    )
+    bytes_max: int = Field(default=64 * 1024 * 1024, ge=1024 * 1024, le=1 << 34, description="most bytes in all")
+    per_sender_max: int = Field(default=1_024, ge=1, le=100_000, description="most transactions of one sender")
 
 
 class LogConfig(_Section):
     """What the node writes to standard error."""
 
-    format: Literal["people", "json"] = Field(
-        default="people", description='"people" or "json", one object a line'
-    )
+    format: Literal["people", "json"] = Field(default="people", description='"people" or "json", one object a line')
     level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="debug, info, warning or error"
     )
@@ -149,9 +139,7 @@ def read_config(home: Path) -> NodeConfig:
         with path.open("rb") as file:
             data = file.read(FILE_BYTES_MAX + 1)
     except OSError as error:
-        raise ConfigError(
-            "", f"{path}: cannot be read: {error.strerror}; `armillary init` makes a home"
-        ) from error
+        raise ConfigError("", f"{path}: cannot be read: {error.strerror}; `armillary init` makes a home") from error
     if len(data) > FILE_BYTES_MAX:
         raise ConfigError("", f"{path}: larger than {FILE_BYTES_MAX} bytes")
     try:

@@ -49,9 +49,7 @@ class FileLock:
         except BlockingIOError:
             holder = os.pread(self._handle, 32, 0).decode("ascii", "replace").strip() or "unknown"
             os.close(self._handle)
-            raise AlreadyRunning(
-                f"{path}: held by process {holder}; stop it before starting another"
-            ) from None
+            raise AlreadyRunning(f"{path}: held by process {holder}; stop it before starting another") from None
         os.ftruncate(self._handle, 0)
         os.pwrite(self._handle, f"{os.getpid()}\n".encode(), 0)
 

@@ -95,9 +95,7 @@ def read_keystore(path: Path) -> Keystore:
         where = ".".join(str(part) for part in first["loc"]) or "file"
         raise KeystoreCorrupted(f"{path}: {where}: {first['msg']}") from None
     if store.checksum != _checksum(store):
-        raise KeystoreCorrupted(
-            f"{path}: checksum: the file was changed or damaged; restore it from a backup"
-        )
+        raise KeystoreCorrupted(f"{path}: checksum: the file was changed or damaged; restore it from a backup")
     return store
 
 
@@ -137,9 +135,7 @@ def decrypt_key(store: Keystore, password: str) -> SigningKey:
     cipher = AES.new(_derive(store.kdf, password), AES.MODE_GCM, nonce=bytes.fromhex(store.cipher.nonce))
     cipher.update(_associated(store))
     try:
-        seed = cipher.decrypt_and_verify(
-            bytes.fromhex(store.cipher.ciphertext), bytes.fromhex(store.cipher.tag)
-        )
+        seed = cipher.decrypt_and_verify(bytes.fromhex(store.cipher.ciphertext), bytes.fromhex(store.cipher.tag))
     except ValueError:
         raise WrongPassword("the password does not open this keystore") from None
     return SigningKey.from_seed(seed)
@@ -147,9 +143,7 @@ def decrypt_key(store: Keystore, password: str) -> SigningKey:
 
 def _derive(kdf: _Kdf, password: str) -> bytes:
     if not 0 < len(password) <= PASSWORD_CHARACTERS_MAX:
-        raise KeystoreError(
-            f"password: {len(password)} characters; 1 to {PASSWORD_CHARACTERS_MAX} are allowed"
-        )
+        raise KeystoreError(f"password: {len(password)} characters; 1 to {PASSWORD_CHARACTERS_MAX} are allowed")
     secret = unicodedata.normalize("NFKC", password).encode("utf-8", "surrogatepass")
     derived = scrypt(secret, bytes.fromhex(kdf.salt), 32, kdf.n, kdf.r, kdf.p)
     assert isinstance(derived, bytes)

@@ -13,7 +13,7 @@ WINDOW_BLOCKS_MAX: Final = 32
 WINDOW_BYTES_MAX: Final = 1024 * 1024  # of blocks in one answer; the first block is sent whatever its size
 
 
-class BlocksRequest(Struct):
+class BlocksRequest(Struct, tag=2):
     """Blocks from this height upwards, at most `count`."""
 
     height: U64
@@ -27,7 +27,7 @@ class SyncedBlock(Struct):
     certificate: CommitCertificate
 
 
-class BlocksResponse(Struct):
+class BlocksResponse(Struct, tag=2):
     """Consecutive blocks from the height asked for; fewer than asked for when they are large, none when not held."""
 
     blocks: Annotated[tuple[SyncedBlock, ...], MaxLen(WINDOW_BLOCKS_MAX)]

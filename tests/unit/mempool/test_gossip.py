@@ -31,7 +31,7 @@ def hash_of(data: bytes) -> Hash:
 
 def checked(data: bytes) -> Checked:
     hash_ = hash_of(data)
-    return Checked(hash_, data, AccountId(hash_), 0, 0, 1, 1, 0, 1000)
+    return Checked(hash_, hash_, data, AccountId(hash_), 0, 0, 1, 1, 0, 1000)
 
 
 class Net:
@@ -90,9 +90,7 @@ class Net:
     st.lists(st.binary(min_size=1, max_size=40), max_size=30, unique=True),
     st.integers(0, 999),
 )
-def test_every_transaction_reaches_every_node_and_is_offered_once(
-    count: int, data: list[bytes], seed: int
-) -> None:
+def test_every_transaction_reaches_every_node_and_is_offered_once(count: int, data: list[bytes], seed: int) -> None:
     rng = random.Random(seed)
     net = Net(count, rng)
     for item in data:

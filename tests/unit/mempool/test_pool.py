@@ -29,6 +29,7 @@ def checked(
     identity = hashlib.sha256(repr((sender, nonce, offer, size, gas, last, tip)).encode()).digest()
     return Checked(
         hash=Hash(identity),
+        transaction=Hash(identity[::-1]),
         data=bytes(size),
         sender=AccountId(bytes([sender]) * 32),
         nonce=nonce,
@@ -139,6 +140,8 @@ class PoolMachine(RuleBasedStateMachine):
     def agrees_with_the_model(self) -> None:
         pool = self.pool
         assert set(pool.hashes()) == set(self.alive)
+        assert all(pool.find(item.transaction) == item for item in self.alive.values())
+        assert len(pool._named) == len(self.alive)
         assert pool.bytes == sum(item.size for item in self.alive.values())
         assert len(pool) <= LIMITS.transactions_max
         assert pool.bytes <= LIMITS.bytes_max

@@ -1,0 +1,123 @@
+"""Records beside the state: blocks, certificates, receipts, where a transaction is, validator sets, the tip.
+
+They are written in the same atomic commit as the state of their block. Keys: one letter, then big-endian heights, so
+that ranges iterate in order. What must not live here: writing; the executor commits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Final, Protocol
+
+from runtime.codec import codec
+from runtime.consensus import (
+    Block,
+    CommitCertificate,
+    Equivocation,
+    Validators,
+    ValidatorSet,
+    decode_block,
+)
+from runtime.limits import BLOCK_TRANSACTIONS_MAX
+from runtime.node.tip import Tip, TipRecord
+from runtime.sync import SyncedBlock
+from runtime.types import U32, U64, Hash, MaxLen, Struct
+
+RECEIPT_BYTES_MAX: Final = 8 * 1024 * 1024
+Receipts = Annotated[tuple[Annotated[bytes, MaxLen(RECEIPT_BYTES_MAX)], ...], MaxLen(BLOCK_TRANSACTIONS_MAX)]
+_TIP: Final = b"t"
+
+
+class Location(Struct):
+    """Where a transaction is: its block's height and its number in it."""
+
+    height: U64
+    index: U32
+
+
+class ExtraReader(Protocol):
+    """What of a state store is read here."""
+
+    def get_extra(self, key: bytes) -> bytes | None: ...
+
+
+def _at(letter: bytes, height: int) -> bytes:
+    return letter + height.to_bytes(8, "big")
+
+
+def _evidence_key(evidence: Equivocation) -> bytes:
+    return _at(b"e", evidence.height) + evidence.offender
+
+
+def genesis_records(tip: Tip) -> dict[bytes, bytes | None]:
+    """What is committed with the genesis state."""
+    return {
+        _TIP: codec(TipRecord).encode(tip.record),
+        _at(b"v", 1): codec(Validators).encode(tip.validators.validators),
+        _at(b"v", 2): codec(Validators).encode(tip.next_validators.validators),
+    }
+
+
+def block_records(
+    tip: Tip, block: Block, encoded: bytes, hashes: Sequence[Hash], receipts: Sequence[bytes]
+) -> dict[bytes, bytes | None]:
+    """What is committed with a block. `tip` is the one that the block makes; hashes, receipts: of its transactions."""
+    assert tip.certificate is not None
+    records: dict[bytes, bytes | None] = {
+        _TIP: codec(TipRecord).encode(tip.record),
+        _at(b"b", tip.height): encoded,
+        _at(b"c", tip.height): codec(CommitCertificate).encode(tip.certificate),
+        _at(b"r", tip.height): codec(Receipts).encode(tuple(receipts)),
+        _at(b"v", tip.height + 2): codec(Validators).encode(tip.next_validators.validators),
+    }
+    for index, hash_ in enumerate(hashes):
+        records[b"x" + hash_] = codec(Location).encode(Location(tip.height, index))
+    for evidence in block.evidence:
+        records[_evidence_key(evidence)] = b""
+    return records
+
+
+class BlockStore:
+    """Reads the records. Any thread may."""
+
+    def __init__(self, store: ExtraReader) -> None:
+        self._store = store
+
+    def tip(self) -> Tip | None:
+        """The persisted tip; None in an empty store."""
+        found = self._store.get_extra(_TIP)
+        return None if found is None else Tip.from_record(codec(TipRecord).decode(found))
+
+    def encoded_block(self, height: int) -> bytes | None:
+        return self._store.get_extra(_at(b"b", height))
+
+    def block(self, height: int) -> Block | None:
+        encoded = self.encoded_block(height)
+        return None if encoded is None else decode_block(encoded)
+
+    def certificate(self, height: int) -> CommitCertificate | None:
+        found = self._store.get_extra(_at(b"c", height))
+        return None if found is None else codec(CommitCertificate).decode(found)
+
+    def synced_block(self, height: int) -> SyncedBlock | None:
+        """A block with its certificate, as block sync serves it."""
+        encoded, certificate = self.encoded_block(height), self.certificate(height)
+        return None if encoded is None or certificate is None else SyncedBlock(encoded, certificate)
+
+    def receipts(self, height: int) -> tuple[bytes, ...]:
+        """The encoded receipts of a block, in order; none where the block is not held."""
+        found = self._store.get_extra(_at(b"r", height))
+        return () if found is None else codec(Receipts).decode(found)
+
+    def location(self, hash_: Hash) -> Location | None:
+        found = self._store.get_extra(b"x" + hash_)
+        return None if found is None else codec(Location).decode(found)
+
+    def validators_at(self, height: int) -> ValidatorSet | None:
+        """The members and powers at a height, without priorities; None where they are not held."""
+        found = self._store.get_extra(_at(b"v", height))
+        return None if found is None else ValidatorSet.of(codec(Validators).decode(found))
+
+    def has_evidence(self, evidence: Equivocation) -> bool:
+        """Whether a block already holds evidence of this offence."""
+        return self._store.get_extra(_evidence_key(evidence)) is not None

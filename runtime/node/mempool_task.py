@@ -1,0 +1,142 @@
+"""Transactions in and out: checks what peers and clients send, tells the pool, gossips, re-checks after each block."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Final
+
+import structlog
+import trio
+
+from runtime.codec import codec
+from runtime.errors import CallerError, CodecError
+from runtime.mempool import Added, Gossip, Mempool, MempoolMessage, Misbehaved, Offer, Rejected, Rule
+from runtime.mempool.gossip import Effect
+from runtime.network.transport import Channel, PeerId, Transport
+from runtime.node.application import Application, wire_hash
+from runtime.node.consensus_parts import AppliedBlock
+from runtime.node.consensus_task import ConsensusTask
+from runtime.types import Hash
+
+FLUSH_S: Final = 0.01
+TICK_S: Final = 0.5
+RECHECKS_PER_BLOCK_MAX: Final = 512
+
+
+class TransactionRefused(CallerError):
+    """A transaction cannot wait here. `rule` is a stable word."""
+
+    def __init__(self, rule: str, reason: str) -> None:
+        self.rule = rule
+        self.reason = reason
+        super().__init__(f"transaction refused: {reason}")
+
+
+class MempoolTask:
+    """Owns the gossip around the pool. `attach` names the consensus task before `run`."""
+
+    def __init__(self, app: Application, pool: Mempool, transport: Transport, log: Any = None) -> None:
+        self.pool = pool
+        self._app = app
+        self._transport = transport
+        self._gossip = Gossip(pool, wire_hash)
+        self._flush_wanted = trio.Event()
+        self._log = log or structlog.get_logger()
+
+    def attach(self, consensus: ConsensusTask) -> None:
+        self._consensus = consensus
+
+    async def run(self) -> None:
+        """Serve until cancelled."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._read)
+            nursery.start_soon(self._flush)
+            nursery.start_soon(self._tick)
+
+    def submit(self, data: bytes) -> Hash:
+        """A client's transaction. One that waits already or is in a block is fine; else raises TransactionRefused."""
+        checked = self._app.check(data)
+        answer = self.pool.add(checked)
+        if isinstance(answer, Rejected):
+            if answer.rule in (Rule.DUPLICATE, Rule.COMMITTED):
+                return checked.transaction
+            raise TransactionRefused(answer.rule.value, answer.reason)
+        self._added(answer)
+        return checked.transaction
+
+    def joined(self, peer: PeerId) -> None:
+        self._gossip.joined(peer)
+        self._want_flush()
+
+    def left(self, peer: PeerId) -> None:
+        self._perform(self._gossip.left(peer, self._now_ms()))
+
+    def applied(self, block: AppliedBlock) -> None:
+        """A block is part of the chain: what it holds leaves, what it made invalid leaves too."""
+        moved = self._app.moved_nonces(block.whole.block.transactions)
+        self.pool.committed(map(wire_hash, block.whole.block.transactions), block.tip.height, moved)
+        for hash_, rejected in self.pool.recheck(self._app.recheck, RECHECKS_PER_BLOCK_MAX):
+            self._gossip.refused(hash_)
+            self._log.debug("transaction left", hash=hash_.hex(), reason=rejected.reason)
+
+    def _added(self, answer: Added) -> None:
+        self._gossip.added(answer.hash)
+        self._want_flush()
+        self._consensus.wake()
+
+    def _want_flush(self) -> None:
+        self._flush_wanted.set()
+
+    async def _read(self) -> None:
+        async for received in self._transport.incoming(Channel.TRANSACTIONS):
+            try:
+                message: MempoolMessage = codec(MempoolMessage).decode(received.payload)
+            except CodecError as error:
+                self._blame(received.peer_id, f"sent a transaction message that is none: {error}")
+                continue
+            self._perform(self._gossip.received(received.peer_id, message, self._now_ms()))
+            await trio.lowlevel.checkpoint()
+
+    async def _flush(self) -> None:
+        """At once when idle, then at most every FLUSH_S: announcements gather meanwhile."""
+        while True:
+            await self._flush_wanted.wait()
+            self._flush_wanted = trio.Event()
+            self._perform(self._gossip.flush())
+            await trio.sleep(FLUSH_S)
+
+    async def _tick(self) -> None:
+        while True:
+            await trio.sleep(TICK_S)
+            self._perform(self._gossip.tick(self._now_ms()))
+
+    def _perform(self, effects: Iterable[Effect]) -> None:
+        for effect in effects:
+            match effect:
+                case Misbehaved(peer, reason):
+                    self._blame(PeerId(peer), reason)
+                case Offer(_, transactions):
+                    for data in transactions:
+                        self._take(data)
+                case _:
+                    encoded = codec(MempoolMessage).encode(effect.message)
+                    self._transport.send(PeerId(effect.peer), Channel.TRANSACTIONS, encoded)
+
+    def _take(self, data: bytes) -> None:
+        """A peer's transaction. A bad one is no fault of the peer: its state may be another."""
+        try:
+            answer = self.pool.add(self._app.check(data))
+        except CallerError as error:
+            self._gossip.refused(wire_hash(data))
+            self._log.debug("gossiped transaction refused", reason=str(error))
+            return
+        if isinstance(answer, Added):
+            self._added(answer)
+
+    def _blame(self, peer: PeerId, reason: str) -> None:
+        self._log.warning("peer broke the protocol", peer=peer, reason=reason)
+        self._transport.disconnect(peer, reason[:200])
+
+    @staticmethod
+    def _now_ms() -> int:
+        return int(trio.current_time() * 1000)

@@ -1,0 +1,152 @@
+"""One node in one nursery: how the parts are wired, how it starts and how it stops.
+
+What lives here: the wiring. It knows no configuration file, no keystore, no libp2p: those come in by protocols, so that
+the same node runs in a simulation under virtual time and as a process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import structlog
+import trio
+
+from runtime.consensus import Parent
+from runtime.mempool import Mempool, MempoolLimits
+from runtime.network.transport import Handshake, RequestHandler, Transport
+from runtime.node.application import Application
+from runtime.node.block_store import BlockStore, ExtraReader
+from runtime.node.consensus_parts import AppliedBlock, ConsensusParts, Decision, SigningRole
+from runtime.node.consensus_task import ConsensusTask
+from runtime.node.evidence_pool import EvidencePool
+from runtime.node.executor import Executor, Runner
+from runtime.node.mempool_task import MempoolTask
+from runtime.node.peers import PeerGossip
+from runtime.node.requests import RequestHandlers
+from runtime.node.sync_task import SyncTask
+from runtime.node.wal import ConsensusWal
+from runtime.node.wire import ConsensusMessage, PartMessage
+from runtime.types import ZERO_HASH, Hash
+
+if TYPE_CHECKING:
+    from trio_typing import TaskStatus  # libp2p brings stubs of trio that are older than trio.TaskStatus
+
+TransportOf = Callable[[Callable[[], Handshake], RequestHandler], Transport]
+
+
+@dataclass(frozen=True)
+class NodeSetup:
+    """What a node is made of. `app` stands on `store`, whose genesis is committed with its records.
+
+    transport_of: makes the transport, given what to say in handshakes and who answers requests. now_ms: Unix time.
+    """
+
+    name: str
+    app: Application
+    store: ExtraReader
+    data: Path
+    transport_of: TransportOf
+    signer: SigningRole | None
+    runner: Runner
+    now_ms: Callable[[], int]
+    mempool_limits: MempoolLimits = field(default_factory=MempoolLimits)
+    runtime_digest: Hash = ZERO_HASH
+    on_applied: Callable[[AppliedBlock], None] | None = None
+
+
+class Node:
+    """A wired node. `run` serves until cancelled or until a fault of this node is raised."""
+
+    def __init__(self, setup: NodeSetup, log: Any = None) -> None:
+        self.setup = setup
+        self.log = log or structlog.get_logger()
+        self.store = BlockStore(setup.store)
+        tip = self.store.tip()
+        if tip is None:
+            raise ValueError("the genesis is committed before a node is made")
+        self.pool = Mempool(setup.mempool_limits, height=tip.height)
+        setup.data.mkdir(parents=True, exist_ok=True)
+        requests = RequestHandlers(self.store, self._undecided)
+        self.transport = setup.transport_of(self._handshake, requests.handle)
+        self._wal = ConsensusWal(setup.data / "wal")
+        self.mempool = MempoolTask(setup.app, self.pool, self.transport, self.log)
+        self.sync = SyncTask(tip.height, self.transport, self.log)
+        self.gossip = PeerGossip(self.transport, self.store, self.log)
+        self.consensus = ConsensusTask(
+            ConsensusParts(
+                app=setup.app,
+                executor=Executor(setup.app, setup.runner),
+                store=self.store,
+                wal=self._wal,
+                signer=setup.signer,
+                mempool=self.pool,
+                evidence=EvidencePool(self.store.has_evidence),
+                outside=self,
+                runner=setup.runner,
+                now_ms=setup.now_ms,
+                bundles=setup.data / "diverged",
+                log=self.log,
+            ),
+            tip,
+        )
+        self.mempool.attach(self.consensus)
+        self.sync.attach(self.consensus)
+        self.gossip.attach(self.consensus, self.mempool, self.sync)
+
+    async def run(self, *, task_status: TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Serve; started once the transport listens. On leaving, the write-ahead log is closed."""
+        try:
+            async with trio.open_nursery() as nursery:
+                await nursery.start(self.transport.run)
+                task_status.started()
+                nursery.start_soon(self.gossip.run)
+                nursery.start_soon(self.mempool.run)
+                nursery.start_soon(self.sync.run)
+                nursery.start_soon(self.consensus.run)
+        finally:
+            self._wal.close()
+
+    # --- Outside: what the consensus task needs of the node --------------------------------------------------------
+
+    def broadcast(self, message: ConsensusMessage) -> None:
+        self.gossip.broadcast(message)
+
+    def broadcast_part(self, message: PartMessage) -> None:
+        self.gossip.broadcast_part(message)
+
+    def blame(self, peer: str, reason: str) -> None:
+        self.gossip.blame(peer, reason)
+
+    async def fetch_block(self, height: int, block_id: Hash) -> bytes | None:
+        return await self.gossip.fetch_block(height, block_id)
+
+    def next_synced(self, parent: Parent) -> Decision | None:
+        return self.sync.next_block(parent)
+
+    def behind(self) -> int:
+        return self.sync.behind()
+
+    def applied(self, block: AppliedBlock) -> None:
+        self.mempool.applied(block)
+        self.sync.applied(block.tip.height)
+        self.gossip.announce()
+        self.log.info(
+            "block",
+            height=block.tip.height,
+            transactions=len(block.transaction_hashes),
+            state_root=block.tip.state_root.hex()[:16],
+            synced=block.synced,
+        )
+        if self.setup.on_applied is not None:
+            self.setup.on_applied(block)
+
+    # --- what peers learn -------------------------------------------------------------------------------------------
+
+    def _handshake(self) -> Handshake:
+        return Handshake(self.setup.app.genesis_hash, self.setup.runtime_digest, self.consensus.tip.height)
+
+    def _undecided(self, block_id: Hash) -> bytes | None:
+        return self.consensus.undecided_block(block_id)

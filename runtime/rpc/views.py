@@ -1,0 +1,159 @@
+"""What HTTP shows. Bytes are lower-case hex, amounts decimal strings, heights and gas numbers, times end in _ms.
+
+The field names are relied on by programs outside this project: none is renamed or removed.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from runtime.types import U32, U64, U128, Hash, PublicKey, Signature
+
+
+class _View(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ValidatorView(_View):
+    public_key: PublicKey
+    power: U64
+
+
+class StatusView(_View):
+    """A node at a glance. `height` is that of its last block; `behind`: by how many blocks peers are ahead."""
+
+    name: str
+    version: str
+    chain: str = Field(description="the chain's display name")
+    genesis_hash: Hash
+    height: U64
+    block_id: Hash
+    state_root: Hash
+    time_ms: U64 = Field(description="the last block's time")
+    behind: U64
+    round: int = Field(description="the round being worked on; -1 while waiting for transactions")
+    peers: int
+    peer_id: str
+    validator: PublicKey | None = Field(description="the key this node votes with; null for a full node")
+    voting: bool = Field(description="whether that key has voting power at the next height")
+    validators: list[ValidatorView]
+    mempool_transactions: int
+    mempool_bytes: int
+    oldest_height: U64 = Field(description="the oldest height whose state can be queried and proven")
+
+
+class SubmitRequest(_View):
+    transaction: str = Field(pattern="^([0-9a-f]{2})*$", description="a signed transaction's canonical bytes in hex")
+
+
+class SubmitView(_View):
+    hash: Hash
+
+
+class TransactionStatus(StrEnum):
+    PENDING = "pending"
+    COMMITTED = "committed"
+    FAILED = "failed"
+    UNKNOWN = "unknown"
+
+
+class EventView(_View):
+    """A fact that a module emitted. `fields` are as the module's declaration names them."""
+
+    module: str
+    name: str
+    fields: dict[str, Any]
+
+
+class ErrorView(_View):
+    """Why a call failed: the module's error, its fields, one sentence."""
+
+    module: str | None
+    name: str
+    fields: dict[str, Any]
+    message: str
+
+
+class TransactionView(_View):
+    """Where a transaction stands. Everything after `status` is null until it is in a block."""
+
+    hash: Hash
+    status: TransactionStatus
+    height: U64 | None = None
+    index: U32 | None = None
+    gas_used: U64 | None = None
+    fee: U128 | None = None
+    events: list[EventView] | None = None
+    error: ErrorView | None = None
+
+
+class SimulationView(_View):
+    """What a transaction would do on the state after the last block. Nothing of it is kept."""
+
+    hash: Hash
+    height: U64
+    succeeds: bool
+    gas_used: U64
+    fee: U128
+    events: list[EventView]
+    error: ErrorView | None
+
+
+class CommitSignatureView(_View):
+    public_key: PublicKey
+    signature: Signature
+
+
+class CertificateView(_View):
+    height: U64
+    round: U32
+    block_id: Hash
+    signatures: list[CommitSignatureView]
+
+
+class HeaderView(_View):
+    version: int
+    genesis_hash: Hash
+    height: U64
+    time_ms: U64
+    proposer: PublicKey
+    last_block_id: Hash
+    last_certificate_hash: Hash
+    evidence_hash: Hash
+    transactions_root: Hash
+    state_root: Hash
+    receipts_root: Hash
+    validators_hash: Hash
+    next_validators_hash: Hash
+
+
+class BlockView(_View):
+    """A decided block. `transactions` are their hashes, in order."""
+
+    height: U64
+    block_id: Hash
+    header: HeaderView
+    transactions: list[Hash]
+    evidence: list[PublicKey] = Field(description="validators whose equivocation the block proves")
+    certificate: CertificateView
+    bytes: int
+
+
+class QueryView(_View):
+    """A query's result at `height`. `proofs` is there when it was asked for: canonical bytes of state proofs in hex."""
+
+    height: U64
+    state_root: Hash
+    result: Any
+    proofs: list[str] | None = None
+
+
+class RecordCertificateView(_View):
+    """A decision certificate: canonical bytes in hex, to be written to a file and checked offline."""
+
+    record: str
+    height: U64
+    certificate: str
