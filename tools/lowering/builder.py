@@ -56,15 +56,23 @@ class Tensor:
 
 
 @dataclass(frozen=True)
+class Clipped:
+    """An operand that was clipped to +-most because calibration allows it."""
+
+    tensor: Tensor
+    most: int
+
+
+@dataclass(frozen=True)
 class Layer:
-    """A finished source tensor and where it came from; `clipped`: the tensor saturates at calibration's limit."""
+    """A finished source tensor and where it came from."""
 
     node: Node
     name: str
     tensor: Tensor
     weight_bits: tuple[int, int] | None
     dropped_bits: int
-    clipped: tuple[Tensor, ...]
+    clips: tuple[Clipped, ...]
 
 
 class Builder:
@@ -81,7 +89,7 @@ class Builder:
         self._tensors: dict[str, Tensor] = {}
         self._weight_bits: tuple[int, int] | None = None
         self._dropped_bits = 0
-        self._clipped: list[Tensor] = []
+        self._clips: list[Clipped] = []
         self._specs = tuple(self._input(port) for port in source.inputs)
 
     # ---- operands
@@ -137,9 +145,9 @@ class Builder:
         name = node.outputs[0]
         bound = replace(tensor, limit=self._limits.get(name, tensor.limit))
         self._tensors[name] = bound
-        clipped = tuple(self._clipped)
-        self.layers.append(Layer(node, name, bound, self._weight_bits, self._dropped_bits, clipped))
-        self._weight_bits, self._dropped_bits, self._clipped = None, 0, []
+        clips = tuple(self._clips)
+        self.layers.append(Layer(node, name, bound, self._weight_bits, self._dropped_bits, clips))
+        self._weight_bits, self._dropped_bits, self._clips = None, 0, []
 
     # ---- grids
 
@@ -167,7 +175,7 @@ class Builder:
             return x
         most = int(np.ldexp(x.limit, x.frac_bits))
         clipped = self.derive(x, ir.Clip(x=x.index, low=-most, high=most))
-        self._clipped.append(clipped)
+        self._clips.append(Clipped(clipped, most))
         return clipped
 
     def note_weight_bits(self, bits: tuple[int, int]) -> None:

@@ -79,8 +79,8 @@ def _compare(
     probes: dict[str, Tensor] = {}
     for number, layer in enumerate(layers):
         probes[f"probe/{number}"] = layer.tensor
-        if layer.clipped:
-            probes[f"clip/{number}"] = layer.clipped[0]
+        if layer.clips:
+            probes[f"clip/{number}"] = layer.clips[0].tensor
     outputs = (*_renamed(ends), *(builder.output(name, tensor) for name, tensor in probes.items()))
     probe = encode_graph(builder.graph(outputs, "probe", ZERO_HASH))
     engine = Engine()
@@ -89,8 +89,8 @@ def _compare(
         for number, layer in enumerate(layers):
             values = np.ldexp(exact[f"probe/{number}"].astype(np.float64), -layer.tensor.frac_bits)
             found[layer.name].add(values, expected[layer.name])
-            if layer.clipped:
-                _count_clipped(found[layer.name], layer.clipped[0], exact[f"clip/{number}"])
+            if layer.clips:
+                _count_clipped(found[layer.name], layer.clips[0].most, exact[f"clip/{number}"])
 
 
 def _renamed(ends: Sequence[Output]) -> list[Output]:
@@ -101,6 +101,6 @@ def _renamed(ends: Sequence[Output]) -> list[Output]:
     ]
 
 
-def _count_clipped(found: Difference, clip: Tensor, values: Array) -> None:
-    found.at_limit += int(((values <= clip.fact.low) | (values >= clip.fact.high)).sum())
+def _count_clipped(found: Difference, most: int, values: Array) -> None:
+    found.at_limit += int((np.abs(values) >= most).sum())
     found.clipped += values.size

@@ -188,7 +188,7 @@ def _report(
         gas_fixed=verified.cost.gas_fixed,
         gas_per_row=verified.cost.gas_per_row,
         memory_bytes=verified.cost.memory_bytes,
-        notes=tuple(_notes(source, rows is not None)),
+        notes=tuple(_notes(builder, rows is not None)),
     )
 
 
@@ -219,7 +219,11 @@ def _output(name: str, builder: Builder, difference: Difference | None) -> Outpu
     )
 
 
-def _notes(source: Source, calibrated: bool) -> list[str]:
-    if calibrated or all(port.dtype.kind != "f" for port in source.inputs):
+def _notes(builder: Builder, calibrated: bool) -> list[str]:
+    if calibrated or all(port.dtype.kind != "f" for port in builder.source.inputs):
         return []
-    return [f"without calibration rows every float input is taken to lie within +-{INPUT_MAGNITUDE:g}"]
+    notes = [f"without calibration rows every float input is taken to lie within +-{INPUT_MAGNITUDE:g}"]
+    dropped = max((layer.dropped_bits for layer in builder.layers), default=0)
+    if dropped:
+        notes.append(f"intervals grew so wide that up to {dropped} bits were dropped: calibration rows would keep them")
+    return notes

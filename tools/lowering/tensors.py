@@ -104,10 +104,9 @@ def _refuse_constant(text: str) -> Any:
 
 
 def _from_lists(path: Path, key: str, value: Any) -> Array:
+    if not isinstance(value, list):
+        raise TensorFileError(path, f"tensor {key!r} is {type(value).__name__}, not nested lists of numbers")
     try:
-        array = np.array(value)
+        return np.array(value)
     except (ValueError, OverflowError) as error:
         raise TensorFileError(path, f"tensor {key!r} is ragged or out of range ({error})") from error
-    if isinstance(value, str | bool | None | dict):
-        raise TensorFileError(path, f"tensor {key!r} is {type(value).__name__}, not nested lists of numbers")
-    return array

@@ -6,6 +6,7 @@ Each turns its weights into real columns [O, K] and lets grids.py choose the int
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Final
 
 import numpy as np
 
@@ -17,6 +18,8 @@ from tools.lowering.fuse import batch_normalization
 from tools.lowering.grids import Floats, Grid, bits_to_drop, choose, is_tight
 from tools.lowering.ops.axes import constant_shape, window
 from tools.lowering.source import Array, Node, Shape
+
+SUMMAND_BITS: Final = 51  # so that a sum of two is within 52
 
 
 def _floats(array: Array) -> Floats:
@@ -167,18 +170,28 @@ def add(node: Node, b: Builder) -> None:
         raise node.refuse(f"rows of shape {list(x.shape)} and {list(y.shape)} would align against the batch")
     if any(p != q and 1 not in (p, q) for p, q in zip(x.shape, y.shape, strict=True)):
         raise node.refuse(f"rows of shape {list(x.shape)} and {list(y.shape)} do not fit each other")
-    frac_bits = min(max(x.frac_bits, y.frac_bits), max(b.wanted_frac_bits(node.outputs[0]), x.frac_bits))
-    x, y = (_at_grid(node, b, t, frac_bits) for t in (x, y))
+    wanted = max(x.frac_bits, y.frac_bits)
+    x, y = (_with_room(b, t, wanted) for t in (x, y))
+    frac_bits = _common_grid(node, wanted, x, y)
+    x, y = b.regrid(x, frac_bits), b.regrid(y, frac_bits)
     total = b.derive(x, ir.Add(a=x.index, b=y.index), error=x.error + y.error, limit=None)
     b.bind(node, total)
 
 
-def _at_grid(node: Node, b: Builder, x: Tensor, frac_bits: int) -> Tensor:
-    if x.fact.magnitude << max(0, frac_bits - x.frac_bits) > 1 << 51:
-        x = b.within_limit(x)
-    if x.fact.magnitude << max(0, frac_bits - x.frac_bits) > 1 << 51:
+def _finest(x: Tensor) -> int:
+    """The most fractional bits with which x can be one of two summands."""
+    return x.frac_bits + SUMMAND_BITS - x.fact.magnitude.bit_length()
+
+
+def _with_room(b: Builder, x: Tensor, frac_bits: int) -> Tensor:
+    return x if _finest(x) >= frac_bits else b.within_limit(x)
+
+
+def _common_grid(node: Node, wanted: int, *summands: Tensor) -> int:
+    frac_bits = min(wanted, *(_finest(x) for x in summands))
+    if frac_bits < 0:
         raise node.refuse("its values are too large to be added exactly", CALIBRATE)
-    return b.regrid(x, frac_bits)
+    return frac_bits
 
 
 def _add_constant(node: Node, b: Builder) -> None:
@@ -186,12 +199,13 @@ def _add_constant(node: Node, b: Builder) -> None:
     x = floating(node, b.tensor(node, position))
     constant = _floats(b.constant(node, 1 - position, "the other operand"))
     shape = constant_shape(node, constant.shape, x.shape)
-    frac_bits = max(x.frac_bits, b.wanted_frac_bits(node.outputs[0]))
-    x = _at_grid(node, b, x, frac_bits)
+    wanted = max(x.frac_bits, b.wanted_frac_bits(node.outputs[0]))
+    x = _with_room(b, x, wanted)
+    x = b.regrid(x, _common_grid(node, wanted, x, x))
     if not x.shape:
         x = b.derive(x, ir.Reshape(x=x.index, shape=(1,)))
     scaled = np.rint(np.ldexp(constant, x.frac_bits))
-    if np.abs(scaled).max() > 2.0**51:
+    if np.abs(scaled).max() > 2.0**SUMMAND_BITS:
         raise node.refuse(f"its constant reaches {np.abs(constant).max():g}, too large to be added exactly")
     bias = b.store(scaled.astype(np.int64).reshape(shape or (1,)))
     emitted = ir.Affine(x=x.index, weights=None, bias=bias, shifts=None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from math import prod
+from typing import Final
 
 import numpy as np
 
@@ -14,9 +15,9 @@ from tools.lowering.ops.layout import reshaped
 from tools.lowering.ops.linear import floating
 from tools.lowering.source import Node
 
-SOFTMAX_FRAC_BITS = 24
-SOFTMAX_ERROR = 2e-8  # the composite's own, by its definition in the graph
-SOFTMAX_INPUT_BITS_MAX = 52
+SOFTMAX_FRAC_BITS: Final = 24
+SOFTMAX_ERROR: Final = 2e-8  # the composite's own, by its definition in the graph
+SOFTMAX_INPUT_BITS_MAX: Final = 52
 
 
 def relu(node: Node, b: Builder) -> None:
@@ -82,5 +83,5 @@ def softmax(node: Node, b: Builder) -> None:
 def _softmax(b: Builder, x: Tensor, axis: int) -> Tensor:
     """Changing every logit by at most e changes no probability by more than e / 2."""
     emitted = ir.Softmax(x=x.index, axis=axis, frac_bits_in=x.frac_bits, frac_bits_out=SOFTMAX_FRAC_BITS)
-    error = x.error / 2 + SOFTMAX_ERROR + 2.0**-SOFTMAX_FRAC_BITS / 2
+    error = min(1.0, x.error / 2 + SOFTMAX_ERROR + 2.0**-SOFTMAX_FRAC_BITS / 2)
     return b.derive(x, emitted, frac_bits=SOFTMAX_FRAC_BITS, error=error, limit=None)
