@@ -5,7 +5,7 @@ ArmillaryError
 │   ├── UsageError         the command line or a file it names is wrong: exit code 2
 │   ├── CodecError         bytes or values that are not of the declared type
 │   ├── DefinitionError    a module's declaration is wrong; says the mend
-│   └── CallFailed         a call of a transaction failed; becomes its receipt (runtime.module.errors)
+│   └── CallError          a call of a transaction failed; becomes its receipt (runtime.module.errors)
 ├── PeerError              another node: it is disconnected, the node goes on
 └── OurError               this node or this program: halt loudly, keep the evidence; exit code 3
 

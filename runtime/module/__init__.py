@@ -5,8 +5,16 @@ runtime (roles.py: what the runtime asks of modules; services.py: what it offers
 Must not: transactions, fees, blocks' execution (runtime.execution).
 """
 
-from runtime.module.authorisation import Auth, KeySignature, MultiKey, SingleKey, account_of, module_account, multisig_account
-from runtime.module.block import BlockInfo, Offence
+from runtime.module.authorisation import (
+    Auth,
+    KeySignature,
+    MultiKey,
+    SingleKey,
+    account_of,
+    module_account,
+    multisig_account,
+)
+from runtime.module.block import NOBODY, BlockInfo, Offence
 from runtime.module.config import Genesis, ModuleParams
 from runtime.module.context import Context
 from runtime.module.errors import (
@@ -54,6 +62,7 @@ from runtime.module.verbs import CallMethod, Invariant, QueryMethod, call, hook,
 from runtime.module.wire import Call, ErrorRecord, EventRecord
 
 __all__ = [
+    "NOBODY",
     "NO_DEFAULT",
     "RUNTIME_ERRORS",
     "Auth",

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from runtime.types import ZERO_HASH, PublicKey
+
+NOBODY: Final = PublicKey(ZERO_HASH)
+"""In place of a proposer where there is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +26,6 @@ class BlockInfo:
 
     height: int
     time_ms: int
-    proposer: PublicKey = PublicKey(ZERO_HASH)
+    proposer: PublicKey = NOBODY
     evidence: tuple[Offence, ...] = ()
     last_signers: tuple[PublicKey, ...] = ()

@@ -130,6 +130,12 @@ class Context:
             self.charge(gas.READ_GAS + gas.READ_BYTE_GAS * (len(key) + len(value)))
             yield key, value
 
+    def put_blob(self, module: str, chunk: bytes) -> Hash:
+        """Keep a chunk beside the state until the block is committed. Uncharged: the caller did."""
+        if not self.is_writable:
+            raise QueryWrites(module=Name(module))
+        return self.state.put_blob(chunk)
+
     # --- events
 
     def emit(self, record: EventRecord) -> None:

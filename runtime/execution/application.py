@@ -1,0 +1,320 @@
+"""Application: genesis, modules and a store as one state machine. What a node, a Chain and the tools drive.
+
+execute, propose, check, simulate and query change nothing; commit applies what execute or propose returned. Each works in
+an environment of its own, so any thread may call it; commit is for one thread at a time.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from runtime.codec import codec
+from runtime.errors import CallerError, CodecError
+from runtime.execution.block import BlockInputs, Dropped, Executed, compose_block, execute_block, validators_refused
+from runtime.execution.composition import Composition, Environment
+from runtime.execution.core import NAME as CORE
+from runtime.execution.core import BlockStamp, ModelEngine, NoEngine
+from runtime.execution.dispatch import contained, explain
+from runtime.execution.errors import ExecutionFault, GenesisError, InvariantBroken
+from runtime.execution.executor import Outcome, check_calls, check_rules, run_transaction, withdraw
+from runtime.execution.genesis import ChainGenesis
+from runtime.execution.transaction import Prepared, prepare_transaction
+from runtime.module import BlockInfo, CallError, Map, Module, ModuleMetadata, QueryInfo, ValidatorPower
+from runtime.module.gas import QUERY_GAS_MAX
+from runtime.state import HEIGHT_EMPTY, Overlay, StateProof, Store
+from runtime.state import Prepared as PreparedState
+from runtime.types import AccountId, Hash
+
+PREPARED_CACHE_BYTES_MAX = 64 * 1024 * 1024
+T = TypeVar("T")
+
+
+class UnknownQuery(CallerError):
+    """No such module or query. The sentence lists what there is."""
+
+
+class QueryFailed(CallerError):
+    """A query raised. error: what; it is the caller's unless it is a ModuleFault."""
+
+    def __init__(self, name: str, error: CallError) -> None:
+        self.error = error
+        super().__init__(f"{name}: {explain(error)}")
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """A transaction that may wait for a block. next_nonce: the account's; a higher nonce waits for those before it.
+    fee: what its whole gas limit costs, without the tip; base units."""
+
+    hash: Hash
+    data: bytes
+    sender: AccountId
+    nonce: int
+    next_nonce: int
+    gas_limit: int
+    fee: int
+    tip: int
+    last_valid_height: int
+
+
+@dataclass(frozen=True, slots=True)
+class ProvenValue:
+    """A stored value and its proof under the state root of `height`. value: canonical bytes; None: absent."""
+
+    module: str
+    key: bytes
+    value: bytes | None
+    height: int
+    state_root: Hash
+    proof: StateProof
+
+
+class Application:
+    """One chain's state machine over one store. `start` it before use."""
+
+    def __init__(
+        self, genesis: ChainGenesis, modules: Sequence[type[Module]], store: Store, *, engine: ModelEngine | None = None
+    ) -> None:
+        self.genesis = genesis
+        self.genesis_hash = genesis.hash
+        self.composition = Composition(genesis, modules, engine or NoEngine())
+        self.store = store
+        self._cache: OrderedDict[bytes, Prepared] = OrderedDict()
+        self._cache_bytes = 0
+        self._lock = threading.Lock()
+
+    # --- the life of the chain
+
+    @property
+    def height(self) -> int:
+        """Of the last committed block; 0 is the genesis, -1 before `start` on an empty store."""
+        return self.store.height
+
+    @property
+    def state_root(self) -> Hash:
+        """After the last committed block."""
+        return self.store.root
+
+    @property
+    def metadata(self) -> Mapping[str, ModuleMetadata]:
+        """What the modules declare, the runtime's own first."""
+        return self.composition.metadata
+
+    def start(self) -> None:
+        """Writes the genesis into an empty store; checks that any other store is of this chain. Raises GenesisError."""
+        if self.store.height == HEIGHT_EMPTY:
+            self.store.commit(self.genesis_state())
+        with self._reading() as run:
+            found = run.environment.core.genesis_hash
+        if found != self.genesis_hash:
+            raise GenesisError("hash", f"the store is of the chain {found.hex()}, not {self.genesis_hash.hex()}: use its own folder")
+
+    def genesis_state(self) -> PreparedState:
+        """Height 0, computed and not written; its root is the genesis' state root."""
+        environment = self.composition.environment()
+        overlay = Overlay(self.store, self.store.blobs)
+        environment.context.open(overlay, BlockInfo(0, self.genesis.time_ms))
+        environment.core.genesis_hash = self.genesis_hash
+        environment.core.stamp = BlockStamp(0, self.genesis.time_ms)
+        for place, entry in enumerate(self.genesis.modules):
+            where = f"modules[{place}].genesis ({entry.name})"
+            config = self.composition.config(entry, where)
+            try:
+                if config is not None:
+                    environment.modules[entry.name].genesis(config)
+            except (CallError, CodecError) as error:
+                raise GenesisError(where, explain(error)) from error
+            environment.context.events = []
+        if environment.validators is not None:
+            validators = environment.validators.validators()
+            reason = validators_refused(validators)
+            if reason:
+                raise GenesisError(f"modules ({self.genesis.roles.validators})", reason)
+            environment.core.effective_validators = tuple(sorted(validators, key=lambda each: each.public_key))
+        environment.context.close()
+        return self.store.prepare(0, overlay.changes())
+
+    def execute(self, inputs: BlockInputs) -> Executed:
+        """A proposed block on top of the committed state. Raises InvalidBlock naming the rule."""
+        self._check_height(inputs.height)
+        return _at_fixed_depth(lambda: execute_block(self.composition.environment(), self.store, inputs, self.prepare))
+
+    def propose(self, inputs: BlockInputs, candidates: Iterable[bytes]) -> tuple[Executed, tuple[Dropped, ...]]:
+        """A block of the candidates that are valid and fit, in their order, executed; and those left out.
+
+        `inputs.transactions` must be empty; the block's are `executed.transactions`.
+        """
+        self._check_height(inputs.height)
+        if inputs.transactions:
+            raise ExecutionFault("propose chooses the transactions: pass them as candidates")
+        return _at_fixed_depth(
+            lambda: compose_block(self.composition.environment(), self.store, inputs, candidates, self.prepare)
+        )
+
+    def commit(self, executed: Executed, *, extra: Mapping[bytes, bytes | None] | None = None) -> None:
+        """Makes it the state, atomically with the node's extra records. Raises StateError where it stands on another."""
+        self.store.commit(executed.prepared, blobs=executed.blobs, extra=extra)
+
+    # --- transactions
+
+    def prepare(self, data: bytes) -> Prepared:
+        """The rules that need no state, signatures among them. Pure and cached: may be called ahead, in any thread."""
+        with self._lock:
+            known = self._cache.get(data)
+        if known is not None:
+            return known
+        prepared = prepare_transaction(data, self.genesis_hash)
+        with self._lock:
+            if data not in self._cache:
+                self._cache[data] = prepared
+                self._cache_bytes += len(data)
+            while self._cache_bytes > PREPARED_CACHE_BYTES_MAX:
+                self._cache_bytes -= len(self._cache.popitem(last=False)[0])
+        return prepared
+
+    def check(self, data: bytes) -> Checked:
+        """Whether the mempool should take it: every rule against the committed state, the early ones too. Raises
+        InvalidTransaction naming the rule."""
+        prepared = self.prepare(data)
+        with self._next_block() as run:
+            next_nonce = check_rules(run.environment, prepared, nonce_exact=False)
+            check_calls(run.environment, prepared)
+            withdraw(run.environment, prepared)
+        body = prepared.body
+        fee = self.genesis.fees.fee(body.gas_limit) if run.environment.fees else 0
+        return Checked(
+            prepared.hash, data, body.sender, body.nonce, next_nonce, body.gas_limit, fee, body.tip, body.last_valid_height
+        )
+
+    def simulate(self, data: bytes) -> Outcome:
+        """What the transaction would do in the next block by itself; nothing is kept. Raises InvalidTransaction."""
+        prepared = self.prepare(data)
+        with self._next_block() as run:
+            return run_transaction(run.environment, prepared)
+
+    # --- reading
+
+    def query(self, module: str, name: str, arguments: Mapping[str, Any] | bytes, *, height: int | None = None) -> Any:
+        """The answer of a query at a retained height (None: now). Arguments by name, or their record's canonical bytes.
+
+        Raises UnknownQuery, CodecError, QueryFailed, HeightUnavailable.
+        """
+        info = self.query_info(module, name)
+        method = info.method
+        record = info.codec.decode(arguments) if isinstance(arguments, bytes) else method.record(dict(arguments))
+        record = info.codec.decode(info.codec.encode(record))
+        with self._reading(height) as run:
+            run.environment.context.set_gas(QUERY_GAS_MAX)
+            try:
+                return method.function(run.environment.modules[module], **method.keywords(record))
+            except Exception as error:  # the boundary to module code: a query never breaks the node
+                raise QueryFailed(info.full_name, contained(error, module, info.full_name)) from error
+
+    def query_info(self, module: str, name: str) -> QueryInfo:
+        """A query's metadata. Raises UnknownQuery."""
+        metadata = self.composition.metadata.get(module)
+        if metadata is None:
+            raise UnknownQuery(f"no module {module}: this chain has {', '.join(self.composition.metadata)}")
+        info = metadata.queries.get(name)
+        if info is None:
+            raise UnknownQuery(f"{module} has no query {name}: it has {', '.join(metadata.queries) or 'none'}")
+        return info
+
+    def prove(self, module: str, storage: str, key: Any = None, *, height: int | None = None) -> ProvenValue:
+        """A stored value with its proof. key: None for an item. Raises UnknownQuery, BadValue, HeightUnavailable."""
+        metadata = self.composition.metadata.get(module)
+        info = None if metadata is None else metadata.storage.get(storage)
+        if info is None:
+            raise UnknownQuery(f"no storage {module}.{storage} in this chain")
+        declared = info.declared
+        raw = declared.storage_key(key) if isinstance(declared, Map) else declared.prefix
+        at = self.store.height if height is None else height
+        value = self.store.at(at).get(module, raw)
+        return ProvenValue(module, raw, value, at, self.store.root_at(at), self.store.prove(module, raw, at))
+
+    def validators(self, height: int | None = None) -> tuple[ValidatorPower, ...]:
+        """The set that the updates up to this height lead to, by public key; it acts two heights later."""
+        with self._reading(height) as run:
+            return run.environment.core.effective_validators
+
+    def live_chunks(self) -> frozenset[Hash]:
+        """The blob chunks that the committed state refers to; all others may be collected."""
+        with self._reading() as run:
+            return frozenset(run.environment.core.chunks.keys(limit=1 << 62))
+
+    def check_invariants(self) -> None:
+        """Runs every module's invariants on the committed state. Raises InvariantBroken with the first that fails."""
+        with self._reading() as run:
+            for name, module in run.environment.modules.items():
+                for info in module.metadata().invariants.values():
+                    try:
+                        info.method.function(module)
+                    except Exception as error:  # whatever an invariant raises says that it does not hold
+                        raise InvariantBroken(name, info.name, self.height, f"{type(error).__name__}: {error}") from error
+
+    def export_genesis(self, module: str) -> bytes:
+        """The module's present state as its GenesisConfig's canonical bytes. Raises DefinitionError where it cannot."""
+        with self._reading() as run:
+            config = run.environment.modules[module].export_genesis()
+        return codec(type(config)).encode(config)
+
+    # --- environments
+
+    def _check_height(self, height: int) -> None:
+        if height != self.store.height + 1:
+            raise ExecutionFault(f"block {height} cannot follow the committed height {self.store.height}")
+
+    def _reading(self, height: int | None = None) -> _Run:
+        at = self.store.height if height is None else height
+        base = self.store if height is None else self.store.at(height)
+        overlay = Overlay(base, self.store.blobs)
+        environment = self.composition.environment()
+        stamp = base.get(CORE, _STAMP_KEY)
+        time_ms = self.genesis.time_ms if stamp is None else codec(BlockStamp).decode(stamp).time_ms
+        return _Run(environment, overlay, BlockInfo(at, time_ms), is_writable=False)
+
+    def _next_block(self) -> _Run:
+        overlay = Overlay(self.store, self.store.blobs)
+        stamp = self.store.get(CORE, _STAMP_KEY)
+        time_ms = self.genesis.time_ms if stamp is None else codec(BlockStamp).decode(stamp).time_ms
+        return _Run(self.composition.environment(), overlay, BlockInfo(self.store.height + 1, time_ms), is_writable=True)
+
+
+_STAMP_KEY = b"stamp\x00"
+
+
+class _Run:
+    """An environment that is open inside `with`."""
+
+    def __init__(self, environment: Environment, overlay: Overlay, block: BlockInfo, *, is_writable: bool) -> None:
+        self.environment = environment
+        environment.context.open(overlay, block, writable=is_writable)
+
+    def __enter__(self) -> _Run:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.environment.context.close()
+
+
+def _at_fixed_depth(work: Callable[[], T]) -> T:
+    """Runs `work` on a fresh stack: at what depth a module's recursion fails must not depend on the caller's depth."""
+    results: list[T] = []
+    errors: list[BaseException] = []
+
+    def body() -> None:
+        try:
+            results.append(work())
+        except BaseException as error:  # noqa: BLE001 # carried over to the caller's thread, whatever it is
+            errors.append(error)
+
+    thread = threading.Thread(target=body, name="execution")
+    thread.start()
+    thread.join()
+    if errors:
+        raise errors[0]
+    return results[0]

@@ -1,0 +1,185 @@
+"""Composition: the genesis' modules as one whole, checked once; and environments, in which they run.
+
+Lives here: order, versions, params, roles, who provides what to whom. Must not: execute anything.
+An Environment is a set of module instances over one Context. Instances hold no state, so making one costs little; each
+block, check and query has its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+from pydantic import ValidationError
+
+from runtime.codec import codec
+from runtime.errors import CodecError, DefinitionError
+from runtime.execution.core import NAME as CORE
+from runtime.execution.core import Core, ModelEngine
+from runtime.execution.errors import GenesisError
+from runtime.execution.genesis import UNPINNED, ChainGenesis, ModuleGenesis
+from runtime.module import (
+    AuthRules,
+    CallInfo,
+    Context,
+    FeeLedger,
+    Module,
+    ModuleMetadata,
+    ModuleParams,
+    ValidatorSource,
+    find_provider,
+)
+from runtime.module.uses import missing
+from runtime.types import Name
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where a call goes."""
+
+    module: str
+    info: CallInfo
+
+
+class Composition:
+    """A chain's modules. Raises GenesisError where genesis and modules do not fit, DefinitionError where they do not
+    fit each other."""
+
+    def __init__(self, genesis: ChainGenesis, modules: Sequence[type[Module]], engine: ModelEngine) -> None:
+        self.genesis = genesis
+        self.engine = engine
+        by_name = {module.metadata().name: module for module in modules}
+        if len(by_name) < len(modules) or CORE in by_name:
+            raise GenesisError("modules", f"two modules have one name, or one is called {CORE}, which is the runtime's own")
+        self.modules: dict[str, type[Module]] = {CORE: Core}
+        self.params: dict[str, ModuleParams | None] = {CORE: None}
+        for place, entry in enumerate(genesis.modules):
+            self._add(f"modules[{place}]", entry, by_name.get(entry.name))
+        self._check_roles()
+        self._check_hooks()
+        self.providers = {
+            name: {uses.name: find_provider(uses, name, self.modules.values()) for uses in module.metadata().uses.values()}
+            for name, module in self.modules.items()
+        }
+        self.targets = {
+            info.full_name: Target(name, info)
+            for name, module in self.modules.items()
+            for info in module.metadata().calls.values()
+        }
+        self.error_owners = {
+            error.error: name for name, module in self.modules.items() for error in module.metadata().errors.values()
+        }
+
+    @property
+    def metadata(self) -> dict[str, ModuleMetadata]:
+        """By module, in the order of hooks; the runtime's own first."""
+        return {name: module.metadata() for name, module in self.modules.items()}
+
+    @property
+    def hook_gas(self) -> int:
+        """What hooks may use in each block."""
+        return sum(gas for module in self.modules.values() for gas in module.metadata().hooks.values())
+
+    def _add(self, where: str, entry: ModuleGenesis, module: type[Module] | None) -> None:
+        if module is None:
+            raise GenesisError(where, f"module {entry.name} is not at hand: pass its class, or install its package")
+        if entry.name in self.modules:
+            raise GenesisError(where, f"module {entry.name} is listed twice: list it once")
+        if entry.version != module.version:
+            raise GenesisError(where, f"{entry.name} is pinned at version {entry.version}, at hand is {module.version}")
+        self.modules[entry.name] = module
+        params = module.metadata().params
+        self.params[entry.name] = _decode(f"{where}.params", params, entry.params)
+
+    def _check_roles(self) -> None:
+        roles = self.genesis.roles
+        for role, name, protocol in (
+            ("auth", roles.auth, AuthRules), ("fees", roles.fees, FeeLedger), ("validators", roles.validators, ValidatorSource),
+        ):
+            if name is None:
+                continue
+            if name not in self.modules:
+                raise GenesisError(f"roles.{role}", f"no module {name} is listed: list it, or bind another")
+            reason = missing(self.modules[name], protocol)
+            if reason:
+                raise GenesisError(f"roles.{role}", f"module {name} {reason} ({protocol.__name__} asks for it)")
+
+    def _check_hooks(self) -> None:
+        if self.genesis.fees.per_gas < 1:
+            raise GenesisError("fees.per_gas", "is 0: 1 or more gas for each price")
+        if 2 * self.hook_gas > self.genesis.consensus.block_gas_max:
+            raise GenesisError(
+                "consensus.block_gas_max",
+                f"hooks may use {self.hook_gas} gas in each block: the bound must be twice that or more",
+            )
+
+    def environment(self) -> Environment:
+        """Fresh instances over a context of their own, closed at first."""
+        return Environment(self)
+
+    def config(self, entry: ModuleGenesis, where: str) -> Any:
+        """A module's GenesisConfig, or None where it declares none. Raises GenesisError."""
+        return _decode(where, self.modules[entry.name].metadata().genesis, entry.genesis)
+
+
+class Environment:
+    """Module instances, connected, over one context."""
+
+    __slots__ = ("auth", "composition", "context", "core", "fees", "modules", "validators")
+
+    def __init__(self, composition: Composition) -> None:
+        self.composition = composition
+        self.context = Context()
+        self.modules: dict[str, Module] = {
+            name: module.bind(self.context, composition.params[name]) for name, module in composition.modules.items()
+        }
+        for name, needs in composition.providers.items():
+            for use, provider in needs.items():
+                self.modules[name].connect(use, self.modules[provider])
+        self.core = cast("Core", self.modules[CORE])
+        self.core.connect("engine", composition.engine)
+        roles = composition.genesis.roles
+        self.auth = cast("AuthRules", self.modules[roles.auth])
+        self.fees = cast("FeeLedger | None", self.modules[roles.fees] if roles.fees else None)
+        self.validators = cast("ValidatorSource | None", self.modules[roles.validators] if roles.validators else None)
+
+
+def _decode(where: str, declared: Any, data: bytes) -> Any:
+    if declared is None:
+        if data:
+            raise GenesisError(where, "is given, and the module declares none: leave it out")
+        return None
+    try:
+        return codec(declared).decode(data)
+    except CodecError as error:
+        raise GenesisError(where, f"{error}") from None
+
+
+def module_genesis(
+    module: type[Module], *, params: Mapping[str, Any] | None = None, genesis: Mapping[str, Any] | None = None, prefix: str = "arm"
+) -> ModuleGenesis:
+    """A module's entry in the genesis, from values as people write them (JSON or Python). Raises GenesisError."""
+    metadata = module.metadata()
+    return ModuleGenesis(
+        Name(metadata.name),
+        metadata.version,
+        digest=UNPINNED,
+        params=_encode(f"{metadata.name}.params", metadata.params, params, prefix),
+        genesis=_encode(f"{metadata.name}.genesis", metadata.genesis, genesis, prefix),
+    )
+
+
+def _encode(where: str, declared: Any, values: Mapping[str, Any] | None, prefix: str) -> bytes:
+    if declared is None:
+        if values:
+            raise GenesisError(where, "is given, and the module declares none: leave it out")
+        return b""
+    try:
+        return codec(declared).encode(declared.model_validate(dict(values or {}), context={"prefix": prefix}))
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        path = ".".join(str(part) for part in first["loc"])
+        raise GenesisError(f"{where}.{path}" if path else where, first["msg"]) from None
+    except (CodecError, DefinitionError) as error:
+        raise GenesisError(where, str(error)) from None

@@ -1,0 +1,208 @@
+"""The runtime's own module, `runtime`: in every chain, first. It keeps what the runtime itself must remember in state,
+and provides Blobs and Inference to the others; so that services are found, bound, metered and rolled back like modules.
+
+Lives here: block stamp, effective validators, chunks and verified models. Must not: know which modules use them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final, Protocol, cast
+
+from runtime.limits import BLOB_CHUNKS_MAX
+from runtime.module import (
+    ChunkMissing,
+    Event,
+    Item,
+    Map,
+    ModelInfo,
+    ModelRefused,
+    ModelUnknown,
+    Module,
+    Tensor,
+    query,
+)
+from runtime.module import gas as prices
+from runtime.module.errors import RUNTIME_ERRORS, BoundExceeded, Text
+from runtime.module.roles import ValidatorPowers
+from runtime.module.services import ChunkHashes, InputRefused
+from runtime.state import BlobMissing, blob_root_of
+from runtime.types import U32, U64, Hash, Name, Struct
+
+NAME: Final = "runtime"
+
+
+class ModelEngine(Protocol):
+    """What the runtime needs of exact inference; runtime.execution.inference_port fits runtime.inference to it."""
+
+    def verification_gas(self, size_bytes: int, nodes: int) -> int:
+        """The price of verifying a model of so many bytes, and at most so many nodes."""
+        ...
+
+    def verify(self, model: bytes, blob: Hash, nodes_max: int) -> ModelInfo:
+        """Proves the model. Raises ModelRefused."""
+        ...
+
+    def run(self, model: Hash, load: Callable[[], bytes], inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """Runs it; `load` gives its bytes where it is not in memory. Raises InputRefused."""
+        ...
+
+
+class BlockStamp(Struct):
+    """The last block's height and time."""
+
+    height: U64
+    time_ms: U64
+
+
+class ChunkRecord(Struct):
+    """A chunk that the chain refers to: its size, and how often."""
+
+    size_bytes: U32
+    references: U32
+
+
+class ModelRecord(Struct):
+    """A verified model and where its bytes are."""
+
+    info: ModelInfo
+    chunks: ChunkHashes
+
+
+class HookFailed(Event):
+    """A hook was rolled back. error: its name, "tokens.InsufficientBalance"."""
+
+    module: Name
+    hook: Text
+    error: Text
+
+
+class ValidatorsRefused(Event):
+    """The validators module proposed a set that cannot be; the set stays as it was."""
+
+    reason: Text
+
+
+class Core(Module):
+    """What the runtime keeps in state for itself, and the services that it offers to modules."""
+
+    name = NAME
+    events = (HookFailed, ValidatorsRefused)
+    errors = (*RUNTIME_ERRORS, ChunkMissing, ModelUnknown, ModelRefused, InputRefused)
+
+    genesis_hash: Item[Hash] = Item()
+    stamp: Item[BlockStamp] = Item()
+    effective_validators: Item[ValidatorPowers] = Item(default=())
+    chunks: Map[Hash, ChunkRecord] = Map()
+    models: Map[Hash, ModelRecord] = Map()
+
+    @query
+    def validators_at(self) -> ValidatorPowers:
+        """The validator set that this height's updates lead to; it acts two heights later."""
+        return self.effective_validators
+
+    @query
+    def last_block(self) -> BlockStamp:
+        """Height and time of the last block."""
+        return self.stamp
+
+    # --- Blobs
+
+    def put_chunk(self, data: bytes) -> Hash:
+        """As Blobs."""
+        self.charge(prices.BLOB_PUT_GAS + prices.BLOB_PUT_BYTE_GAS * len(data))
+        chunk = self._context.put_blob(self.name, data)
+        record = self.chunks.get(chunk)
+        references = 1 if record is None else record.references + 1
+        self.chunks[chunk] = ChunkRecord(len(data), references)
+        return chunk
+
+    def drop_chunk(self, chunk: Hash) -> None:
+        """As Blobs."""
+        record = self._chunk(chunk)
+        if record.references == 1:
+            del self.chunks[chunk]
+        else:
+            self.chunks[chunk] = ChunkRecord(record.size_bytes, record.references - 1)
+
+    def chunk_bytes(self, chunk: Hash) -> int:
+        """As Blobs."""
+        return self._chunk(chunk).size_bytes
+
+    def read_chunk(self, chunk: Hash) -> bytes:
+        """As Blobs."""
+        size = self._chunk(chunk).size_bytes
+        self.charge(prices.BLOB_READ_GAS + prices.BLOB_READ_BYTE_GAS * size)
+        return self._held(chunk)
+
+    def blob_root(self, chunks: tuple[Hash, ...]) -> Hash:
+        """As Blobs."""
+        if len(chunks) > BLOB_CHUNKS_MAX:
+            raise BoundExceeded(what="blob, chunks", size=len(chunks), limit=BLOB_CHUNKS_MAX)
+        self.charge(prices.READ_GAS * (1 + len(chunks)))
+        return blob_root_of(chunks)
+
+    def _chunk(self, chunk: Hash) -> ChunkRecord:
+        record = self.chunks.get(chunk)
+        if record is None:
+            raise ChunkMissing(chunk=chunk)
+        return record
+
+    def _held(self, chunk: Hash) -> bytes:
+        data = self._context.state.get_blob(chunk)
+        if data is None:
+            raise BlobMissing(chunk)
+        return data
+
+    # --- Inference
+
+    @property
+    def _engine(self) -> ModelEngine:
+        return cast("ModelEngine", self._bound["engine"])
+
+    def admit(self, chunks: tuple[Hash, ...], *, nodes_max: int) -> ModelInfo:
+        """As Inference."""
+        blob = self.blob_root(chunks)
+        size = sum(self.chunk_bytes(chunk) for chunk in chunks)
+        self.charge(self._engine.verification_gas(size, nodes_max))
+        model = b"".join([self.read_chunk(chunk) for chunk in chunks])
+        info = self._engine.verify(model, blob, nodes_max)
+        self.models[info.model] = ModelRecord(info, chunks)
+        return info
+
+    def describe(self, model: Hash) -> ModelInfo | None:
+        """As Inference."""
+        record = self.models.get(model)
+        return None if record is None else record.info
+
+    def forget(self, model: Hash) -> None:
+        """As Inference."""
+        if model not in self.models:
+            raise ModelUnknown(model=model)
+        del self.models[model]
+
+    def run(self, model: Hash, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """As Inference."""
+        record = self.models.get(model)
+        if record is None:
+            raise ModelUnknown(model=model)
+        info = record.info
+        rows = inputs[0].shape[0] if inputs and inputs[0].shape else 1
+        self.charge(info.gas_load + info.gas_fixed + max(rows, 1) * info.gas_per_row)
+        return self._engine.run(model, lambda: b"".join([self._held(chunk) for chunk in record.chunks]), inputs)
+
+
+class NoEngine:
+    """In place of an engine where a chain was composed without one: every use fails, naming that."""
+
+    def verification_gas(self, size_bytes: int, nodes: int) -> int:
+        """Nothing is verified, so nothing is charged."""
+        return 0
+
+    def verify(self, model: bytes, blob: Hash, nodes_max: int) -> ModelInfo:
+        """Refuses."""
+        raise ModelRefused(node="engine", rule="this chain was composed without inference")
+
+    def run(self, model: Hash, load: Callable[[], bytes], inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """Refuses; unreachable while `verify` refuses."""
+        raise ModelUnknown(model=model)

@@ -1,0 +1,148 @@
+"""One transaction in a block: its rules against the state, fee, nonce, calls, receipt.
+
+Two kinds of bad (docs/adr/007-execution.md): a transaction that breaks a rule raises InvalidTransaction and may be in no
+block; past the rules only its calls can fail, with a receipt, their effects undone, the fee taken, unused gas given back.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from runtime.errors import CodecError
+from runtime.execution.composition import Environment
+from runtime.execution.dispatch import dispatch, error_record, explain
+from runtime.execution.errors import ExecutionFault, InvalidTransaction, Rule
+from runtime.execution.receipts import Receipt
+from runtime.execution.transaction import Prepared
+from runtime.module import CallError, ErrorRecord, ModuleFault, OutOfGas, Signed
+from runtime.module.context import UNLIMITED
+
+NONCE_AHEAD_MAX = 1024
+"""How far a nonce may be ahead of the account's for the mempool to take it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """A receipt, and for people why it failed: detail that is not in the receipt, "" where it succeeded."""
+
+    receipt: Receipt
+    explanation: str
+
+
+def check_rules(environment: Environment, prepared: Prepared, *, nonce_exact: bool) -> int:
+    """Every rule that needs state but no writing; returns the account's next nonce. Raises InvalidTransaction."""
+    body, context = prepared.body, environment.context
+    genesis = environment.composition.genesis
+    height = context.block.height
+    if body.last_valid_height < height:
+        raise InvalidTransaction(Rule.EXPIRED, f"valid up to height {body.last_valid_height}, the next block is {height}")
+    if body.gas_limit < prepared.fixed_gas:
+        raise InvalidTransaction(Rule.GAS_LIMIT, f"the gas limit is {body.gas_limit}, before any call {prepared.fixed_gas} is used")
+    available = genesis.consensus.block_gas_max - environment.composition.hook_gas
+    if body.gas_limit > available:
+        raise InvalidTransaction(Rule.GAS_LIMIT, f"the gas limit is {body.gas_limit}, a block has {available} for transactions")
+    cost = genesis.fees.fee(body.gas_limit) + body.tip if environment.fees else 0
+    if cost > body.max_fee:
+        raise InvalidTransaction(Rule.FEE, f"gas limit and tip may cost {cost}, the max fee is {body.max_fee}")
+    nonce = environment.auth.nonce(body.sender)
+    if body.nonce < nonce:
+        raise InvalidTransaction(Rule.NONCE_LOW, f"nonce {body.nonce} is used, the account's next is {nonce}")
+    if body.nonce > nonce + (0 if nonce_exact else NONCE_AHEAD_MAX):
+        raise InvalidTransaction(Rule.NONCE_HIGH, f"nonce {body.nonce} is ahead, the account's next is {nonce}")
+    for place, (account, auth) in enumerate(zip(prepared.signers, prepared.auth, strict=True)):
+        if not environment.auth.admits(account, auth):
+            raise InvalidTransaction(Rule.AUTH, f"auth[{place}]: these keys may not act for account {account.hex()}")
+    return nonce
+
+
+def check_calls(environment: Environment, prepared: Prepared) -> None:
+    """What would surely fail: an unknown call, arguments that are not its own, an origin it refuses. Early rules."""
+    for place, call in enumerate(prepared.body.calls):
+        target = environment.composition.targets.get(call.name)
+        if target is None:
+            raise InvalidTransaction(Rule.UNKNOWN_CALL, f"calls[{place}]: no module of this chain has {call.name}")
+        if Signed not in target.info.origins:
+            accepted = " or ".join(origin.__name__ for origin in target.info.origins)
+            raise InvalidTransaction(Rule.ORIGIN, f"calls[{place}]: {call.name} takes {accepted}, not a signature")
+        try:
+            target.info.codec.decode(call.arguments)
+        except CodecError as error:
+            raise InvalidTransaction(Rule.BAD_ARGUMENT, f"calls[{place}], {call.name}: {error}") from None
+
+
+def withdraw(environment: Environment, prepared: Prepared) -> int:
+    """Takes the most that the transaction may cost; returns it. Raises InvalidTransaction: FUNDS."""
+    if environment.fees is None:
+        return 0
+    body = prepared.body
+    cost = environment.composition.genesis.fees.fee(body.gas_limit) + body.tip
+    try:
+        environment.fees.withdraw_fee(prepared.payer, cost)
+    except CallError as error:
+        raise InvalidTransaction(
+            Rule.FUNDS, f"account {prepared.payer.hex()} cannot pay the {cost} it may cost: {error}"
+        ) from None
+    return cost
+
+
+def run_transaction(environment: Environment, prepared: Prepared) -> Outcome:
+    """Executes in the open context. Raises InvalidTransaction and leaves no trace then; the caller bounds block gas."""
+    context, state = environment.context, environment.context.state
+    context.set_gas(UNLIMITED)
+    context.events = []
+    state.checkpoint()
+    try:
+        check_rules(environment, prepared, nonce_exact=True)
+        environment.auth.advance_nonce(prepared.body.sender)
+        withdrawn = withdraw(environment, prepared)
+        fee_events = context.take_events()
+    except BaseException:
+        state.rollback()
+        raise
+    state.commit()
+    error, explanation = _run_calls(environment, prepared)
+    gas_used = context.gas_limit if error is not None and _takes_all(error) else context.gas_used
+    events = context.take_events()
+    context.set_gas(UNLIMITED)
+    fee = _settle(environment, prepared, gas_used, withdrawn)
+    settle_events = context.take_events()
+    return Outcome(
+        Receipt(prepared.hash, error, gas_used, fee, (*fee_events, *events, *settle_events)), explanation
+    )
+
+
+def _run_calls(environment: Environment, prepared: Prepared) -> tuple[ErrorRecord | None, str]:
+    context, state, body = environment.context, environment.context.state, prepared.body
+    context.set_gas(body.gas_limit)
+    context.charge(prepared.fixed_gas)
+    origin, place = Signed(body.sender), 0
+    state.checkpoint()
+    try:
+        for place, call in enumerate(body.calls):  # noqa: B007 # the number of the failing call is read below
+            dispatch(environment, origin, call)
+    except CallError as error:
+        state.rollback()
+        context.events = []
+        module = body.calls[place].name.partition(".")[0]
+        return error_record(environment, error, place, module), explain(error)
+    except BaseException:
+        state.rollback()
+        raise
+    state.commit()
+    return None, ""
+
+
+def _takes_all(error: ErrorRecord) -> bool:
+    return error.module == "runtime" and error.name in (ModuleFault.__name__, OutOfGas.__name__)
+
+
+def _settle(environment: Environment, prepared: Prepared, gas_used: int, withdrawn: int) -> int:
+    if environment.fees is None:
+        return 0
+    fee = environment.composition.genesis.fees.fee(gas_used) + prepared.body.tip
+    try:
+        environment.fees.settle_fee(prepared.payer, fee, withdrawn - fee)
+    except CallError as error:
+        raise ExecutionFault(f"the fee of transaction {prepared.hash.hex()} cannot be settled: {error}") from error
+    return fee
+
