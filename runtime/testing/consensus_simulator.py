@@ -66,7 +66,6 @@ from runtime.types import ZERO_HASH, Hash, PublicKey, Signature
 
 GENESIS_HASH: Final = hash_bytes("armillary/simulation", b"genesis")
 _UNSIGNED: Final = Signature(bytes(64))
-_RESEND_MS: Final = 400  # how often a node asks the others for what it lacks
 _START_MS: Final = 20  # from a decision to the next height
 
 
@@ -87,6 +86,7 @@ class SimulationConfig:
     down_ms_max: int = 1_000
     execution_ms_max: int = 30
     untimely_before_gst: int = 100
+    resend_ms: int = 400  # how often a node asks the others for what it lacks
     time_ms_max: int = 300_000
     signatures: bool = False
     timeouts: Timeouts = field(default_factory=lambda: Timeouts(200, 100, 100, 60, 5_000))
@@ -157,7 +157,7 @@ class _Simulation:
     def run(self) -> SimulationReport:
         for node in self.nodes.values():
             self.later(node, self.random.randrange(100), lambda node=node: self.feed(node, Start(1)))  # type: ignore[misc] # the default binds the loop's node
-            self.at(self.random.randrange(_RESEND_MS), lambda node=node: self.ask_peers(node))  # type: ignore[misc] # the same
+            self.at(self.random.randrange(self.config.resend_ms), lambda node=node: self.ask_peers(node))  # type: ignore[misc] # the same
         while self.events and not self.finished:
             self.now, _, act = heapq.heappop(self.events)
             if self.now > self.config.time_ms_max:
@@ -281,7 +281,7 @@ class _Simulation:
                 elif peer.height == node.height:
                     for message in peer.driver.held_messages():
                         self.send(node.number, message)
-        self.at(_RESEND_MS, lambda: self.ask_peers(node))
+        self.at(self.config.resend_ms, lambda: self.ask_peers(node))
 
     # --- one node ---
 
@@ -310,6 +310,8 @@ class _Simulation:
                     self.broadcast(node.number, effect.polka)
                 work.append(ProposalReceived(self.sign_proposal(node, effect), timely=True))
             case ScheduleTimeout(kind, height, round_):
+                if self.adversary is not None:
+                    self.adversary.notice(height, round_)  # a correct node got that far
                 duration = self.config.timeouts.duration_ms(kind, round_)
                 self.later(node, duration, lambda: self.feed(node, TimeoutExpired(kind, height, round_)))
             case RequestValue(height, round_):
@@ -399,51 +401,98 @@ class _Simulation:
             self.feed(node, work.popleft())
 
 
+_Plan = dict[VoteKind, dict[int, Hash]]
+
+
 class _Adversary:
-    """Controls the faulty nodes: whenever a round shows signs of life it says different things to different nodes."""
+    """Controls the faulty nodes: whenever a round shows signs of life it says different things to different nodes.
+
+    Each round has a plan that all faulty nodes follow. Split: tell every correct node, and stay with it, that another
+    block is the one. Favour: help one block to a polka before some, to a commit before one, be silent to the rest, so
+    that locks and decisions come apart. Noise: any vote for any block.
+    """
 
     def __init__(self, simulation: _Simulation) -> None:
         self.simulation = simulation
         self.random = random.Random(simulation.config.seed + 1)  # noqa: S311 # reproducible, not secret
         self.known: dict[int, list[Hash]] = {}
-        self.acted: dict[tuple[int, int], int] = {}
+        self.heard: dict[tuple[int, int], int] = {}
+        self.plans: dict[tuple[int, int], _Plan | None] = {}
 
     def overhear(self, message: Message) -> None:
         values = self.known.setdefault(message.height, [])
         if message.block_id is not None and message.block_id not in values:
             values.append(message.block_id)
-        spot = message.height, message.round
-        self.acted[spot] = self.acted.get(spot, 0) + 1
-        if self.acted[spot] in (1, 4, 9, 16):
+        self.notice(message.height, message.round)
+
+    def notice(self, height: int, round_: int) -> None:
+        """Act at the first sign of life in a round, and a few times later."""
+        spot = height, round_
+        self.heard[spot] = self.heard.get(spot, 0) + 1
+        if self.heard[spot] in (1, 4, 9, 16):
             for number in sorted(self.simulation.config.faulty):
                 delay = self.random.randrange(60)
                 self.simulation.at(delay, lambda number=number: self.act(number, *spot))  # type: ignore[misc] # the default binds the loop's number
 
     def act(self, number: int, height: int, round_: int) -> None:
         simulation = self.simulation
-        if simulation.proposer_rule(height)(round_) == simulation.keys[number].public_key:
-            self.propose(number, height, round_)
+        proposer = simulation.proposer_rule(height)(round_) == simulation.keys[number].public_key
+        plan = self.plan(height, round_, proposer)
+        if proposer:
+            self.propose(number, height, round_, plan)
         for target in simulation.nodes:
             for kind in VoteKind:
-                self.vote(number, target, kind, height, round_)
+                if plan is None:
+                    self.vote(number, target, kind, height, round_, self.random.choice(self.choices(height)))
+                elif target in plan[kind]:
+                    self.vote(number, target, kind, height, round_, plan[kind][target])
             if self.random.randrange(4) == 0:  # far rounds: what fills memory, or lures others ahead
-                self.vote(number, target, VoteKind.PREVOTE, height, round_ + self.random.randrange(1, 500))
+                self.vote(number, target, VoteKind.PREVOTE, height, round_ + self.random.randrange(1, 500), None)
 
-    def propose(self, number: int, height: int, round_: int) -> None:
+    def plan(self, height: int, round_: int, proposer: bool) -> _Plan | None:
+        """What all faulty nodes say in this round, by kind and target; None: noise."""
+        spot = height, round_
+        if spot not in self.plans:
+            values = self.known.get(height, [])[-2:]
+            if proposer:
+                values = [*values, *(self.simulation.new_value(height, valid=True) for _ in range(2))]
+            mode = self.random.randrange(4) if values else 0
+            if mode == 0:
+                self.plans[spot] = None
+            elif mode == 1:
+                self.plans[spot] = self.split(values)
+            else:
+                self.plans[spot] = self.favour(values[-1])
+        return self.plans[spot]
+
+    def split(self, values: list[Hash]) -> _Plan:
+        leaning = {target: self.random.choice(values) for target in self.simulation.nodes}
+        return dict.fromkeys(VoteKind, leaning)
+
+    def favour(self, value: Hash) -> _Plan:
+        targets = list(self.simulation.nodes)
+        some = self.random.sample(targets, self.random.randrange(1, len(targets) + 1))
+        return {VoteKind.PREVOTE: dict.fromkeys(some, value), VoteKind.PRECOMMIT: {self.random.choice(some): value}}
+
+    def choices(self, height: int) -> list[Hash | None]:
+        return [*self.known.get(height, []), None, hash_bytes("armillary/simulation", b"nobody's")]
+
+    def propose(self, number: int, height: int, round_: int, plan: _Plan | None) -> None:
         simulation = self.simulation
         values = [simulation.new_value(height, valid=self.random.randrange(4) > 0) for _ in range(2)]
         values += self.known.get(height, [])[-2:]
         for target in simulation.nodes:
             earlier = self.random.randrange(-1, round_) if round_ else -1
-            valid_round = None if earlier < 0 else earlier
-            block_id = self.random.choice(values)
-            simulation.send(target, simulation.proposal(number, height, round_, block_id, valid_round))
+            valid_round = None if earlier < 0 or plan else earlier
+            said = plan[VoteKind.PREVOTE].get(target) if plan else self.random.choice(values)
+            if said is None:
+                continue
+            simulation.send(target, simulation.proposal(number, height, round_, said, valid_round))
 
-    def vote(self, number: int, target: int, kind: VoteKind, height: int, round_: int) -> None:
+    def vote(self, number: int, target: int, kind: VoteKind, height: int, round_: int, value: Hash | None) -> None:
         simulation = self.simulation
         key = simulation.keys[number]
-        choices = [*self.known.get(height, []), None, hash_bytes("armillary/simulation", b"nobody's")]
-        vote = UnsignedVote(kind, height, round_, self.random.choice(choices), key.public_key)
+        vote = UnsignedVote(kind, height, round_, value, key.public_key)
         signed = key.sign(vote_sign_bytes(GENESIS_HASH, vote)) if simulation.config.signatures else _UNSIGNED
         simulation.send(target, vote.signed(signed))
 
