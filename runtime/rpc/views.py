@@ -29,6 +29,10 @@ class StatusView(_View):
     version: str
     chain: str = Field(description="the chain's display name")
     genesis_hash: Hash
+    address_prefix: str = Field(description="of the chain's bech32m addresses")
+    fee_units: U64 = Field(description="base units of the fee denomination for every fee_per_gas gas, rounded up")
+    fee_per_gas: U64
+    block_gas_max: U64
     height: U64
     block_id: Hash
     state_root: Hash

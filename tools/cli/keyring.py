@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from runtime.bech32m import decode_address
 from runtime.crypto import SigningKey
 from runtime.errors import UsageError
 from runtime.node.keystore import open_keystore, read_keystore, write_keystore
@@ -63,6 +64,11 @@ class Keyring:
 
     def address(self, name: str) -> str:
         return read_keystore(self._existing(name)).address
+
+    def public_key(self, name: str) -> bytes:
+        """The public key of `name`: the account that its address spells. Needs no password."""
+        address = self.address(name)
+        return decode_address(address, address.rpartition("1")[0])
 
     def open(self, name: str) -> SigningKey:
         """The secret key, decrypted. Raises UsageError naming the keys that exist, or the keystore's own errors."""

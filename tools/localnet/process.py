@@ -26,13 +26,25 @@ class NodeFailed(CallerError):
 class NodeProcess:
     """`armillary node --home HOME` as a child process; its output goes to HOME/node.log."""
 
-    def __init__(self, name: str, home: Path, http_url: str, p2p_port: int, account: str, password_file: Path) -> None:
+    def __init__(
+        self,
+        *,
+        name: str,
+        home: Path,
+        p2p_port: int,
+        http_port: int,
+        account: str,
+        peer_id: str,
+        password_file: Path,
+    ) -> None:
         self.name = name
         self.home = home
-        self.http_url = http_url
         self.p2p_port = p2p_port
+        self.http_port = http_port
+        self.http_url = f"http://127.0.0.1:{http_port}"
         self.account = account
-        self._password_file = password_file
+        self.peer_id = peer_id
+        self.password_file = password_file
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -51,7 +63,7 @@ class NodeProcess:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env={**os.environ, PASSWORD_FILE_VARIABLE: str(self._password_file)},
+                env={**os.environ, PASSWORD_FILE_VARIABLE: str(self.password_file)},
                 start_new_session=True,  # Ctrl-C reaches the parent alone, which then stops the nodes in order
             )
 

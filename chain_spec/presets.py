@@ -1,0 +1,76 @@
+"""Ready-made specs: `dev` (one validator, fast) and `localnet` (several on one machine)."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from chain_spec import plugins
+from chain_spec.types import ChainSpec, Consensus, ModuleSpec
+from runtime.bech32m import DEFAULT_PREFIX, encode_address
+from runtime.types import AccountId, Hash, Name, PublicKey
+
+FEE_DENOM = "arm"
+FOUNDER_BALANCE = 10**15  # base units that a founding validator's operator holds at height 0
+STANDARD_MODULES = ("accounts", "tokens", "registry", "oracle", "validators")
+LOCAL_CONSENSUS = Consensus(
+    timeout_propose_ms=1_200, timeout_vote_ms=400, timeout_growth_ms=400, empty_block_interval_ms=3_000
+)
+
+
+@dataclass(frozen=True)
+class FoundingValidator:
+    """A validator of height 1: the key it votes with, the account that runs it, the peer id of its node."""
+
+    public_key: PublicKey
+    operator: AccountId
+    peer_id: str
+    power: int = 10
+
+
+def make_spec(
+    name: str,
+    validators: Sequence[FoundingValidator],
+    balances: Mapping[AccountId, int],
+    *,
+    prefix: str = DEFAULT_PREFIX,
+    modules: Sequence[str] = STANDARD_MODULES,
+    consensus: Consensus = LOCAL_CONSENSUS,
+    genesis_time_ms: int | None = None,
+) -> ChainSpec:
+    """A spec of these modules, each pinned to its installed sources. balances: base units of the fee denomination."""
+    genesis: dict[str, dict[str, Any]] = {
+        "tokens": {"balances": {encode_address(a, prefix): {FEE_DENOM: str(n)} for a, n in balances.items()}},
+        "validators": {"validators": [_validator(validator, prefix) for validator in validators]},
+    }
+    return ChainSpec(
+        name=Name(name),
+        address_prefix=prefix,
+        genesis_time_ms=int(time.time() * 1000) if genesis_time_ms is None else genesis_time_ms,
+        consensus=consensus,
+        modules=[_module(module, genesis.get(module, {}), prefix) for module in modules],
+    )
+
+
+def _module(name: str, genesis: dict[str, Any], prefix: str) -> ModuleSpec:
+    """The module as installed, with every parameter written out."""
+    installed = plugins.load(name)
+    params = installed.metadata().params
+    return ModuleSpec(
+        name=Name(name),
+        version=installed.metadata().version,
+        digest=Hash(plugins.digest(installed)),
+        params={} if params is None else params().model_dump(mode="json", context={"prefix": prefix}),
+        genesis=genesis,
+    )
+
+
+def _validator(validator: FoundingValidator, prefix: str) -> dict[str, Any]:
+    return {
+        "public_key": validator.public_key.hex(),
+        "operator": encode_address(validator.operator, prefix),
+        "power": validator.power,
+        "peer": validator.peer_id,
+    }

@@ -1,0 +1,81 @@
+"""The chain spec: a JSON file that pins down a chain. Here its form; resolve.py makes the runtime's genesis of it.
+
+The file that `armillary spec new` makes writes every field out; unknown fields are errors. Amounts are decimal strings,
+accounts bech32m with the spec's own prefix, keys and hashes lower-case hex.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from runtime.bech32m import DEFAULT_PREFIX, is_prefix
+from runtime.types import U32, U64, Hash, Name
+
+BOOTNODES_MAX = 64
+MODULES_MAX = 64
+
+
+def _prefix(text: str) -> str:
+    if not is_prefix(text):
+        raise ValueError("an address prefix is 1 to 16 of a-z and 0-9, a letter first")
+    return text
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
+
+
+class Roles(Section):
+    """Which module does what the runtime needs done."""
+
+    auth: Name = Field(default=Name("accounts"), description="nonces and keys of accounts")
+    fees: Name | None = Field(default=Name("tokens"), description="takes fees and gives back what is left; null: free")
+    validators: Name = Field(default=Name("validators"), description="who validates, with what power")
+
+
+class ModuleSpec(Section):
+    """One module: which, in what version of its sources, how set up."""
+
+    name: Name = Field(description="as its entry point armillary.modules is called")
+    version: U32 | None = Field(default=None, description="of its storage and calls; null: the installed one")
+    digest: Hash | None = Field(default=None, description="of its sources: a node with others does not sign; null: any")
+    params: dict[str, Any] = Field(default={}, description="its parameters; one left out has its default")
+    genesis: dict[str, Any] = Field(default={}, description="what it holds at height 0")
+
+
+class Consensus(Section):
+    """Bounds of blocks, and patience. Gas is nanoseconds on the reference machine."""
+
+    block_gas_max: U64 = Field(default=2_000_000_000, description="of a block, hooks included")
+    block_bytes_max: U32 = Field(default=2 * 1024 * 1024)
+    block_transactions_max: U32 = Field(default=10_000)
+    timeout_propose_ms: U32 = Field(default=3_000, description="in round 0: for two executions of a full block")
+    timeout_vote_ms: U32 = Field(default=500, description="in round 0: for prevotes, and for precommits")
+    timeout_growth_ms: U32 = Field(default=500, description="added in every further round")
+    timeout_ms_max: U32 = Field(default=30_000)
+    empty_block_interval_ms: U32 = Field(default=5_000, description="before a block without transactions")
+    clock_precision_ms: U32 = Field(default=500, description="how far two validators' clocks may differ")
+    message_delay_ms: U32 = Field(default=2_000, description="how long a proposal may travel")
+
+
+class Fees(Section):
+    """The price of gas: `units` base units for every `per_gas` gas, rounded up."""
+
+    units: U64 = Field(default=1)
+    per_gas: Annotated[U64, Field(ge=1)] = Field(default=1_000)
+
+
+class ChainSpec(Section):
+    """A chain, as its founders pin it down."""
+
+    spec_version: Literal[1] = 1
+    name: Name = Field(description="for people; chains are told apart by their genesis hash")
+    address_prefix: Annotated[str, AfterValidator(_prefix)] = DEFAULT_PREFIX
+    genesis_time_ms: U64 = Field(description="Unix time of the genesis in milliseconds")
+    consensus: Consensus = Consensus()
+    fees: Fees = Fees()
+    roles: Roles = Roles()
+    modules: Annotated[list[ModuleSpec], Field(min_length=1, max_length=MODULES_MAX, description="in hook order")]
+    bootnodes: Annotated[list[str], Field(max_length=BOOTNODES_MAX, description="where a new node finds peers")] = []

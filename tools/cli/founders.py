@@ -1,0 +1,20 @@
+"""A node's home as a founding validator of a chain spec. Needs no password."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from chain_spec import FoundingValidator
+from runtime.types import AccountId, PublicKey
+from tools.cli.home import OPERATOR_KEY, VALIDATOR_KEY, read_network_key
+from tools.cli.keyring import Keyring
+
+
+def founder_of(home: Path) -> FoundingValidator:
+    """The validator that `home` runs, and the account of its operator. Raises UsageError when keys are missing."""
+    ring = Keyring(home)
+    return FoundingValidator(
+        public_key=PublicKey(ring.public_key(VALIDATOR_KEY)),
+        operator=AccountId(ring.public_key(OPERATOR_KEY)),
+        peer_id=read_network_key(home).peer_id,
+    )
