@@ -1,7 +1,7 @@
 """Peers and bytes: who is connected, and frames to and from them. What the bytes mean is not known here.
 
     transport.py    the Transport protocol that the node uses; everything below is behind it
-    simulated.py    the same protocol in memory: seeded latency, loss, partitions; for tests under a mock clock
+    simulated.py    the same protocol in memory, for tests under a mock clock; simulated_schedule.py  its parts
     libp2p_transport.py   the same protocol over TCP, Noise and Yamux as libp2p speaks them
       dialling.py   when to dial whom again;  hello.py  how a connection begins;  link.py  how it goes on
       yamux.py      streams over one connection;  framing.py, queues.py  frames and bounded queues

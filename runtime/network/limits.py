@@ -37,12 +37,12 @@ WRITE_BATCH_BYTES: Final = 256 * KIB
 EVENTS_MAX: Final = 256
 
 # Time.
-HEARTBEAT_S: Final = 1.0
-SILENCE_HEARTBEATS_MAX: Final = 3
+HEARTBEAT_S: Final = 0.5
+SILENCE_HEARTBEATS_MAX: Final = 5
 STALL_TIMEOUT_S: Final = 30.0  # a peer that takes nothing of what it is sent for so long is disconnected
 DIAL_YIELD_S: Final = 0.25  # how long the higher peer id waits for the lower one to dial
 BACKOFF_MIN_S: Final = 0.1
-BACKOFF_MAX_S: Final = 2.0
+BACKOFF_MAX_S: Final = 1.0  # so that a peer that returns is met within a second
 REFUSED_RETRY_S: Final = 30.0  # after another genesis, or no room
 BANNED_S: Final = 10.0  # after `disconnect`
 BANNED_PEERS_MAX: Final = 1024

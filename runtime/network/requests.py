@@ -46,7 +46,7 @@ class Requests:
         self._answer = answer
         self._abort = abort
         self._next_id = 0
-        self._waiting: dict[int, _Waiting] = {}
+        self._waiting: dict[int, Waiting] = {}
         self._serving = 0
 
     async def ask(self, body: bytes, timeout_s: float) -> bytes:
@@ -55,7 +55,7 @@ class Requests:
             raise RequestFailed(f"{REQUESTS_IN_FLIGHT_MAX} requests to this peer are in flight already")
         self._next_id += 1
         request_id = self._next_id
-        waiting = self._waiting[request_id] = _Waiting()
+        waiting = self._waiting[request_id] = Waiting()
         try:
             if not self._queue.offer(_encode(Kind.REQUEST, request_id, body)):
                 raise RequestFailed("the queue to this peer is full or closed")
@@ -106,7 +106,7 @@ class Requests:
             return _encode(Kind.REFUSAL, request_id, b"internal error")
 
 
-class _Waiting:
+class Waiting:
     """A request in flight."""
 
     def __init__(self) -> None:
