@@ -1,64 +1,62 @@
-"""What the node needs of the execution: a narrow Protocol, owned here, and the values that cross it.
+"""What the node needs of the execution: a narrow Protocol that runtime.execution.Application fits; conversions.
 
-The node never looks into transactions, receipts or state. Methods are blocking; the executor calls those that take
-long in a worker thread, one at a time. `check`, `recheck`, `simulate` and `query` may be called while one runs.
+The node never looks into calls or state. Methods are blocking; the executor calls execute, propose and commit in a
+worker thread, one at a time. The others may be called while one runs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, Protocol
 
 from runtime.consensus import Synchrony, Timeouts, Validator
 from runtime.crypto import hash_bytes
+from runtime.execution.application import Checked as CheckedTransaction
+from runtime.execution.block import BlockInputs, Dropped, Executed
+from runtime.execution.errors import InvalidTransaction, Rule
+from runtime.execution.genesis import ChainGenesis
+from runtime.execution.transaction import Prepared
 from runtime.mempool import Checked, Rejected
-from runtime.module.block import Offence
-from runtime.types import Hash, PublicKey
+from runtime.mempool import Rule as PoolRule
+from runtime.module.roles import ValidatorPower
+from runtime.types import AccountId, Hash
+
+STATE_RULES: Final = frozenset({Rule.AUTH, Rule.EXPIRED, Rule.NONCE_LOW, Rule.NONCE_HIGH, Rule.FUNDS})
+"""What may hold in one state and not in another: a transaction refused by these is no bad transaction for ever."""
 
 
-@dataclass(frozen=True)
-class BlockInputs:
-    """Everything that a block's execution depends on. last_signers: in the certificate of the block before."""
+class Application(Protocol):
+    """One chain's execution over one store."""
 
-    height: int
-    time_ms: int
-    proposer: PublicKey
-    transactions: tuple[bytes, ...]
-    evidence: tuple[Offence, ...] = ()
-    last_signers: tuple[PublicKey, ...] = ()
+    @property
+    def genesis(self) -> ChainGenesis: ...
 
+    @property
+    def genesis_hash(self) -> Hash: ...
 
-@dataclass(frozen=True)
-class BlockResult:
-    """What executing a block gave. `prepared` is the application's own, to be committed or dropped.
+    @property
+    def state_root(self) -> Hash: ...
 
-    transaction_hashes: the chain's names of the transactions, in order. receipts: canonical bytes, the leaves under the
-    receipts root: one for each transaction, in order, and any others after them.
-    """
+    def execute(self, inputs: BlockInputs) -> Executed:
+        """Run a block on the committed state without changing it. Raises runtime.execution's InvalidBlock."""
+        ...
 
-    state_root: Hash
-    receipts_root: Hash
-    module_roots: Mapping[str, Hash]
-    transaction_hashes: tuple[Hash, ...]
-    receipts: tuple[bytes, ...]
-    validator_updates: tuple[Validator, ...]
-    gas_used: int
-    prepared: Any = field(repr=False)
+    def propose(self, inputs: BlockInputs, candidates: Iterable[bytes]) -> tuple[Executed, tuple[Dropped, ...]]:
+        """The same with those candidates that are valid and fit, in their order."""
+        ...
 
+    def commit(self, executed: Executed, *, extra: Mapping[bytes, bytes | None] | None = None) -> None:
+        """Make it the state, with the extra records, durably, all or nothing."""
+        ...
 
-def wire_hash(data: bytes) -> Hash:
-    """What the mempool and its gossip know a transaction by: its bytes, signatures included."""
-    return hash_bytes("armillary/wire-transaction", data)
+    def prepare(self, data: bytes) -> Prepared: ...
 
+    def check(self, data: bytes) -> CheckedTransaction:
+        """Whether a transaction may wait for a block. Raises InvalidTransaction."""
+        ...
 
-class InvalidBlock(Exception):
-    """A block that may not exist: it holds a transaction that may be in no block. `index`: which one; `reason`: why."""
-
-    def __init__(self, index: int, reason: str) -> None:
-        self.index = index
-        self.reason = reason
-        super().__init__(f"transaction {index}: {reason}")
+    def validators(self, height: int | None = None) -> tuple[ValidatorPower, ...]: ...
 
 
 @dataclass(frozen=True)
@@ -73,31 +71,64 @@ class ChainParams:
     block_transactions_max: int
 
 
-class Application(Protocol):
-    """One chain's execution over one store."""
+def params_of(genesis: ChainGenesis) -> ChainParams:
+    """The genesis' consensus parameters, as the node uses them."""
+    params = genesis.consensus
+    return ChainParams(
+        timeouts=Timeouts(
+            propose_ms=params.timeout_propose_ms,
+            prevote_ms=params.timeout_vote_ms,
+            precommit_ms=params.timeout_vote_ms,
+            round_delta_ms=params.timeout_growth_ms,
+            timeout_ms_max=params.timeout_ms_max,
+        ),
+        synchrony=Synchrony(precision_ms=params.clock_precision_ms, message_delay_ms=params.message_delay_ms),
+        empty_block_interval_ms=params.empty_block_interval_ms,
+        block_bytes_max=params.block_bytes_max,
+        block_gas_max=params.block_gas_max,
+        block_transactions_max=params.block_transactions_max,
+    )
 
-    @property
-    def genesis_hash(self) -> Hash: ...
 
-    @property
-    def params(self) -> ChainParams: ...
+def consensus_validators(powers: Iterable[ValidatorPower]) -> tuple[Validator, ...]:
+    """The modules' validators as consensus knows them."""
+    return tuple(Validator(each.public_key, each.power) for each in powers)
 
-    def execute(self, inputs: BlockInputs) -> BlockResult:
-        """Run a block on the committed state without changing it. Raises InvalidBlock."""
-        ...
 
-    def commit(self, result: BlockResult, extra: Mapping[bytes, bytes | None]) -> None:
-        """Make it the state, with the extra records, durably, all or nothing."""
-        ...
+def wire_hash(data: bytes) -> Hash:
+    """What the mempool and its gossip know a transaction by: its bytes, signatures included."""
+    return hash_bytes("armillary/wire-transaction", data)
 
-    def check(self, data: bytes) -> Checked:
-        """Whether a transaction may wait for a block; `hash` is its wire_hash. Raises CallerError with the reason."""
-        ...
 
-    def recheck(self, checked: Checked) -> int | Rejected:
-        """The sender's next nonce in the present state, or why the transaction can be in no block now."""
-        ...
+def check(app: Application, data: bytes) -> Checked:
+    """A transaction as the mempool takes it. Raises InvalidTransaction."""
+    found = app.check(data)
+    return Checked(
+        hash=wire_hash(data),
+        transaction=found.hash,
+        data=data,
+        sender=found.sender,
+        nonce=found.nonce,
+        next_nonce=found.next_nonce,
+        gas_limit=found.gas_limit,
+        fee=found.fee,
+        tip=found.tip,
+        last_valid_height=found.last_valid_height,
+    )
 
-    def moved_nonces(self, transactions: Sequence[bytes]) -> Mapping[Any, int]:
-        """The next nonce, in the present state, of each sender of these transactions (of a decided block)."""
-        ...
+
+def recheck(app: Application, checked: Checked) -> int | Rejected:
+    """The sender's next nonce in the present state, or why the transaction can be in no block now."""
+    try:
+        return app.check(checked.data).next_nonce
+    except InvalidTransaction as error:
+        return Rejected(PoolRule.CHECK_FAILED, str(error))
+
+
+def next_nonces(app: Application, transactions: Sequence[bytes]) -> dict[AccountId, int]:
+    """Of the senders of a decided block's transactions: the nonce after their last one in it."""
+    nonces: dict[AccountId, int] = {}
+    for data in transactions:
+        body = app.prepare(data).body
+        nonces[body.sender] = max(nonces.get(body.sender, 0), body.nonce + 1)
+    return nonces

@@ -49,27 +49,22 @@ def _evidence_key(evidence: Equivocation) -> bytes:
     return _at(b"e", evidence.height) + evidence.offender
 
 
-def genesis_records(tip: Tip) -> dict[bytes, bytes | None]:
-    """What is committed with the genesis state."""
-    return {
-        _TIP: codec(TipRecord).encode(tip.record),
-        _at(b"v", 1): codec(Validators).encode(tip.validators.validators),
-        _at(b"v", 2): codec(Validators).encode(tip.next_validators.validators),
-    }
-
-
 def block_records(
-    tip: Tip, block: Block, encoded: bytes, hashes: Sequence[Hash], receipts: Sequence[bytes]
+    tip: Tip, block: Block, encoded: bytes, hashes: Sequence[Hash], leaves: Sequence[bytes]
 ) -> dict[bytes, bytes | None]:
-    """What is committed with a block. `tip` is the one that the block makes; hashes, receipts: of its transactions."""
+    """What is committed with a block. tip: the one that the block makes; hashes: of its transactions; leaves: under the
+    receipts root."""
     assert tip.certificate is not None
+    assert tip.last_validators is not None
     records: dict[bytes, bytes | None] = {
         _TIP: codec(TipRecord).encode(tip.record),
         _at(b"b", tip.height): encoded,
         _at(b"c", tip.height): codec(CommitCertificate).encode(tip.certificate),
-        _at(b"r", tip.height): codec(Receipts).encode(tuple(receipts)),
-        _at(b"v", tip.height + 2): codec(Validators).encode(tip.next_validators.validators),
+        _at(b"r", tip.height): codec(Receipts).encode(tuple(leaves)),
     }
+    for offset, validators in enumerate((tip.last_validators, tip.validators, tip.next_validators)):
+        if tip.height == 1 or offset == 2:  # the first block brings the sets that the genesis made known
+            records[_at(b"v", tip.height + offset)] = codec(Validators).encode(validators.validators)
     for index, hash_ in enumerate(hashes):
         records[b"x" + hash_] = codec(Location).encode(Location(tip.height, index))
     for evidence in block.evidence:
@@ -84,7 +79,7 @@ class BlockStore:
         self._store = store
 
     def tip(self) -> Tip | None:
-        """The persisted tip; None in an empty store."""
+        """The persisted tip; None before the first block."""
         found = self._store.get_extra(_TIP)
         return None if found is None else Tip.from_record(codec(TipRecord).decode(found))
 
@@ -105,7 +100,7 @@ class BlockStore:
         return None if encoded is None or certificate is None else SyncedBlock(encoded, certificate)
 
     def receipts(self, height: int) -> tuple[bytes, ...]:
-        """The encoded receipts of a block, in order; none where the block is not held."""
+        """The leaves under a block's receipts root, its transactions' first; none where the block is not held."""
         found = self._store.get_extra(_at(b"r", height))
         return () if found is None else codec(Receipts).decode(found)
 

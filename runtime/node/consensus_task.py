@@ -42,7 +42,7 @@ from runtime.consensus import (
 )
 from runtime.errors import PeerError
 from runtime.limits import BLOCK_BYTES_MAX
-from runtime.node.application import wire_hash
+from runtime.node.application import consensus_validators, params_of, wire_hash
 from runtime.node.block_store import block_records
 from runtime.node.bundle import write_bundle
 from runtime.node.consensus_parts import (
@@ -77,6 +77,7 @@ from runtime.types import Hash
 
 INBOX_EVENTS_MAX: Final = 1024
 BLOCK_OVERHEAD_BYTES: Final = 192 * 1024  # header, certificate of 256 validators, 16 pieces of evidence, framing
+GAS_CANDIDATES: Final = 8
 FETCH_DELAY_S: Final = 0.3
 CATCHING_UP_S: Final = 1.0
 LONG_AGO_S: Final = -1e9
@@ -90,7 +91,7 @@ class ConsensusTask:
         self.tip = tip
         self.inbox, self._events = trio.open_memory_channel[Event](INBOX_EVENTS_MAX)
         self._genesis_hash = parts.app.genesis_hash
-        self._params = parts.app.params
+        self._params = params_of(parts.app.genesis)
         self._own: OwnMessages | None = None
         if parts.signer is not None:
             self._own = OwnMessages(parts.signer, parts.wal, parts.runner, self._genesis_hash, parts.log)
@@ -266,9 +267,10 @@ class ConsensusTask:
             self._p.outside.broadcast(EvidenceMessage(evidence))
 
     def _on_built(self, event: Built) -> None:
-        for data, reason in event.block.dropped:
-            self._p.mempool.drop([wire_hash(data)])
-            self._p.log.info("transaction dropped", reason=reason)
+        for dropped in event.block.dropped:
+            if dropped.is_invalid:
+                self._p.mempool.drop([wire_hash(dropped.data)])
+                self._p.log.info("transaction dropped", reason=dropped.reason)
         if event.height == self._work.height:
             whole = self._work.flight.whole.setdefault(event.block.whole.id, event.block.whole)
             self._work.judging.add(whole.id)
@@ -348,7 +350,8 @@ class ConsensusTask:
     async def _build(self, height: int, round_: int) -> None:
         assert self._own is not None
         bytes_max = min(self._params.block_bytes_max, BLOCK_BYTES_MAX) - BLOCK_OVERHEAD_BYTES
-        chosen = self._p.mempool.select(bytes_max, self._params.block_gas_max, self._params.block_transactions_max)
+        gas_max = self._params.block_gas_max * GAS_CANDIDATES  # limits are rarely used up; the application packs by use
+        chosen = self._p.mempool.select(bytes_max, gas_max, self._params.block_transactions_max)
         block = await self._p.executor.build(
             self._work.parent,
             proposer=self._own.public_key,
@@ -391,18 +394,20 @@ class ConsensusTask:
             await self._halt(whole, certificate)
             return
         result = verdict.result
+        updates = consensus_validators(result.validator_updates)
         try:
-            tip = self.tip.advance(whole.block.header, whole.id, certificate, result.validator_updates)
+            tip = self.tip.advance(whole.block.header, whole.id, certificate, updates)
         except ValidatorSetError as error:
             self._p.log.error("validator updates ignored", reason=str(error))
             tip = self.tip.advance(whole.block.header, whole.id, certificate, ())
-        records = block_records(tip, whole.block, whole.encoded, result.transaction_hashes, result.receipts)
+        hashes = tuple(receipt.transaction for receipt in result.receipts)
+        records = block_records(tip, whole.block, whole.encoded, hashes, result.leaves)
         await self._p.executor.commit(whole.id, records)
         self.tip = tip
         self._last_applied_s = trio.current_time()
         if decision.synced:
             self._last_synced_s = self._last_applied_s
-        self._p.outside.applied(AppliedBlock(whole, tip, result.transaction_hashes, decision.synced))
+        self._p.outside.applied(AppliedBlock(whole, tip, hashes, decision.synced))
 
     async def _halt(self, whole: WholeBlock, certificate: CommitCertificate) -> None:
         """A certified block is invalid here: keep the evidence and stop, rather than go on with a wrong state."""

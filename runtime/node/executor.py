@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 import trio
 
@@ -25,12 +25,12 @@ from runtime.consensus import (
     transactions_root,
 )
 from runtime.consensus import check_block as check
+from runtime.execution.block import BlockInputs, Dropped, Executed
+from runtime.execution.errors import InvalidBlock
 from runtime.module.block import Offence
-from runtime.node.application import Application, BlockInputs, BlockResult, InvalidBlock
+from runtime.node.application import Application
 from runtime.node.flight import WholeBlock
 from runtime.types import Hash, PublicKey
-
-BUILD_TRIES_MAX: Final = 8
 
 T = TypeVar("T")
 
@@ -58,7 +58,7 @@ class Verdict:
     executed; `diverged`: everything is right but the roots that execution gave."""
 
     reason: str
-    result: BlockResult | None
+    result: Executed | None
     diverged: bool = False
 
     @property
@@ -68,10 +68,10 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Proposable:
-    """A block that was built and executed here. `dropped`: transactions found to be in no block, with reasons."""
+    """A block that was built and executed here, and the candidates that it left out."""
 
     whole: WholeBlock
-    dropped: tuple[tuple[bytes, str], ...]
+    dropped: tuple[Dropped, ...]
 
 
 class Executor:
@@ -100,7 +100,7 @@ class Executor:
         evidence: Sequence[Equivocation],
         last_certificate: CommitCertificate | None,
     ) -> Proposable:
-        """A block of these transactions, in this order, without those that may be in no block."""
+        """A block of those transactions that are valid and fit, in their order."""
         draft = _Draft(parent, proposer, time_ms, tuple(evidence), last_certificate)
         async with self._lock:
             built, verdict = await self._run(lambda: self._build(draft, transactions))
@@ -112,7 +112,7 @@ class Executor:
         async with self._lock:
             result = self._verdicts[block_id].result
             assert result is not None, "only valid blocks are committed"
-            await self._run(lambda: self._app.commit(result, extra))
+            await self._run(lambda: self._app.commit(result, extra=extra))
             self._verdicts.clear()
 
     def _judge(self, block: Block, parent: Parent) -> Verdict:
@@ -129,19 +129,10 @@ class Executor:
         return Verdict("", result)
 
     def _build(self, draft: _Draft, transactions: Sequence[bytes]) -> tuple[Proposable, Verdict]:
-        kept = list(transactions)
-        dropped: list[tuple[bytes, str]] = []
-        for _ in range(BUILD_TRIES_MAX):
-            try:
-                result = self._app.execute(draft.inputs(kept))
-                break
-            except InvalidBlock as error:
-                dropped.append((kept.pop(error.index), error.reason))
-        else:
-            kept = []
-            result = self._app.execute(draft.inputs(kept))
-        block = draft.block(kept, result)
-        return Proposable(WholeBlock(block, encode_block(block), block.id), tuple(dropped)), Verdict("", result)
+        executed, dropped = self._app.propose(draft.inputs, transactions)
+        block = draft.block(executed)
+        whole = WholeBlock(block, encode_block(block), block.id)
+        return Proposable(whole, dropped), Verdict("", executed)
 
 
 @dataclass(frozen=True)
@@ -154,17 +145,17 @@ class _Draft:
     evidence: tuple[Equivocation, ...]
     last_certificate: CommitCertificate | None
 
-    def inputs(self, transactions: Sequence[bytes]) -> BlockInputs:
+    @property
+    def inputs(self) -> BlockInputs:
         return BlockInputs(
             height=self.parent.height + 1,
             time_ms=self.time_ms,
             proposer=self.proposer,
-            transactions=tuple(transactions),
             evidence=_offences(self.evidence),
             last_signers=_signers(self.last_certificate),
         )
 
-    def block(self, transactions: Sequence[bytes], result: BlockResult) -> Block:
+    def block(self, executed: Executed) -> Block:
         header = Header(
             version=HEADER_VERSION,
             genesis_hash=self.parent.genesis_hash,
@@ -174,13 +165,13 @@ class _Draft:
             last_block_id=self.parent.block_id,
             last_certificate_hash=last_certificate_hash(self.last_certificate),
             evidence_hash=evidence_hash(self.evidence),
-            transactions_root=transactions_root(transactions),
-            state_root=result.state_root,
-            receipts_root=result.receipts_root,
+            transactions_root=transactions_root(executed.transactions),
+            state_root=executed.state_root,
+            receipts_root=executed.receipts_root,
             validators_hash=self.parent.validators.hash,
             next_validators_hash=self.parent.next_validators.hash,
         )
-        return Block(header, tuple(transactions), self.evidence, self.last_certificate)
+        return Block(header, executed.transactions, self.evidence, self.last_certificate)
 
 
 def inputs_of(block: Block) -> BlockInputs:

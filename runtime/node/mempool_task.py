@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from typing import Any, Final
 
 import structlog
@@ -10,10 +11,11 @@ import trio
 
 from runtime.codec import codec
 from runtime.errors import CallerError, CodecError
+from runtime.execution.errors import InvalidTransaction
 from runtime.mempool import Added, Gossip, Mempool, MempoolMessage, Misbehaved, Offer, Rejected, Rule
 from runtime.mempool.gossip import Effect
 from runtime.network.transport import Channel, PeerId, Transport
-from runtime.node.application import Application, wire_hash
+from runtime.node.application import STATE_RULES, Application, check, next_nonces, recheck, wire_hash
 from runtime.node.consensus_parts import AppliedBlock
 from runtime.node.consensus_task import ConsensusTask
 from runtime.types import Hash
@@ -54,8 +56,11 @@ class MempoolTask:
             nursery.start_soon(self._tick)
 
     def submit(self, data: bytes) -> Hash:
-        """A client's transaction. One that waits already or is in a block is fine; else raises TransactionRefused."""
-        checked = self._app.check(data)
+        """A client's transaction; its name. One that waits already or is in a block is fine.
+
+        Raises InvalidTransaction or TransactionRefused.
+        """
+        checked = check(self._app, data)
         answer = self.pool.add(checked)
         if isinstance(answer, Rejected):
             if answer.rule in (Rule.DUPLICATE, Rule.COMMITTED):
@@ -73,10 +78,9 @@ class MempoolTask:
 
     def applied(self, block: AppliedBlock) -> None:
         """A block is part of the chain: what it holds leaves, what it made invalid leaves too."""
-        moved = self._app.moved_nonces(block.whole.block.transactions)
+        moved = next_nonces(self._app, block.whole.block.transactions)
         self.pool.committed(map(wire_hash, block.whole.block.transactions), block.tip.height, moved)
-        for hash_, rejected in self.pool.recheck(self._app.recheck, RECHECKS_PER_BLOCK_MAX):
-            self._gossip.refused(hash_)
+        for hash_, rejected in self.pool.recheck(partial(recheck, self._app), RECHECKS_PER_BLOCK_MAX):
             self._log.debug("transaction left", hash=hash_.hex(), reason=rejected.reason)
 
     def _added(self, answer: Added) -> None:
@@ -125,9 +129,10 @@ class MempoolTask:
     def _take(self, data: bytes) -> None:
         """A peer's transaction. A bad one is no fault of the peer: its state may be another."""
         try:
-            answer = self.pool.add(self._app.check(data))
-        except CallerError as error:
-            self._gossip.refused(wire_hash(data))
+            answer = self.pool.add(check(self._app, data))
+        except InvalidTransaction as error:
+            if error.rule not in STATE_RULES:
+                self._gossip.refused(wire_hash(data))
             self._log.debug("gossiped transaction refused", reason=str(error))
             return
         if isinstance(answer, Added):

@@ -15,9 +15,10 @@ import structlog
 import trio
 
 from runtime.consensus import Parent
+from runtime.errors import UsageError
 from runtime.mempool import Mempool, MempoolLimits
 from runtime.network.transport import Handshake, RequestHandler, Transport
-from runtime.node.application import Application
+from runtime.node.application import Application, consensus_validators
 from runtime.node.block_store import BlockStore, ExtraReader
 from runtime.node.consensus_parts import AppliedBlock, ConsensusParts, Decision, SigningRole
 from runtime.node.consensus_task import ConsensusTask
@@ -27,6 +28,7 @@ from runtime.node.mempool_task import MempoolTask
 from runtime.node.peers import PeerGossip
 from runtime.node.requests import RequestHandlers
 from runtime.node.sync_task import SyncTask
+from runtime.node.tip import Tip
 from runtime.node.wal import ConsensusWal
 from runtime.node.wire import ConsensusMessage, PartMessage
 from runtime.types import ZERO_HASH, Hash
@@ -39,7 +41,7 @@ TransportOf = Callable[[Callable[[], Handshake], RequestHandler], Transport]
 
 @dataclass(frozen=True)
 class NodeSetup:
-    """What a node is made of. `app` stands on `store`, whose genesis is committed with its records.
+    """What a node is made of. `app` is started and stands on `store`.
 
     transport_of: makes the transport, given what to say in handshakes and who answers requests. now_ms: Unix time.
     """
@@ -57,6 +59,14 @@ class NodeSetup:
     on_applied: Callable[[AppliedBlock], None] | None = None
 
 
+def genesis_tip(app: Application) -> Tip:
+    """Where a chain stands before its first block. Raises UsageError for one without validators."""
+    powers = consensus_validators(app.validators(0))
+    if not powers:
+        raise UsageError("this chain binds no module to the role validators: nobody could decide its blocks")
+    return Tip.genesis(app.genesis.time_ms, app.state_root, powers)
+
+
 class Node:
     """A wired node. `run` serves until cancelled or until a fault of this node is raised."""
 
@@ -64,9 +74,7 @@ class Node:
         self.setup = setup
         self.log = log or structlog.get_logger()
         self.store = BlockStore(setup.store)
-        tip = self.store.tip()
-        if tip is None:
-            raise ValueError("the genesis is committed before a node is made")
+        tip = self.store.tip() or genesis_tip(setup.app)
         self.pool = Mempool(setup.mempool_limits, height=tip.height)
         setup.data.mkdir(parents=True, exist_ok=True)
         requests = RequestHandlers(self.store, self._undecided)
