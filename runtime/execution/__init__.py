@@ -17,8 +17,8 @@ What a node drives (all of it in `Application`, application.py):
 Executed: height, time_ms, transactions, state_root, receipts_root, receipts, block_receipt, leaves, events,
 validator_updates (act two heights later), gas_used, explanations. A receipt's proof: receipt_proof(executed.leaves, i).
 
-What a chain spec makes: ChainGenesis (genesis.py); `module_genesis(Module, params=..., genesis=...)` makes an entry from
-values as people write them. What tests use: Chain (chain.py).
+What a chain spec makes: ChainGenesis (genesis.py); `module_genesis(Module, params=..., genesis=...)` makes an entry
+from values as people write them. What tests use: Chain (chain.py).
 """
 
 from runtime.execution.application import (

@@ -1,7 +1,7 @@
 """Application: genesis, modules and a store as one state machine. What a node, a Chain and the tools drive.
 
-execute, propose, check, simulate and query change nothing; commit applies what execute or propose returned. Each works in
-an environment of its own, so any thread may call it; commit is for one thread at a time.
+execute, propose, check, simulate and query change nothing; commit applies what execute or propose returned. Each works
+in an environment of its own, so any thread may call it; commit is for one thread at a time.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from runtime.codec import codec
-from runtime.errors import CallerError, CodecError
+from runtime.errors import CallerError
 from runtime.execution.block import BlockInputs, Dropped, Executed, compose_block, execute_block, validators_refused
 from runtime.execution.composition import Composition, Environment
 from runtime.execution.core import NAME as CORE
 from runtime.execution.core import BlockStamp, ModelEngine, NoEngine
-from runtime.execution.dispatch import contained, explain
+from runtime.execution.dispatch import LET_THROUGH, contained, explain
 from runtime.execution.errors import ExecutionFault, GenesisError, InvariantBroken
-from runtime.execution.executor import Outcome, check_calls, check_rules, run_transaction, withdraw
+from runtime.execution.executor import Outcome, check_calls, check_rules, roles_contained, run_transaction, withdraw
 from runtime.execution.genesis import ChainGenesis
 from runtime.execution.transaction import Prepared, prepare_transaction
 from runtime.module import BlockInfo, CallError, Map, Module, ModuleMetadata, QueryInfo, ValidatorPower
@@ -111,7 +111,9 @@ class Application:
         with self._reading() as run:
             found = run.environment.core.genesis_hash
         if found != self.genesis_hash:
-            raise GenesisError("hash", f"the store is of the chain {found.hex()}, not {self.genesis_hash.hex()}: use its own folder")
+            raise GenesisError(
+                "hash", f"the store is of the chain {found.hex()}, not {self.genesis_hash.hex()}: use its own folder"
+            )
 
     def genesis_state(self) -> PreparedState:
         """Height 0, computed and not written; its root is the genesis' state root."""
@@ -126,8 +128,10 @@ class Application:
             try:
                 if config is not None:
                     environment.modules[entry.name].genesis(config)
-            except (CallError, CodecError) as error:
-                raise GenesisError(where, explain(error)) from error
+            except LET_THROUGH:
+                raise
+            except Exception as error:
+                raise GenesisError(where, f"{type(error).__name__}: {explain(error)}") from error
             environment.context.events = []
         if environment.validators is not None:
             validators = environment.validators.validators()
@@ -156,7 +160,7 @@ class Application:
         )
 
     def commit(self, executed: Executed, *, extra: Mapping[bytes, bytes | None] | None = None) -> None:
-        """Makes it the state, atomically with the node's extra records. Raises StateError where it stands on another."""
+        """Makes it the state, atomically with the node's extra records. Raises StateError where it is on another."""
         self.store.commit(executed.prepared, blobs=executed.blobs, extra=extra)
 
     # --- transactions
@@ -180,14 +184,22 @@ class Application:
         """Whether the mempool should take it: every rule against the committed state, the early ones too. Raises
         InvalidTransaction naming the rule."""
         prepared = self.prepare(data)
-        with self._next_block() as run:
+        with self._next_block() as run, roles_contained():
             next_nonce = check_rules(run.environment, prepared, nonce_exact=False)
             check_calls(run.environment, prepared)
             withdraw(run.environment, prepared)
         body = prepared.body
         fee = self.genesis.fees.fee(body.gas_limit) if run.environment.fees else 0
         return Checked(
-            prepared.hash, data, body.sender, body.nonce, next_nonce, body.gas_limit, fee, body.tip, body.last_valid_height
+            prepared.hash,
+            data,
+            body.sender,
+            body.nonce,
+            next_nonce,
+            body.gas_limit,
+            fee,
+            body.tip,
+            body.last_valid_height,
         )
 
     def simulate(self, data: bytes) -> Outcome:
@@ -210,9 +222,13 @@ class Application:
         with self._reading(height) as run:
             run.environment.context.set_gas(QUERY_GAS_MAX)
             try:
-                return method.function(run.environment.modules[module], **method.keywords(record))
-            except Exception as error:  # the boundary to module code: a query never breaks the node
+                answer = method.function(run.environment.modules[module], **method.keywords(record))
+                info.result_codec.encode(answer)
+            except LET_THROUGH:
+                raise
+            except BaseException as error:
                 raise QueryFailed(info.full_name, contained(error, module, info.full_name)) from error
+            return answer
 
     def query_info(self, module: str, name: str) -> QueryInfo:
         """A query's metadata. Raises UnknownQuery."""
@@ -236,6 +252,11 @@ class Application:
         value = self.store.at(at).get(module, raw)
         return ProvenValue(module, raw, value, at, self.store.root_at(at), self.store.prove(module, raw, at))
 
+    def next_nonce(self, account: AccountId) -> int:
+        """The nonce that the account's next transaction must carry, in the committed state."""
+        with self._reading() as run, roles_contained():
+            return run.environment.auth.nonce(account)
+
     def validators(self, height: int | None = None) -> tuple[ValidatorPower, ...]:
         """The set that the updates up to this height lead to, by public key; it acts two heights later."""
         with self._reading(height) as run:
@@ -254,7 +275,9 @@ class Application:
                     try:
                         info.method.function(module)
                     except Exception as error:  # whatever an invariant raises says that it does not hold
-                        raise InvariantBroken(name, info.name, self.height, f"{type(error).__name__}: {error}") from error
+                        raise InvariantBroken(
+                            name, info.name, self.height, f"{type(error).__name__}: {error}"
+                        ) from error
 
     def export_genesis(self, module: str) -> bytes:
         """The module's present state as its GenesisConfig's canonical bytes. Raises DefinitionError where it cannot."""
@@ -281,7 +304,9 @@ class Application:
         overlay = Overlay(self.store, self.store.blobs)
         stamp = self.store.get(CORE, _STAMP_KEY)
         time_ms = self.genesis.time_ms if stamp is None else codec(BlockStamp).decode(stamp).time_ms
-        return _Run(self.composition.environment(), overlay, BlockInfo(self.store.height + 1, time_ms), is_writable=True)
+        return _Run(
+            self.composition.environment(), overlay, BlockInfo(self.store.height + 1, time_ms), is_writable=True
+        )
 
 
 _STAMP_KEY = b"stamp\x00"

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from runtime.execution.composition import Environment
 from runtime.execution.core import BlockStamp, HookFailed, ValidatorsRefused
-from runtime.execution.dispatch import LET_THROUGH, contained, explain
+from runtime.execution.dispatch import LET_THROUGH, contained, explain, traceback_of
 from runtime.execution.errors import InvalidBlock, InvalidTransaction, Rule
 from runtime.execution.executor import Outcome, run_transaction
 from runtime.execution.receipts import BlockReceipt, Receipt, receipt_leaves, receipts_root
@@ -46,7 +46,7 @@ class BlockInputs:
 
 @dataclass(frozen=True, slots=True)
 class Dropped:
-    """A candidate that did not make it into a proposed block. is_invalid: it can be forgotten; else it may fit later."""
+    """A candidate that a proposed block left out. is_invalid: it can be forgotten; else it may fit later."""
 
     data: bytes
     rule: Rule
@@ -61,7 +61,8 @@ class Dropped:
 @dataclass(frozen=True, slots=True)
 class Executed:
     """What a block does; not yet committed. validator_updates act two heights later. leaves: under receipts_root, the
-    transactions' in order, the block's last. explanations: for people and logs, under no root, one a transaction."""
+    transactions' in order, the block's last. explanations: for people and logs, under no root, one a transaction.
+    faults: tracebacks of module code that broke, for the log."""
 
     height: int
     time_ms: int
@@ -73,6 +74,7 @@ class Executed:
     block_receipt: BlockReceipt
     leaves: tuple[bytes, ...]
     explanations: tuple[str, ...]
+    faults: tuple[str, ...]
     prepared: PreparedState = field(repr=False)
     blobs: tuple[bytes, ...] = field(repr=False)
 
@@ -103,7 +105,7 @@ class BlockRun:
         self.overlay = Overlay(store, store.blobs)
         self.outcomes: list[Outcome] = []
         self.taken: list[bytes] = []
-        self.notes: list[str] = []
+        self.faults: list[str] = []
         self.bytes = 0
         params = environment.composition.genesis.consensus
         self.bytes_max, self.count_max = params.block_bytes_max, params.block_transactions_max
@@ -115,11 +117,14 @@ class BlockRun:
     def take(self, prepared: Prepared) -> None:
         """Executes the next transaction. Raises InvalidTransaction, and is as before then."""
         if prepared.body.gas_limit > self.gas_left:
-            raise InvalidTransaction(Rule.BLOCK_GAS, f"the gas limit is {prepared.body.gas_limit}, the block has {self.gas_left} left")
+            raise InvalidTransaction(
+                Rule.BLOCK_GAS, f"the gas limit is {prepared.body.gas_limit}, the block has {self.gas_left} left"
+            )
         left = self.bytes_max - self.bytes
         if len(prepared.data) > left or len(self.outcomes) >= self.count_max:
             raise InvalidTransaction(
-                Rule.BLOCK_BYTES, f"{len(prepared.data)} bytes, the block has {left} left, and {self.count_max - len(self.outcomes)} places"
+                Rule.BLOCK_BYTES,
+                f"{len(prepared.data)} bytes, the block has {left} left, {self.count_max - len(self.outcomes)} places",
             )
         outcome = run_transaction(self.environment, prepared)
         self.outcomes.append(outcome)
@@ -151,6 +156,7 @@ class BlockRun:
             block_receipt=block,
             leaves=leaves,
             explanations=tuple(outcome.explanation for outcome in self.outcomes),
+            faults=(*self.faults, *(outcome.traceback for outcome in self.outcomes if outcome.traceback)),
             prepared=prepared,
             blobs=tuple(self.overlay.blobs().values()),
         )
@@ -174,9 +180,9 @@ class BlockRun:
                     raise OutOfGas(gas_limit=gas)
         except LET_THROUGH:
             raise
-        except (Exception, SystemExit) as error:  # noqa: BLE001 # the boundary to module code: a hook never halts the chain
+        except BaseException as error:  # noqa: BLE001 # the boundary to module code: a hook never halts the chain
             found = contained(error, name, hook)
-            self.notes.append(f"{name}.{hook}: {explain(found)}")
+            self.faults.append(f"{name}.{hook}: {explain(found)}\n{traceback_of(found)}".rstrip())
             self.hook_gas_used += context.gas_used
             context.set_gas(UNLIMITED)
             context.events = []
@@ -197,7 +203,7 @@ class BlockRun:
             reason = validators_refused(after)
         except LET_THROUGH:
             raise
-        except (Exception, SystemExit) as error:  # noqa: BLE001 # the boundary to module code, as in hooks
+        except BaseException as error:  # noqa: BLE001 # the boundary to module code, as in hooks
             after, reason = (), type(error).__name__
         if reason:
             environment.context.events = []

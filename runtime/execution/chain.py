@@ -36,6 +36,7 @@ from runtime.execution.genesis import (
 from runtime.execution.receipts import Receipt
 from runtime.execution.transaction import build_transaction, encode_transaction
 from runtime.module import (
+    NOBODY,
     Auth,
     AuthRules,
     Call,
@@ -44,7 +45,6 @@ from runtime.module import (
     FeeLedger,
     Map,
     Module,
-    NOBODY,
     Offence,
     QueryMethod,
     Root,
@@ -122,7 +122,9 @@ class Chain:
         known = {module.name for module in composed}
         for given in (*(genesis or {}), *(params or {})):
             if given not in known:
-                raise UsageError(f"a genesis or params for module {given}, which is not in this chain: {', '.join(sorted(known))}")
+                raise UsageError(
+                    f"a genesis or params for module {given}, which is not in this chain: {', '.join(sorted(known))}"
+                )
         entries = tuple(
             module_genesis(module, params=(params or {}).get(module.name), genesis=(genesis or {}).get(module.name))
             for module in composed
@@ -167,8 +169,7 @@ class Chain:
 
     def nonce(self, account: AccountId) -> int:
         """The nonce of the account's next transaction."""
-        with self.application._reading() as run:
-            return run.environment.auth.nonce(account)
+        return self.application.next_nonce(account)
 
     def submit(self, *calls: Call, signer: Account, **options: Any) -> Receipt:
         """One transaction in a block of its own. Raises InvalidTransaction, as a node's mempool would."""
@@ -192,12 +193,13 @@ class Chain:
         last_signers: Sequence[PublicKey] = (),
     ) -> Executed:
         """Executes and commits a block. Raises InvalidBlock, and nothing has happened then."""
-        self.time_ms = self.time_ms + BLOCK_INTERVAL_MS if time_ms is None else time_ms
-        inputs = BlockInputs(
-            self.height + 1, self.time_ms, tuple(transactions), proposer, tuple(evidence), tuple(last_signers)
-        )
+        at = self.time_ms + BLOCK_INTERVAL_MS if time_ms is None else time_ms
+        inputs = BlockInputs(self.height + 1, at, tuple(transactions), proposer, tuple(evidence), tuple(last_signers))
         executed, again = self.application.execute(inputs), self.application.execute(inputs)
-        assert (executed.state_root, executed.leaves) == (again.state_root, again.leaves), "execution is not a pure function"
+        assert (executed.state_root, executed.leaves) == (again.state_root, again.leaves), (
+            "execution is not a pure function"
+        )
+        self.time_ms = at
         return self._apply(executed)
 
     def blocks(self, count: int) -> None:
@@ -208,12 +210,13 @@ class Chain:
     def root(self, *calls: Call) -> tuple[EventRecord, ...]:
         """Runs the calls with the Root origin in a block of their own; returns their events. Raises the CallError of
         the first that fails; then no block was made."""
-        self.time_ms += BLOCK_INTERVAL_MS
+        time_ms = self.time_ms + BLOCK_INTERVAL_MS
         environment = self.application.composition.environment()
-        run = BlockRun(environment, self.application.store, BlockInputs(self.height + 1, self.time_ms))
+        run = BlockRun(environment, self.application.store, BlockInputs(self.height + 1, time_ms))
         for call in calls:
             dispatch(environment, Root(), call)
         events = environment.context.take_events()
+        self.time_ms = time_ms
         self._apply(run.finish())
         return events
 

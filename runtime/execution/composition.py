@@ -43,23 +43,31 @@ class Target:
 
 
 class Composition:
-    """A chain's modules. Raises GenesisError where genesis and modules do not fit, DefinitionError where they do not
-    fit each other."""
+    """A chain's modules. metadata: in the order of hooks, the runtime's own first. hook_gas: what hooks may use in each
+    block. targets: where calls go, by full name.
+
+    Raises GenesisError where genesis and modules do not fit, DefinitionError where modules do not fit each other."""
 
     def __init__(self, genesis: ChainGenesis, modules: Sequence[type[Module]], engine: ModelEngine) -> None:
         self.genesis = genesis
         self.engine = engine
         by_name = {module.metadata().name: module for module in modules}
         if len(by_name) < len(modules) or CORE in by_name:
-            raise GenesisError("modules", f"two modules have one name, or one is called {CORE}, which is the runtime's own")
+            raise GenesisError(
+                "modules", f"two modules have one name, or one is called {CORE}, which is the runtime's own"
+            )
         self.modules: dict[str, type[Module]] = {CORE: Core}
         self.params: dict[str, ModuleParams | None] = {CORE: None}
         for place, entry in enumerate(genesis.modules):
             self._add(f"modules[{place}]", entry, by_name.get(entry.name))
+        self.metadata: dict[str, ModuleMetadata] = {name: module.metadata() for name, module in self.modules.items()}
+        self.hook_gas = sum(gas for metadata in self.metadata.values() for gas in metadata.hooks.values())
         self._check_roles()
-        self._check_hooks()
+        self._check_prices()
         self.providers = {
-            name: {uses.name: find_provider(uses, name, self.modules.values()) for uses in module.metadata().uses.values()}
+            name: {
+                uses.name: find_provider(uses, name, self.modules.values()) for uses in module.metadata().uses.values()
+            }
             for name, module in self.modules.items()
         }
         self.targets = {
@@ -70,16 +78,6 @@ class Composition:
         self.error_owners = {
             error.error: name for name, module in self.modules.items() for error in module.metadata().errors.values()
         }
-
-    @property
-    def metadata(self) -> dict[str, ModuleMetadata]:
-        """By module, in the order of hooks; the runtime's own first."""
-        return {name: module.metadata() for name, module in self.modules.items()}
-
-    @property
-    def hook_gas(self) -> int:
-        """What hooks may use in each block."""
-        return sum(gas for module in self.modules.values() for gas in module.metadata().hooks.values())
 
     def _add(self, where: str, entry: ModuleGenesis, module: type[Module] | None) -> None:
         if module is None:
@@ -95,7 +93,9 @@ class Composition:
     def _check_roles(self) -> None:
         roles = self.genesis.roles
         for role, name, protocol in (
-            ("auth", roles.auth, AuthRules), ("fees", roles.fees, FeeLedger), ("validators", roles.validators, ValidatorSource),
+            ("auth", roles.auth, AuthRules),
+            ("fees", roles.fees, FeeLedger),
+            ("validators", roles.validators, ValidatorSource),
         ):
             if name is None:
                 continue
@@ -105,9 +105,12 @@ class Composition:
             if reason:
                 raise GenesisError(f"roles.{role}", f"module {name} {reason} ({protocol.__name__} asks for it)")
 
-    def _check_hooks(self) -> None:
-        if self.genesis.fees.per_gas < 1:
-            raise GenesisError("fees.per_gas", "is 0: 1 or more gas for each price")
+    def _check_prices(self) -> None:
+        fees = self.genesis.fees
+        if fees.per_gas < 1:
+            raise GenesisError("fees.per_gas", "is 0: write 1 or more")
+        if fees.units and self.genesis.roles.fees is None:
+            raise GenesisError("fees.units", "gas has a price and no module takes fees: bind roles.fees, or write 0")
         if 2 * self.hook_gas > self.genesis.consensus.block_gas_max:
             raise GenesisError(
                 "consensus.block_gas_max",
@@ -157,7 +160,11 @@ def _decode(where: str, declared: Any, data: bytes) -> Any:
 
 
 def module_genesis(
-    module: type[Module], *, params: Mapping[str, Any] | None = None, genesis: Mapping[str, Any] | None = None, prefix: str = "arm"
+    module: type[Module],
+    *,
+    params: Mapping[str, Any] | None = None,
+    genesis: Mapping[str, Any] | None = None,
+    prefix: str = "arm",
 ) -> ModuleGenesis:
     """A module's entry in the genesis, from values as people write them (JSON or Python). Raises GenesisError."""
     metadata = module.metadata()

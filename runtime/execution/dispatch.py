@@ -8,12 +8,15 @@ go on (OurError, MemoryError) is let through: the node halts rather than write a
 
 from __future__ import annotations
 
+import re
 import traceback
 from typing import Final
 
 from runtime.errors import CodecError, OurError
 from runtime.execution.composition import Environment
+from runtime.execution.core import NAME as CORE
 from runtime.execution.gas import dispatch_gas
+from runtime.limits import EVENT_BYTES_MAX
 from runtime.module import (
     BadArgument,
     BadValue,
@@ -26,18 +29,20 @@ from runtime.module import (
     OutOfGas,
     UnknownCall,
 )
+from runtime.module.errors import TEXT_CHARACTERS_MAX
 from runtime.module.origin import Origin, describe_origin
 from runtime.state import StateBoundError
 from runtime.types import Name
 
-LET_THROUGH: Final = (OurError, MemoryError)
+LET_THROUGH: Final = (OurError, MemoryError, KeyboardInterrupt)
+_TYPE_NAME = re.compile("[A-Z][A-Za-z0-9]{0,63}", re.ASCII)
 
 
 def dispatch(environment: Environment, origin: Origin, call: Call) -> None:
     """Runs one call in the environment's context. Raises CallError, or what LET_THROUGH says; never anything else."""
     target = environment.composition.targets.get(call.name)
     if target is None:
-        raise UnknownCall(call=call.name[:128])
+        raise UnknownCall(call=call.name[:TEXT_CHARACTERS_MAX])
     info, context = target.info, environment.context
     if type(origin) not in info.origins:
         raise OriginRefused(call=call.name, origin=describe_origin(origin))
@@ -53,19 +58,24 @@ def dispatch(environment: Environment, origin: Origin, call: Call) -> None:
         method.function(environment.modules[target.module], origin, **method.keywords(arguments))
     except LET_THROUGH:
         raise
-    except (Exception, SystemExit) as error:  # noqa: BLE001 # the boundary to module code: contained and classified
+    except BaseException as error:  # noqa: BLE001 # the boundary to module code: contained and classified
         raise contained(error, target.module, call.name) from None
     if context.is_exhausted:  # the module caught OutOfGas and went on
         raise OutOfGas(gas_limit=context.gas_limit)
 
 
 def contained(error: BaseException, module: str, where: str) -> CallError:
-    """What module code raised, as a CallError."""
-    if isinstance(error, CallError):
-        return error
+    """What code of `module` raised, as a CallError that a receipt can hold. where: the call, hook or query."""
+    where = where[:TEXT_CHARACTERS_MAX]
     found: CallError
+    if isinstance(error, CallError):
+        if _fits_receipt(error):
+            return error
+        found = ModuleFault(module=Name(module), call=where)
+        found.add_note(f"it raised {type(error).__name__} with fields that are not of their types")
+        return found
     if isinstance(error, StateBoundError):
-        found = BoundExceeded(what=error.what[:128], size=error.size, limit=error.limit)
+        found = BoundExceeded(what=error.what[:TEXT_CHARACTERS_MAX], size=error.size, limit=error.limit)
     elif isinstance(error, CodecError):
         found = BadValue(module=Name(module), where=where)
     else:
@@ -76,20 +86,33 @@ def contained(error: BaseException, module: str, where: str) -> CallError:
     return found
 
 
-def error_record(environment: Environment, error: CallError, call: int, module: str) -> ErrorRecord:
-    """The error for a receipt. An error that no module declares is named after the module whose call it ended."""
-    owner = environment.composition.error_owners.get(type(error), module)
+def _fits_receipt(error: CallError) -> bool:
     try:
-        data = error.data()
-    except CodecError:  # a field is not of its declared type: the author's bug
-        fault = ModuleFault(module=Name(module), call=type(error).__name__)
-        return ErrorRecord(Name("runtime"), "ModuleFault", call, fault.data())
-    return ErrorRecord(Name(owner), type(error).__name__, call, data)
+        str(error)
+        return len(error.data()) <= EVENT_BYTES_MAX and _TYPE_NAME.fullmatch(type(error).__name__) is not None
+    except LET_THROUGH:
+        raise
+    except BaseException:  # noqa: BLE001 # an author's own __init__ or __str__ may break in any way
+        return False
+
+
+def error_record(environment: Environment, error: CallError, call: int, module: str) -> ErrorRecord:
+    """A contained error for a receipt. One that no module declares is named after the module whose call it ended."""
+    owner = environment.composition.error_owners.get(type(error), module)
+    return ErrorRecord(Name(owner), type(error).__name__, call, error.data())
+
+
+def takes_all_gas(error: ErrorRecord | None) -> bool:
+    """Whether this failure costs the whole gas limit."""
+    return error is not None and error.module == CORE and error.name in (ModuleFault.__name__, OutOfGas.__name__)
 
 
 def explain(error: BaseException) -> str:
-    """One sentence for people, with the detail that receipts leave out."""
-    notes = [note for note in getattr(error, "__notes__", ()) if "Traceback" not in note]
+    """One sentence for people, with the detail that receipts leave out; never a traceback."""
+    notes = [note for note in getattr(error, "__notes__", ()) if not note.startswith("Traceback")]
     return ": ".join([str(error), *notes])
 
 
+def traceback_of(error: BaseException) -> str:
+    """The traceback of a ModuleFault, for the node's log; "" for other errors."""
+    return "".join(note for note in getattr(error, "__notes__", ()) if note.startswith("Traceback"))

@@ -33,6 +33,7 @@ class Rule(StrEnum):
     GAS_LIMIT = "gas_limit"  # covers the fixed price; fits into a block
     FEE = "fee"  # max fee covers gas limit x price + tip
     FUNDS = "funds"  # the payer holds that
+    ROLE = "role"  # the modules for auth and fees do not break over it
     BLOCK_GAS = "block_gas"  # the gas limit fits into what the block has left
     BLOCK_BYTES = "block_bytes"  # the bytes fit into what the block has left
     # early

@@ -1,20 +1,22 @@
 """One transaction in a block: its rules against the state, fee, nonce, calls, receipt.
 
-Two kinds of bad (docs/adr/007-execution.md): a transaction that breaks a rule raises InvalidTransaction and may be in no
-block; past the rules only its calls can fail, with a receipt, their effects undone, the fee taken, unused gas given back.
+Two kinds of bad (docs/adr/007-execution.md): a transaction that breaks a rule raises InvalidTransaction and may be in
+no block; past the rules only its calls can fail: a receipt, their effects undone, the fee taken, unused gas given back.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from runtime.errors import CodecError
 from runtime.execution.composition import Environment
-from runtime.execution.dispatch import dispatch, error_record, explain
+from runtime.execution.dispatch import LET_THROUGH, dispatch, error_record, explain, takes_all_gas, traceback_of
 from runtime.execution.errors import ExecutionFault, InvalidTransaction, Rule
 from runtime.execution.receipts import Receipt
 from runtime.execution.transaction import Prepared
-from runtime.module import CallError, ErrorRecord, ModuleFault, OutOfGas, Signed
+from runtime.module import CallError, Signed
 from runtime.module.context import UNLIMITED
 
 NONCE_AHEAD_MAX = 1024
@@ -23,10 +25,12 @@ NONCE_AHEAD_MAX = 1024
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """A receipt, and for people why it failed: detail that is not in the receipt, "" where it succeeded."""
+    """A receipt; for people why it failed, with detail that is not in the receipt, "" where it succeeded; and for the
+    node's log the traceback where module code broke."""
 
     receipt: Receipt
     explanation: str
+    traceback: str
 
 
 def check_rules(environment: Environment, prepared: Prepared, *, nonce_exact: bool) -> int:
@@ -35,12 +39,18 @@ def check_rules(environment: Environment, prepared: Prepared, *, nonce_exact: bo
     genesis = environment.composition.genesis
     height = context.block.height
     if body.last_valid_height < height:
-        raise InvalidTransaction(Rule.EXPIRED, f"valid up to height {body.last_valid_height}, the next block is {height}")
+        raise InvalidTransaction(
+            Rule.EXPIRED, f"valid up to height {body.last_valid_height}, the next block is {height}"
+        )
     if body.gas_limit < prepared.fixed_gas:
-        raise InvalidTransaction(Rule.GAS_LIMIT, f"the gas limit is {body.gas_limit}, before any call {prepared.fixed_gas} is used")
+        raise InvalidTransaction(
+            Rule.GAS_LIMIT, f"the gas limit is {body.gas_limit}, before any call {prepared.fixed_gas} is used"
+        )
     available = genesis.consensus.block_gas_max - environment.composition.hook_gas
     if body.gas_limit > available:
-        raise InvalidTransaction(Rule.GAS_LIMIT, f"the gas limit is {body.gas_limit}, a block has {available} for transactions")
+        raise InvalidTransaction(
+            Rule.GAS_LIMIT, f"the gas limit is {body.gas_limit}, a block has {available} for transactions"
+        )
     cost = genesis.fees.fee(body.gas_limit) + body.tip if environment.fees else 0
     if cost > body.max_fee:
         raise InvalidTransaction(Rule.FEE, f"gas limit and tip may cost {cost}, the max fee is {body.max_fee}")
@@ -70,6 +80,17 @@ def check_calls(environment: Environment, prepared: Prepared) -> None:
             raise InvalidTransaction(Rule.BAD_ARGUMENT, f"calls[{place}], {call.name}: {error}") from None
 
 
+@contextmanager
+def roles_contained() -> Iterator[None]:
+    """What the modules for auth and fees raise over a transaction keeps it out of every block."""
+    try:
+        yield
+    except (InvalidTransaction, *LET_THROUGH):
+        raise
+    except BaseException as error:
+        raise InvalidTransaction(Rule.ROLE, f"auth or fees broke over it: {type(error).__name__}: {error}") from error
+
+
 def withdraw(environment: Environment, prepared: Prepared) -> int:
     """Takes the most that the transaction may cost; returns it. Raises InvalidTransaction: FUNDS."""
     if environment.fees is None:
@@ -92,26 +113,37 @@ def run_transaction(environment: Environment, prepared: Prepared) -> Outcome:
     context.events = []
     state.checkpoint()
     try:
-        check_rules(environment, prepared, nonce_exact=True)
-        environment.auth.advance_nonce(prepared.body.sender)
-        withdrawn = withdraw(environment, prepared)
+        with roles_contained():
+            check_rules(environment, prepared, nonce_exact=True)
+            environment.auth.advance_nonce(prepared.body.sender)
+            withdrawn = withdraw(environment, prepared)
         fee_events = context.take_events()
     except BaseException:
         state.rollback()
         raise
     state.commit()
-    error, explanation = _run_calls(environment, prepared)
-    gas_used = context.gas_limit if error is not None and _takes_all(error) else context.gas_used
+    failure = _run_calls(environment, prepared)
+    module = "" if failure is None else prepared.body.calls[failure.place].name.partition(".")[0]
+    error = None if failure is None else error_record(environment, failure.error, failure.place, module)
+    gas_used = context.gas_limit if takes_all_gas(error) else context.gas_used
     events = context.take_events()
     context.set_gas(UNLIMITED)
     fee = _settle(environment, prepared, gas_used, withdrawn)
     settle_events = context.take_events()
-    return Outcome(
-        Receipt(prepared.hash, error, gas_used, fee, (*fee_events, *events, *settle_events)), explanation
-    )
+    receipt = Receipt(prepared.hash, error, gas_used, fee, (*fee_events, *events, *settle_events))
+    if failure is None:
+        return Outcome(receipt, "", "")
+    return Outcome(receipt, explain(failure.error), traceback_of(failure.error))
 
 
-def _run_calls(environment: Environment, prepared: Prepared) -> tuple[ErrorRecord | None, str]:
+@dataclass(frozen=True, slots=True)
+class _Failure:
+    error: CallError
+    place: int
+
+
+def _run_calls(environment: Environment, prepared: Prepared) -> _Failure | None:
+    """All calls or none: their effects and events are undone where one fails."""
     context, state, body = environment.context, environment.context.state, prepared.body
     context.set_gas(body.gas_limit)
     context.charge(prepared.fixed_gas)
@@ -123,17 +155,12 @@ def _run_calls(environment: Environment, prepared: Prepared) -> tuple[ErrorRecor
     except CallError as error:
         state.rollback()
         context.events = []
-        module = body.calls[place].name.partition(".")[0]
-        return error_record(environment, error, place, module), explain(error)
+        return _Failure(error, place)
     except BaseException:
         state.rollback()
         raise
     state.commit()
-    return None, ""
-
-
-def _takes_all(error: ErrorRecord) -> bool:
-    return error.module == "runtime" and error.name in (ModuleFault.__name__, OutOfGas.__name__)
+    return None
 
 
 def _settle(environment: Environment, prepared: Prepared, gas_used: int, withdrawn: int) -> int:
@@ -142,7 +169,8 @@ def _settle(environment: Environment, prepared: Prepared, gas_used: int, withdra
     fee = environment.composition.genesis.fees.fee(gas_used) + prepared.body.tip
     try:
         environment.fees.settle_fee(prepared.payer, fee, withdrawn - fee)
-    except CallError as error:
+    except LET_THROUGH:
+        raise
+    except BaseException as error:
         raise ExecutionFault(f"the fee of transaction {prepared.hash.hex()} cannot be settled: {error}") from error
     return fee
-

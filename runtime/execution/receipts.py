@@ -11,13 +11,15 @@ from typing import Annotated, Final
 
 from runtime.codec import codec
 from runtime.crypto import merkle_proof, merkle_root, verify_merkle
+from runtime.execution.genesis import MODULES_MAX
 from runtime.limits import EVENTS_PER_TRANSACTION_MAX
 from runtime.module import ErrorRecord, EventRecord
 from runtime.module.roles import ValidatorPowers
 from runtime.types import U64, U128, Hash, MaxLen, Struct
 
 DOMAIN: Final = "armillary/receipts"
-BLOCK_EVENTS_MAX: Final = 64 * EVENTS_PER_TRANSACTION_MAX
+EVENTS_MAX: Final = 3 * EVENTS_PER_TRANSACTION_MAX  # of withdrawing the fee, the calls, settling the fee
+BLOCK_EVENTS_MAX: Final = (MODULES_MAX + 2) * EVENTS_PER_TRANSACTION_MAX
 
 
 class Receipt(Struct):
@@ -28,7 +30,7 @@ class Receipt(Struct):
     error: ErrorRecord | None
     gas_used: U64
     fee: U128
-    events: Annotated[tuple[EventRecord, ...], MaxLen(2 * EVENTS_PER_TRANSACTION_MAX)]
+    events: Annotated[tuple[EventRecord, ...], MaxLen(EVENTS_MAX)]
 
     @property
     def is_ok(self) -> bool:

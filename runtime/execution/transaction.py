@@ -79,9 +79,7 @@ def build_transaction(
 ) -> Transaction:
     """A signed transaction. sender: the key's own account unless it was rotated. Raises CodecError on a bad value."""
     account = AccountId(key.public_key) if sender is None else sender
-    body = Body(
-        genesis_hash, account, fee_payer, nonce, tuple(calls), gas_limit, max_fee, tip, last_valid_height
-    )
+    body = Body(genesis_hash, account, fee_payer, nonce, tuple(calls), gas_limit, max_fee, tip, last_valid_height)
     digest = transaction_hash(body)
     keys = [key] if len(signers(body)) == 1 else [key, fee_payer_key]
     if None in keys:
@@ -122,7 +120,8 @@ def prepare_transaction(data: bytes, genesis_hash: Hash) -> Prepared:
     body, auth = transaction.body, transaction.auth
     if body.genesis_hash != genesis_hash:
         raise InvalidTransaction(
-            Rule.GENESIS, f"signed for the chain with genesis {body.genesis_hash.hex()}, this one has {genesis_hash.hex()}"
+            Rule.GENESIS,
+            f"signed for the chain with genesis {body.genesis_hash.hex()}, this one has {genesis_hash.hex()}",
         )
     if not body.calls:
         raise InvalidTransaction(Rule.CALLS, "a transaction has at least one call")

@@ -30,7 +30,7 @@ class KeySignature(Struct):
 
 
 class MultiKey(Struct, tag=1):
-    """k of n Ed25519 keys: exactly `threshold` signatures, by ascending number of key. The keys are sorted, distinct."""
+    """k of n Ed25519 keys: exactly `threshold` signatures, by ascending number of key; keys sorted, distinct."""
 
     threshold: U8
     public_keys: Annotated[tuple[PublicKey, ...], MaxLen(MULTISIG_KEYS_MAX)]

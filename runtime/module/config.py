@@ -1,6 +1,6 @@
 """What people set: a module's genesis and its parameters, as pydantic models (strict, frozen, nothing extra).
 
-In JSON as the types say (accounts bech32m, wide integers as decimal strings); in the chain's genesis as canonical bytes.
+In JSON as the types say (accounts bech32m, wide integers as decimal strings); in the chain's genesis canonical bytes.
 """
 
 from __future__ import annotations
@@ -15,6 +15,6 @@ class Genesis(BaseModel):
 
 
 class ModuleParams(BaseModel):
-    """Base of `class Params(ModuleParams)` inside a module: its parameters, read as `self.params`; set by the chain spec."""
+    """Base of `class Params(ModuleParams)` inside a module: set by the chain spec, read as `self.params`."""
 
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid")

@@ -167,5 +167,3 @@ class Context:
             del self.events[mark:]
             raise
         self.state.commit()
-
-

@@ -9,12 +9,13 @@ import inspect
 import re
 import sys
 import types
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final, get_args, get_origin, get_type_hints
 
 from runtime.codec import codec
 from runtime.errors import CodecError, DefinitionError
+from runtime.module.body import HOOKS, NAME_CHARACTERS_MAX, OVERRIDABLE, check_body, check_name, layers, root_of
 from runtime.module.config import Genesis, ModuleParams
 from runtime.module.errors import CallError
 from runtime.module.event import Event
@@ -31,13 +32,8 @@ from runtime.module.metadata import (
 from runtime.module.signature import check_plain_method, declare_call, declare_query, shown
 from runtime.module.storage import NO_DEFAULT, Declared, Item, Map
 from runtime.module.uses import Uses
-from runtime.module.verbs import CallMethod, Invariant, QueryMethod, Verb
+from runtime.module.verbs import CallMethod, Invariant, QueryMethod
 from runtime.types import IDENTIFIER
-
-NAME_CHARACTERS_MAX: Final = 48
-HOOKS: Final = ("begin_block", "end_block")
-_OWN_ATTRIBUTES: Final = {"name", "version", "events", "errors", "GenesisConfig", "Params", *HOOKS, "genesis", "export_genesis"}
-_CONSTANTS: Final = (int, str, bytes, type(None), type, types.FunctionType, classmethod, staticmethod, property, Verb, Invariant)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,16 +64,10 @@ class Scope:
         return found
 
 
-def check_redefinition(owner: str, name: str, present: object) -> None:
-    """Raises DefinitionError where a second declaration in one class body would silently replace the first."""
-    if isinstance(present, Verb | Invariant | Declared | Uses):
-        raise DefinitionError(f"{owner}.{name} is declared twice: rename one of them")
-
-
 def declare(module: Any, scope: Scope) -> ModuleMetadata:
     """The metadata of a module's class; names and types are filled in on its verbs and storage."""
-    name, version = _check_name(module)
-    _check_body(module)
+    name, version = check_name(module)
+    check_body(module)
     storage, uses = _nouns(module, name, scope)
     calls, queries = _verbs(module, name, scope)
     for field in (*storage, *uses, *calls, *queries):
@@ -103,51 +93,15 @@ def declare(module: Any, scope: Scope) -> ModuleMetadata:
     )
 
 
-def _check_name(module: Any) -> tuple[str, int]:
-    name, version = getattr(module, "name", None), module.version
-    if not isinstance(name, str) or len(name) > NAME_CHARACTERS_MAX or not re.fullmatch(IDENTIFIER, name, re.ASCII):
-        raise DefinitionError(
-            f'{module.__name__}: a module needs a name of lower case letters, digits and _, a letter first, at most '
-            f'{NAME_CHARACTERS_MAX} characters: write name = "{module.__name__.lower()[:NAME_CHARACTERS_MAX]}"'
-        )
-    if not isinstance(version, int) or isinstance(version, bool) or not 0 < version < 1 << 32:
-        raise DefinitionError(f"{module.__name__}.version is {version!r}: write a number from 1 on")
-    return name, version
-
-
-def _layers(module: Any) -> Iterator[Any]:
-    """The classes that make up the module, base first, Module itself left out."""
-    return (layer for layer in reversed(module.__mro__[:-2]))
-
-
-def _check_body(module: Any) -> None:
-    base = module.__mro__[-2]
-    for name, value in vars(module).items():
-        where = f"{module.__name__}.{name}"
-        if name in ("__init__", "__new__", "__setattr__", "__getattr__", "__getattribute__"):
-            raise DefinitionError(f"{where}: a module has no {name}: its state is its storage; write genesis(self, config)")
-        if name.startswith("__"):
-            continue
-        if name not in _OWN_ATTRIBUTES and hasattr(base, name):
-            raise DefinitionError(f"{where}: this name belongs to Module: rename it")
-        if isinstance(value, float):
-            raise DefinitionError(f"{where} is a float, which differs between machines: write an integer with fixed-point units")
-        if isinstance(value, list | dict | set | bytearray):
-            raise DefinitionError(
-                f"{where} is a {type(value).__name__}, shared and mutable: write a tuple for a constant, "
-                f"{name}: Map[...] = Map() for state"
-            )
-
-
 def _nouns(module: Any, owner: str, scope: Scope) -> tuple[dict[str, StorageInfo], dict[str, Uses[Any]]]:
     storage: dict[str, StorageInfo] = {}
     uses: dict[str, Uses[Any]] = {}
-    for layer in _layers(module):
+    for layer in layers(module):
         annotations = inspect.get_annotations(layer)
         for name, value in vars(layer).items():
             if isinstance(value, Declared) and name not in annotations:
                 raise DefinitionError(f"{module.__name__}.{name} has no annotation: {_mend(name, value)}")
-        hints = scope.hints(f"{module.__name__}.", {n: a for n, a in annotations.items() if n not in _OWN_ATTRIBUTES})
+        hints = scope.hints(f"{module.__name__}.", {n: a for n, a in annotations.items() if n not in OVERRIDABLE})
         for name, hint in hints.items():
             kind = get_origin(hint) or hint
             if kind in (Item, Map):
@@ -163,7 +117,11 @@ def _nouns(module: Any, owner: str, scope: Scope) -> tuple[dict[str, StorageInfo
 
 
 def _mend(name: str, value: Declared) -> str:
-    return f"write {name}: Item[U64] = Item(...)" if isinstance(value, Item) else f"write {name}: Map[AccountId, U64] = Map(...)"
+    return (
+        f"write {name}: Item[U64] = Item(...)"
+        if isinstance(value, Item)
+        else f"write {name}: Map[AccountId, U64] = Map(...)"
+    )
 
 
 def _storage(module: Any, layer: Any, owner: str, name: str, hint: Any) -> StorageInfo:
@@ -175,7 +133,9 @@ def _storage(module: Any, layer: Any, owner: str, name: str, hint: Any) -> Stora
         raise DefinitionError(f"{where} is declared and not made: write {name}: {shown(hint)} = {kind.__name__}()")
     declared = vars(layer)[name]
     if not isinstance(declared, kind):
-        raise DefinitionError(f"{where} is annotated as {kind.__name__} and is {declared!r}: write = {kind.__name__}(...)")
+        raise DefinitionError(
+            f"{where} is annotated as {kind.__name__} and is {declared!r}: write = {kind.__name__}(...)"
+        )
     declared = type(declared)(default=declared.default)  # a class of its own module name: layers may be shared
     try:
         declared.bind_types(name, owner, *parts)
@@ -206,7 +166,7 @@ def _uses(module: Any, layer: Any, name: str, hint: Any) -> Uses[Any]:
 def _verbs(module: Any, owner: str, scope: Scope) -> tuple[dict[str, CallInfo], dict[str, QueryInfo]]:
     calls: dict[str, CallInfo] = {}
     queries: dict[str, QueryInfo] = {}
-    for layer in _layers(module):
+    for layer in layers(module):
         for name, value in list(vars(layer).items()):
             if isinstance(value, CallMethod):
                 calls[name] = declare_call(module, owner, name, value, scope.hints)
@@ -217,7 +177,7 @@ def _verbs(module: Any, owner: str, scope: Scope) -> tuple[dict[str, CallInfo], 
 
 def _invariants(module: Any) -> dict[str, InvariantInfo]:
     found = {}
-    for layer in _layers(module):
+    for layer in layers(module):
         for name, value in vars(layer).items():
             if isinstance(value, Invariant):
                 check_plain_method(f"{module.__name__}.{name}", "@invariant", value.function)
@@ -230,7 +190,7 @@ def _hooks(module: Any) -> dict[str, int]:
     for name in HOOKS:
         function = getattr(module, name)
         gas = vars(function).get("hook_gas")
-        if function is getattr(module.__mro__[-2], name):
+        if function is getattr(root_of(module), name):
             continue
         if gas is None:
             raise DefinitionError(f"{module.__name__}.{name} says no gas: write @hook(gas=100_000) above it")
@@ -257,13 +217,16 @@ def _config(module: Any, name: str, base: type[Any]) -> Any:
 
 def _genesis(module: Any) -> type[Genesis] | None:
     declared: type[Genesis] | None = _config(module, "GenesisConfig", Genesis)
-    has_method = module.genesis is not module.__mro__[-2].genesis
+    has_method = module.genesis is not root_of(module).genesis
     if declared is not None and not has_method:
         raise DefinitionError(
-            f"{module.__name__} declares GenesisConfig and does not use it: write def genesis(self, config: GenesisConfig) -> None"
+            f"{module.__name__} declares GenesisConfig and does not use it: "
+            "write def genesis(self, config: GenesisConfig) -> None"
         )
     if has_method and declared is None:
-        raise DefinitionError(f"{module.__name__}.genesis needs its configuration's type: write class GenesisConfig(Genesis)")
+        raise DefinitionError(
+            f"{module.__name__}.genesis needs its configuration's type: write class GenesisConfig(Genesis)"
+        )
     return declared
 
 
@@ -271,12 +234,15 @@ def _visible(module: Any, scope: Scope, base: type[Any], listed: str) -> list[An
     """The classes below `base` that belong to the module: listed, in its body, or in its own file or package."""
     own, package = module.__module__, module.__module__.rpartition(".")[0]
     explicit = getattr(module, listed, ())
-    if not isinstance(explicit, tuple) or not all(isinstance(kind, type) and issubclass(kind, base) for kind in explicit):
+    if not isinstance(explicit, tuple) or not all(
+        isinstance(kind, type) and issubclass(kind, base) for kind in explicit
+    ):
         raise DefinitionError(f"{module.__name__}.{listed}: write a tuple of classes below {base.__name__}")
     around = [
         value
         for value in scope.locals.values()
-        if isinstance(value, type) and issubclass(value, base)
+        if isinstance(value, type)
+        and issubclass(value, base)
         and (value.__module__ == own or (package and value.__module__.rpartition(".")[0] == package))
     ]
     return list(dict.fromkeys(kind for kind in (*explicit, *around) if kind is not base))

@@ -19,7 +19,7 @@ Lives here: CallError, how its fields become bytes, and the errors that the runt
 from __future__ import annotations
 
 import inspect
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, cast, dataclass_transform, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, cast, dataclass_transform, get_type_hints
 
 import msgspec
 
@@ -27,7 +27,8 @@ from runtime.codec import codec
 from runtime.errors import CallerError, DefinitionError
 from runtime.types import U64, MaxLen, Name, Struct
 
-Text = Annotated[str, MaxLen(128)]
+TEXT_CHARACTERS_MAX: Final = 128
+Text = Annotated[str, MaxLen(TEXT_CHARACTERS_MAX)]
 
 
 @dataclass_transform(kw_only_default=True)
@@ -50,7 +51,7 @@ class CallError(CallerError):
             if base is CallError:
                 break
             if "__annotations__" in vars(base) and issubclass(base, CallError):
-                raise DefinitionError(f"{cls.__name__}: derive it from CallError: the fields of an error are not inherited")
+                raise DefinitionError(f"{cls.__name__}: derive it from CallError: fields of an error are not inherited")
 
     def __init__(self, **fields: Any) -> None:
         record = type(self).record()
@@ -87,6 +88,13 @@ class CallError(CallerError):
         sentence = type(self).sentence()
         return f"{sentence.rstrip('.')} ({fields})" if fields else sentence
 
+    def __eq__(self, other: object) -> bool:
+        """Of one class with equal fields."""
+        return type(self) is type(other) and self.args == getattr(other, "args", None)
+
+    def __hash__(self) -> int:
+        return hash((type(self), self.args))
+
     if not TYPE_CHECKING:
 
         def __reduce__(self) -> Any:  # keyword-only: the default would call __init__ with positions
@@ -112,7 +120,9 @@ class OutsideContext(CallerError):
     """A module was used while nothing runs. Use a `Chain`, or an Application's query."""
 
     def __init__(self) -> None:
-        super().__init__("module storage is reached only while a block, a query or the genesis runs: use Chain or Application.query")
+        super().__init__(
+            "nothing runs: storage is there in a block, a query or the genesis; use Chain or Application.query"
+        )
 
 
 class OutOfGas(CallError):
@@ -176,5 +186,13 @@ class QueryWrites(CallError):
 
 
 RUNTIME_ERRORS: tuple[type[CallError], ...] = (
-    OutOfGas, UnknownCall, BadArgument, OriginRefused, KeyMissing, BadValue, BoundExceeded, ModuleFault, QueryWrites,
+    OutOfGas,
+    UnknownCall,
+    BadArgument,
+    OriginRefused,
+    KeyMissing,
+    BadValue,
+    BoundExceeded,
+    ModuleFault,
+    QueryWrites,
 )

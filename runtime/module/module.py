@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self, TypeVar
 from runtime.errors import CodecError, DefinitionError
 from runtime.module.authorisation import module_account
 from runtime.module.block import BlockInfo
+from runtime.module.body import check_redefinition
 from runtime.module.config import Genesis, ModuleParams
 from runtime.module.context import Context
-from runtime.module.declaration import Scope, check_redefinition, declare
+from runtime.module.declaration import Scope, declare
 from runtime.module.errors import BadValue
 from runtime.module.event import Event
 from runtime.module.metadata import ModuleMetadata
@@ -78,6 +79,7 @@ class Module(metaclass=ModuleMeta):
     name: ClassVar[str]
     version: ClassVar[int] = 1
 
+    _is_module_root: ClassVar[bool] = True
     _metadata: ClassVar[ModuleMetadata]
     _context: Context
     _bound: dict[str, Any]
@@ -118,8 +120,8 @@ class Module(metaclass=ModuleMeta):
         info = self._metadata.events.get(kind.__name__)
         if info is None or info.event is not kind:
             raise DefinitionError(
-                f"{type(self).__name__} emits {kind.__name__}, which it does not declare: define the event in the module's "
-                f"own file or package, or list it: events = ({kind.__name__}, ...)"
+                f"{type(self).__name__} emits {kind.__name__}, which it does not declare: define the event in the "
+                f"module's own file or package, or list it: events = ({kind.__name__}, ...)"
             )
         try:
             data = info.codec.encode(event)
@@ -180,7 +182,9 @@ class Module(metaclass=ModuleMeta):
     if not TYPE_CHECKING:  # type checkers would take these as leave for any attribute and any construction
 
         def __new__(cls, *args: Any, **kwargs: Any) -> Any:
-            raise DefinitionError(f"{cls.__name__}() is not how a module runs: compose it in a Chain, Chain({cls.__name__})")
+            raise DefinitionError(
+                f"{cls.__name__}() is not how a module runs: compose it in a Chain, Chain({cls.__name__})"
+            )
 
         def __setattr__(self, name: str, value: Any) -> None:
             if not isinstance(getattr(type(self), name, None), Item):

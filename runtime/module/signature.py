@@ -35,13 +35,17 @@ def declare_call(module: Any, owner: str, name: str, method: CallMethod[Any, ...
         raise DefinitionError(f"{where} says no origin, so nobody knows who may call it: {_FORM.format(name=name)}")
     types_ = hints(f"{where}, parameter ", function.__annotations__)
     if "origin" not in types_:
-        raise DefinitionError(f"{where}: origin has no annotation: write origin: Signed, origin: Root or a union of them")
+        raise DefinitionError(
+            f"{where}: origin has no annotation: write origin: Signed, origin: Root or a union of them"
+        )
     if types_.get("return", Any) is not type(None):
         raise DefinitionError(f"{where}: a call returns nothing: write -> None, and emit an event for what came out")
     made = _filled(module, owner, name, method, parameters[1:], types_)
     made.origins = _origins(where, types_["origin"])
     fields = _as_fields(made, types_)
-    return CallInfo(name, made.full_name, _docs(function), made.origins, made.gas, fields, made.arguments, made.codec, made)
+    return CallInfo(
+        name, made.full_name, _docs(function), made.origins, made.gas, fields, made.arguments, made.codec, made
+    )
 
 
 def declare_query(module: Any, owner: str, name: str, method: QueryMethod[..., Any], hints: Hints) -> QueryInfo:
@@ -92,8 +96,14 @@ def _filled(module: Any, owner: str, name: str, method: Any, parameters: list[in
 
 def _check_function(where: str, function: Any) -> None:
     if not isinstance(function, types.FunctionType):
-        raise DefinitionError(f"{where}: the decorator belongs directly above a method: def {where.rpartition('.')[2]}(self, ...)")
-    if inspect.iscoroutinefunction(function) or inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+        raise DefinitionError(
+            f"{where}: the decorator belongs directly above a method: def {where.rpartition('.')[2]}(self, ...)"
+        )
+    if (
+        inspect.iscoroutinefunction(function)
+        or inspect.isgeneratorfunction(function)
+        or inspect.isasyncgenfunction(function)
+    ):
         raise DefinitionError(f"{where} is async or a generator: a verb runs to its end: write a plain def")
 
 
@@ -109,18 +119,24 @@ def _check_parameter(where: str, parameter: inspect.Parameter, types_: Mapping[s
     if parameter.kind in (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD):
         raise DefinitionError(f"{where}: *{name} has no schema: write each argument with its type")
     if parameter.kind is not _KEYWORD:
-        raise DefinitionError(f"{where}: {name} is positional: arguments travel by name; write *, before the first of them")
+        raise DefinitionError(
+            f"{where}: {name} is positional: arguments travel by name; write *, before the first of them"
+        )
     if name not in types_:
         raise DefinitionError(f"{where}: {name} has no annotation: write {name}: U64, or another bounded type")
     if parameter.default is not inspect.Parameter.empty:
-        raise DefinitionError(f"{where}: {name} has a default: every argument is in the bytes; drop = {parameter.default!r}")
+        raise DefinitionError(
+            f"{where}: {name} has a default: every argument is in the bytes; drop = {parameter.default!r}"
+        )
 
 
 def _origins(where: str, annotation: Any) -> tuple[type[Origin], ...]:
     members = get_args(annotation) if get_origin(annotation) in (Union, types.UnionType) else (annotation,)
     for member in members:
         if member not in ORIGINS:
-            raise DefinitionError(f"{where}: origin is {shown(member)}: write Signed, Root, ModuleOrigin or a union of them")
+            raise DefinitionError(
+                f"{where}: origin is {shown(member)}: write Signed, Root, ModuleOrigin or a union of them"
+            )
     return members
 
 

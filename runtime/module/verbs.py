@@ -44,7 +44,9 @@ class Verb:
                 raise CodecError(f"$.{name}", f"{self.full_name} needs this argument")
         for name in fields:
             if name not in names:
-                raise CodecError(f"$.{name}", f"{self.full_name} has no such argument; it takes {', '.join(names) or 'none'}")
+                raise CodecError(
+                    f"$.{name}", f"{self.full_name} has no such argument; it takes {', '.join(names) or 'none'}"
+                )
         return self.arguments(**fields)
 
     def keywords(self, record: Struct) -> dict[str, Any]:
@@ -106,9 +108,7 @@ class Invariant:
         return self if instance is None else MethodType(self.function, instance)
 
 
-def call(
-    *, gas: int
-) -> Callable[[Callable[Concatenate[Any, O_contra, P], None]], CallMethod[O_contra, P]]:
+def call(*, gas: int) -> Callable[[Callable[Concatenate[Any, O_contra, P], None]], CallMethod[O_contra, P]]:
     """A method that transactions may call: `def name(self, origin: Signed, *, argument: Type, ...) -> None`.
 
     gas: what the method's own work costs, in nanoseconds on the reference machine; storage, events and services are
