@@ -202,7 +202,7 @@ class Validators(Module):
             )
         )
 
-    @hook(gas=20_000_000)
+    @hook(gas=4_000_000)
     def begin_block(self) -> None:
         """Jail whoever this block proves to have signed two different things."""
         for offence in self.block.evidence:
