@@ -65,13 +65,21 @@ def _quantised(columns: Floats, exponents: Ints) -> Ints:
     return np.rint(np.ldexp(columns, exponents[:, None])).astype(np.int64)
 
 
+def _largest_sum(columns: Floats) -> int:
+    """The largest sum of a column's weights at WEIGHT_BITS."""
+    full = _quantised(columns, np.minimum(WEIGHT_BITS - _exponent(columns), EXPONENT_MAX))
+    return int(np.abs(full).sum(axis=1).max())
+
+
 def bits_to_drop(columns: Floats, magnitude: int, frac_bits: int) -> int:
     """How many of x's low bits to give up so that x and the weights lose about equally.
 
     With a bits in x, w in the weights and c for the width of the column, a + w + c <= SUM_BITS.
     """
-    full = _quantised(columns, np.minimum(WEIGHT_BITS - _exponent(columns), EXPONENT_MAX))
-    width = max(0, int(np.abs(full).sum(axis=1).max()).bit_length() - WEIGHT_BITS)
+    total = _largest_sum(columns)
+    if total * magnitude <= 1 << SUM_BITS:
+        return 0
+    width = max(0, total.bit_length() - WEIGHT_BITS)
     x_bits = magnitude.bit_length()
     weight_bits = SUM_BITS - width - x_bits
     drop = 0
@@ -82,8 +90,7 @@ def bits_to_drop(columns: Floats, magnitude: int, frac_bits: int) -> int:
 
 def is_tight(columns: Floats, magnitude: int) -> bool:
     """Whether a bound of x costs weights some of their WEIGHT_BITS."""
-    full = _quantised(columns, np.minimum(WEIGHT_BITS - _exponent(columns), EXPONENT_MAX))
-    return int(np.abs(full).sum(axis=1).max()) * magnitude > 1 << SUM_BITS
+    return _largest_sum(columns) * magnitude > 1 << SUM_BITS
 
 
 def choose(columns: Floats, bias: Floats | None, magnitude: int, x_frac_bits: int, frac_bits_wanted: int) -> Grid:

@@ -84,6 +84,14 @@ def test_invalid_constants_that_double_until_memory_ends(model_of: Call) -> None
         lower(model.SerializeToString())
 
 
+def test_invalid_constants_that_are_too_large_together(model_of: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tools.lowering.fold.WEIGHTS_MAX", 11)
+    nodes = [helper.make_node("Neg", ["w"], ["a"]), helper.make_node("Neg", ["a"], ["b"])]
+    nodes.append(helper.make_node("Add", ["x", "b"], ["y"]))
+    with pytest.raises(LoweringError, match="more than 11 elements"):
+        lower(model_of(nodes, {"x": ["N", 6]}, ["y"], {"w": np.ones(6, np.float32)}).SerializeToString())
+
+
 def test_invalid_broadcast_that_explodes(model_of: Call) -> None:
     nodes = [helper.make_node("Add", ["a", "b"], ["c"]), helper.make_node("Add", ["x", "c"], ["y"])]
     constants = {"a": np.ones((1 << 15, 1), np.float32), "b": np.ones((1, 1 << 15), np.float32)}

@@ -227,6 +227,7 @@ BAD_NODES = [
     ("a softmax over the batch", [helper.make_node("Softmax", ["x"], ["y"], axis=0)], "batch"),
     ("an axis that is not there", [helper.make_node("Softmax", ["x"], ["y"], axis=5)], "axis 5"),
     ("a reshape of the batch", [helper.make_node("Reshape", ["x", "s"], ["y"])], "mix rows"),
+    ("a reshape to one row", [helper.make_node("Reshape", ["x", "one"], ["y"])], "mix rows"),
     ("a flatten of the batch", [helper.make_node("Flatten", ["x"], ["y"], axis=0)], "batch"),
     ("a constant with rows", [helper.make_node("Add", ["x", "w"], ["y"])], "rows of its own"),
     ("a constant that does not fit", [helper.make_node("Add", ["x", "three"], ["y"])], "does not fit"),
@@ -241,6 +242,7 @@ def test_invalid_use_of_an_op(nodes: list[onnx.NodeProto], part: str, model_of: 
         "w": np.ones((4, 3), np.float32),
         "three": np.ones(3, np.float32),
         "s": np.array([2, -1], np.int64),
+        "one": np.array([1, -1], np.int64),
     }
     used = {name for node in nodes for name in node.input}
     constants = {name: array for name, array in constants.items() if name in used}
