@@ -8,6 +8,7 @@ selecting element-by-element kernels. Constants carry their shift: w * 2**-s is 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from itertools import product
 from typing import Any, Final
 
@@ -24,11 +25,21 @@ from runtime.inference.verifier import Verified
 ROWS: Final = "N"
 OPSET: Final = 17
 IR_VERSION: Final = 8
+INLINE_ELEMENTS_MAX: Final = 256
 _INT64_LOWEST: Final = -(1 << 63)  # as the end of a backward slice: beyond the first element
 
 
-def emit(verified: Verified) -> bytes:
-    """The ONNX model's bytes. Inputs are named i0, i1, ..., outputs o0, o1, ... in the graph's order."""
+@dataclass(frozen=True, slots=True)
+class Emitted:
+    """ONNX bytes, and the large constants that they name without holding them: the engine hands those over as arrays,
+    which spares copies through protobuf. Inputs are named i0, i1, ..., outputs o0, o1, ... in the graph's order."""
+
+    model: bytes
+    arrays: dict[str, npt.NDArray[Any]]
+
+
+def emit(verified: Verified) -> Emitted:
+    """The verified graph for the engine."""
     writer = Writer(verified)
     graph = verified.graph
     for number in range(len(graph.inputs)):
@@ -41,7 +52,7 @@ def emit(verified: Verified) -> bytes:
         )
     inputs = [_value(f"i{number}", spec.shape) for number, spec in enumerate(graph.inputs)]
     outputs = [_value(f"o{number}", output.spec.shape) for number, output in enumerate(graph.outputs)]
-    return finish(writer.nodes, inputs, outputs, list(writer.initializers.values()))
+    return Emitted(finish(writer.nodes, inputs, outputs, writer.initializers), writer.arrays)
 
 
 def finish(nodes: list[Any], inputs: list[Any], outputs: list[Any], initializers: list[Any]) -> bytes:
@@ -55,6 +66,21 @@ def _value(name: str, shape: Dims) -> Any:
     return helper.make_tensor_value_info(name, TensorProto.INT64, [ROWS, *shape])
 
 
+def _elsewhere(name: str, array: npt.NDArray[Any]) -> Any:
+    """An initializer whose values the engine is given beside the model. Its location names no file: were it ever
+    looked up, the session would not be built."""
+    kind = helper.np_dtype_to_tensor_dtype(array.dtype)
+    tensor = TensorProto(name=name, data_type=kind, dims=array.shape, data_location=TensorProto.EXTERNAL)
+    tensor.external_data.add(key="location", value=f"armillary/given-in-memory/{name}")
+    return tensor
+
+
+def powers(shifts: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+    """2**-shifts, exact."""
+    result: npt.NDArray[np.float64] = np.ldexp(np.float64(1), -shifts.astype(np.int32))
+    return result
+
+
 class Writer:
     """The growing ONNX graph. Names are numbers; equal constants are written once."""
 
@@ -63,7 +89,9 @@ class Writer:
         self.facts = verified.facts
         self.tensors: list[str] = []
         self.nodes: list[Any] = []
-        self.initializers: dict[object, Any] = {}
+        self.initializers: list[Any] = []
+        self.arrays: dict[str, npt.NDArray[Any]] = {}
+        self._names: dict[object, str] = {}
 
     def add(self, op: str, *inputs: str, **attributes: Any) -> str:
         name = f"t{len(self.nodes)}"
@@ -78,9 +106,16 @@ class Writer:
         return self.facts[len(self.tensors)].shape
 
     def constant(self, key: object, make: Callable[[], npt.NDArray[Any]]) -> str:
-        if key not in self.initializers:
-            self.initializers[key] = numpy_helper.from_array(np.ascontiguousarray(make()), f"c{len(self.initializers)}")
-        return str(self.initializers[key].name)
+        name = self._names.get(key)
+        if name is None:
+            name = self._names[key] = f"c{len(self._names)}"
+            array = np.ascontiguousarray(make())
+            if array.size <= INLINE_ELEMENTS_MAX:
+                self.initializers.append(numpy_helper.from_array(array, name))
+            else:
+                self.initializers.append(_elsewhere(name, array))
+                self.arrays[name] = array
+        return name
 
     def scalar(self, value: float) -> str:
         """A float64 number; the callers' numbers are exact in it."""
@@ -93,10 +128,10 @@ class Writer:
         """Constant * 2**-shifts, one shift for each index of the first dimension, or of the same shape."""
         values = unpack(self.graph.constants[index]).astype(np.float64)
         if shifts is not None:
-            by = unpack(self.graph.constants[shifts]).astype(np.int32)
+            by = unpack(self.graph.constants[shifts])
             if by.shape != values.shape:
                 by = by.reshape(-1, *(1,) * (values.ndim - 1))
-            values = np.ldexp(values, -by)
+            values *= powers(by)
         return values if shape is None else values.reshape(shape)
 
     def reshaped(self, x: str, *shape: int) -> str:
@@ -194,15 +229,10 @@ def _conv_single(node: ops.Conv, to: Writer) -> str:
     column = (shape[0], *(1,) * (len(shape) - 2))
     if node.shifts is not None:
         shifts = node.shifts
-        ones = np.ones(shape[0], np.float64)
-        y = to.add(
-            "Mul",
-            y,
-            to.constant(
-                ("scale", shifts, column),
-                lambda: np.ldexp(ones, -unpack(to.graph.constants[shifts]).astype(np.int32)).reshape(column),
-            ),
+        scale = to.constant(
+            ("scale", shifts, column), lambda: powers(unpack(to.graph.constants[shifts])).reshape(column)
         )
+        y = to.add("Mul", y, scale)
     return to.biased_and_rounded(y, node.bias, node.shifts, column)
 
 
@@ -216,7 +246,7 @@ def _affine(node: ops.Affine, to: Writer) -> str:
         y = to.add(
             "Mul",
             y,
-            to.constant(("powers", by), lambda: np.ldexp(1.0, -unpack(to.graph.constants[by]).astype(np.int32))),
+            to.constant(("powers", by), lambda: powers(unpack(to.graph.constants[by]))),
         )
     if node.bias is not None:
         bias = node.bias

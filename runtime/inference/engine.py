@@ -18,7 +18,7 @@ import onnxruntime
 from onnx import TensorProto, helper
 
 from runtime.inference.arithmetic import Int64Array
-from runtime.inference.emit import emit, finish
+from runtime.inference.emit import Emitted, emit, finish
 from runtime.inference.errors import Refused
 from runtime.inference.graph import model_hash
 from runtime.inference.tensors import check_inputs
@@ -39,8 +39,13 @@ def _options(threads: int) -> onnxruntime.SessionOptions:
     return options
 
 
-def _session(onnx_model: bytes, threads: int = 1) -> onnxruntime.InferenceSession:
-    return onnxruntime.InferenceSession(onnx_model, _options(threads), providers=["CPUExecutionProvider"])
+def _session(emitted: Emitted, threads: int = 1) -> onnxruntime.InferenceSession:
+    """The session copies the arrays that it is given."""
+    options = _options(threads)
+    if emitted.arrays:
+        values = [onnxruntime.OrtValue.ortvalue_from_numpy(array) for array in emitted.arrays.values()]
+        options.add_external_initializers(list(emitted.arrays), values)
+    return onnxruntime.InferenceSession(emitted.model, options, providers=["CPUExecutionProvider"])
 
 
 def run_kernel(op: str, *operands: npt.NDArray[Any], **attributes: Any) -> npt.NDArray[Any]:
@@ -52,7 +57,7 @@ def run_kernel(op: str, *operands: npt.NDArray[Any], **attributes: Any) -> npt.N
     ]
     kind = TensorProto.INT64 if op == "ArgMax" else values[0].type.tensor_type.elem_type
     out = helper.make_tensor_value_info("o", kind, None)
-    session = _session(finish([helper.make_node(op, names, ["o"], **attributes)], values, [out], []))
+    session = _session(Emitted(finish([helper.make_node(op, names, ["o"], **attributes)], values, [out], []), {}))
     result: npt.NDArray[Any] = session.run(None, dict(zip(names, operands, strict=True)))[0]
     return result
 

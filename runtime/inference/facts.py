@@ -6,7 +6,7 @@ A rule is a pure function (node, place) -> Proof, or Refused raised by `place.de
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from math import prod
 
 import numpy as np
@@ -50,6 +50,31 @@ class Work:
     strided: int = 0  # elements moved, compared or divided one at a time
     scratch: int = 0  # elements that live only inside the op
     weights: int = 0  # elements of constants read per run
+
+    def __add__(self, other: Work) -> Work:
+        return Work(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(Work)))
+
+
+def span(shape: Dims, other: Dims) -> int:
+    """How many elements in a row an element-by-element kernel handles before one operand repeats: the product of the
+    last dimensions in which both shapes are equal, or in which the same one is repeated. A last dimension of 1 makes
+    the kernel step element by element."""
+    if shape and shape[-1] == other[-1] == 1:
+        return 1
+    length, kinds = 1, set()
+    for size, repeated in zip(reversed(shape), reversed(other), strict=True):
+        if size != repeated or size > 1:
+            kinds.add((size == 1, repeated == 1))
+        if len(kinds) > 1:
+            break
+        length *= max(size, repeated)
+    return length
+
+
+def with_numbers(fact: Fact, times: int) -> Work:
+    """Kernels over a tensor and a single number, so many: slow where the last dimension is 1 (see `span`)."""
+    slow = 5 if fact.shape and fact.shape[-1] == 1 else 0
+    return Work(kernels=times, streamed=times * fact.elements, strided=slow * times * fact.elements)
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,7 +39,7 @@ SINGLE_EXACT_MAX: Final = 1 << 24  # the same for float32
 _RELATIONS = {
     "a softmax's sum is exact": SOFTMAX_CLASSES_MAX << SOFTMAX_FRAC_BITS_MAX <= DOUBLE_EXACT_MAX,
     "one tensor fits into the memory of a run": 8 * ELEMENTS_MAX < MEMORY_BYTES_MAX,
-    "the expanded weights fit into one protobuf message": 8 * WEIGHTS_MAX < 2**31,
+    "the expanded weights of one model fit into the memory of a run": 16 * WEIGHTS_MAX < MEMORY_BYTES_MAX,
 }
 for _sentence, _holds in _RELATIONS.items():
     if not _holds:

@@ -7,7 +7,7 @@ rounded result of an exact value that is representable is that value). Compariso
 from __future__ import annotations
 
 from runtime.inference.arithmetic import rhe_shift
-from runtime.inference.facts import Dims, Fact, Place, Proof, Work
+from runtime.inference.facts import Dims, Fact, Place, Proof, Work, span, with_numbers
 from runtime.inference.graph import Add, Clip, Mul, Relu, Softmax, Sub
 from runtime.inference.limits import (
     DOUBLE_EXACT_MAX,
@@ -37,16 +37,22 @@ def _exact(place: Place, shape: Dims, low: int, high: int) -> Fact:
     return Fact(shape, low, high)
 
 
+def _pass(a: Fact, b: Fact, made: Fact) -> Work:
+    """One kernel over two operands; repeating one of them costs about ten elements' time per span."""
+    spans = 0 if a.shape == b.shape else made.elements // span(a.shape, b.shape)
+    return Work(kernels=1, streamed=2 * made.elements, strided=10 * spans)
+
+
 def add(node: Add, place: Place) -> Proof:
     a, b = place.fact(node.a), place.fact(node.b)
     fact = _exact(place, _together(place, a, b), a.low + b.low, a.high + b.high)
-    return Proof(fact, Work(kernels=1, streamed=2 * fact.elements))
+    return Proof(fact, _pass(a, b, fact))
 
 
 def sub(node: Sub, place: Place) -> Proof:
     a, b = place.fact(node.a), place.fact(node.b)
     fact = _exact(place, _together(place, a, b), a.low - b.high, a.high - b.low)
-    return Proof(fact, Work(kernels=1, streamed=2 * fact.elements))
+    return Proof(fact, _pass(a, b, fact))
 
 
 def mul(node: Mul, place: Place) -> Proof:
@@ -59,7 +65,8 @@ def mul(node: Mul, place: Place) -> Proof:
         low = 0 if a.low <= 0 <= a.high else min(a.low**2, a.high**2)
     fact = _exact(place, _together(place, a, b), low, high)
     rounded = Fact(fact.shape, rhe_shift(low, node.shift), rhe_shift(high, node.shift))
-    return Proof(rounded, Work(kernels=3, streamed=4 * fact.elements, scratch=2 * fact.elements))
+    more = Work(kernels=1, streamed=fact.elements, scratch=2 * fact.elements)
+    return Proof(rounded, _pass(a, b, fact) + with_numbers(fact, 1) + more)
 
 
 def clip(node: Clip, place: Place) -> Proof:
@@ -104,6 +111,5 @@ def softmax(node: Softmax, place: Place) -> Proof:
     )
     _exact(place, x.shape, 0, x.high - x.low)
     n = x.elements
-    return Proof(
-        Fact(x.shape, 0, 1 << node.frac_bits_out), Work(kernels=26, streamed=22 * n, strided=6 * n, scratch=4 * n)
-    )
+    more = Work(kernels=18, streamed=12 * n, strided=3 * n, scratch=4 * n)
+    return Proof(Fact(x.shape, 0, 1 << node.frac_bits_out), with_numbers(x, 8) + more)

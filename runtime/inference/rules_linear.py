@@ -19,7 +19,7 @@ from math import prod
 import numpy as np
 
 from runtime.inference.arithmetic import Int64Array, rhe_shift, rhe_shift_array
-from runtime.inference.facts import Dims, Fact, Place, Proof, Work
+from runtime.inference.facts import Dims, Fact, Place, Proof, Work, span, with_numbers
 from runtime.inference.graph import Affine, Conv, ConvForm, Gemm, Rescale
 from runtime.inference.limits import DOUBLE_EXACT_MAX, SHIFT_BITS_MAX, SINGLE_EXACT_MAX, SPATIAL_RANK_MAX
 
@@ -216,7 +216,8 @@ def _conv_work(node: Conv, x: Fact, fact: Fact, weights: Dims, padded: bool) -> 
         return Work(
             kernels=6,
             macs_single=macs,
-            streamed=x.elements + tail * fact.elements,
+            strided=60 * node.groups,
+            streamed=x.elements + tail * fact.elements + taps * x.shape[0] * positions,
             weights=prod(weights),
             scratch=x.elements + 2 * fact.elements,
         )
@@ -224,7 +225,7 @@ def _conv_work(node: Conv, x: Fact, fact: Fact, weights: Dims, padded: bool) -> 
     return Work(
         kernels=taps * (1 + (node.groups > 1)) + 6,
         macs_double=macs,
-        strided=gathered + (source if padded else 0),
+        strided=gathered + (source if padded else 0) + 130 * node.groups,
         streamed=gathered + tail * fact.elements,
         weights=prod(weights),
         scratch=2 * gathered + fact.elements + (source if padded else 0),
@@ -263,7 +264,8 @@ def affine(node: Affine, place: Place) -> Proof:
         _rounded(place, x, found, shifts, x.shape),
         Work(
             kernels=passes,
-            streamed=passes * x.elements,
+            streamed=2 * passes * x.elements,
+            strided=10 * (x.elements // span(x.shape, shape)) * passes,
             scratch=x.elements,
             weights=passes * prod(shape),
         ),
@@ -282,4 +284,5 @@ def rescale(node: Rescale, place: Place) -> Proof:
         magnitude_bits=worst.bit_length(),
         limit=DOUBLE_EXACT_MAX,
     )
-    return Proof(Fact(x.shape, low, high), Work(kernels=2, streamed=2 * x.elements, scratch=x.elements))
+    more = Work(kernels=1, streamed=x.elements, scratch=x.elements)
+    return Proof(Fact(x.shape, low, high), with_numbers(x, 1) + more)

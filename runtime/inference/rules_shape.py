@@ -36,14 +36,24 @@ def max_pool(node: MaxPool, place: Place) -> Proof:
     padded = x.shape[0] * prod(s + b + e for s, b, e in zip(x.shape[1:], node.pads_begin, node.pads_end, strict=True))
     return Proof(
         Fact(shape, x.low, x.high),
-        Work(kernels=2, strided=padded + prod(shape) * prod(node.kernel), scratch=padded),
+        Work(kernels=2, strided=padded + prod(shape) * (2 * prod(node.kernel) + 3), scratch=padded),
     )
 
 
 def reshape(node: Reshape, place: Place) -> Proof:
     x = place.fact(node.x)
     place.demand(prod(node.shape) == x.elements, "a Reshape keeps the number of elements", x=x.shape, shape=node.shape)
-    return Proof(Fact(node.shape, x.low, x.high), Work(kernels=1, streamed=x.elements))
+    return Proof(Fact(node.shape, x.low, x.high), Work(kernels=1, streamed=x.elements // 2))
+
+
+def _transpose_units(permutation: Dims, x: Fact) -> int:
+    """Memory is the cost: what fits near the core is cheap, one axis moved past the others walks in order."""
+    near = x.elements <= 1 << 18
+    for axis in range(len(permutation)):
+        rest = [other for other in permutation if other != axis]
+        if rest == sorted(rest):
+            return 2 if near else 4
+    return 3 if near else 11
 
 
 def transpose(node: Transpose, place: Place) -> Proof:
@@ -55,7 +65,8 @@ def transpose(node: Transpose, place: Place) -> Proof:
         rank=len(x.shape),
     )
     return Proof(
-        Fact(tuple(x.shape[axis] for axis in node.permutation), x.low, x.high), Work(kernels=1, strided=x.elements)
+        Fact(tuple(x.shape[axis] for axis in node.permutation), x.low, x.high),
+        Work(kernels=1, strided=_transpose_units(node.permutation, x) * x.elements),
     )
 
 
@@ -79,7 +90,8 @@ def concat(node: Concat, place: Place) -> Proof:
     total = sum(part.shape[node.axis] for part in parts)
     shape = (*first[: node.axis], total, *first[node.axis + 1 :])
     fact = Fact(shape, min(part.low for part in parts), max(part.high for part in parts))
-    return Proof(fact, Work(kernels=1, strided=fact.elements))
+    runs = len(parts) * prod(first[: node.axis])
+    return Proof(fact, Work(kernels=1, strided=fact.elements + runs))
 
 
 def slice_(node: Slice, place: Place) -> Proof:
@@ -104,7 +116,9 @@ def slice_(node: Slice, place: Place) -> Proof:
             size=x.shape[axis],
         )
     fact = Fact(node.counts, x.low, x.high)
-    return Proof(fact, Work(kernels=1, strided=fact.elements))
+    runs = fact.elements // node.counts[-1] if rank else 0
+    per_element = min(5, abs(node.steps[-1]) + (node.steps[-1] != 1)) if rank else 1
+    return Proof(fact, Work(kernels=1, strided=per_element * fact.elements + 5 * runs))
 
 
 def pad(node: Pad, place: Place) -> Proof:
@@ -121,7 +135,8 @@ def pad(node: Pad, place: Place) -> Proof:
     low, high = min(x.low, node.value), max(x.high, node.value)
     if shape == x.shape:
         low, high = x.low, x.high
-    return Proof(Fact(shape, low, high), Work(kernels=1, strided=prod(shape)))
+    runs = prod(shape[:-1])
+    return Proof(Fact(shape, low, high), Work(kernels=1, strided=prod(shape) + 6 * runs))
 
 
 def _reduced(place: Place, x: Fact, axes: Dims) -> Dims:
@@ -143,12 +158,13 @@ def reduce_sum(node: ReduceSum, place: Place) -> Proof:
     place.demand(
         worst <= DOUBLE_EXACT_MAX, "every partial sum is exact: within 2**53", sum=worst, limit=DOUBLE_EXACT_MAX
     )
-    return Proof(Fact(shape, count * x.low, count * x.high), Work(kernels=1, strided=x.elements))
+    return Proof(Fact(shape, count * x.low, count * x.high), Work(kernels=1, strided=x.elements + prod(shape)))
 
 
 def reduce_max(node: ReduceMax, place: Place) -> Proof:
     x = place.fact(node.x)
-    return Proof(Fact(_reduced(place, x, node.axes), x.low, x.high), Work(kernels=1, strided=x.elements))
+    shape = _reduced(place, x, node.axes)
+    return Proof(Fact(shape, x.low, x.high), Work(kernels=1, strided=x.elements + prod(shape)))
 
 
 def arg_max(node: ArgMax, place: Place) -> Proof:
@@ -157,5 +173,5 @@ def arg_max(node: ArgMax, place: Place) -> Proof:
     shape = _reduced(place, x, (node.axis,))
     return Proof(
         Fact(shape, 0, x.shape[node.axis] - 1),
-        Work(kernels=2, strided=x.elements, streamed=prod(shape), scratch=prod(shape)),
+        Work(kernels=2, strided=x.elements + 2 * prod(shape), scratch=prod(shape)),
     )

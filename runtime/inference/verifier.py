@@ -12,7 +12,7 @@ lie inside, no denominator is 0, casts are in range); rows do not influence each
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from math import prod
 from typing import Any, Final
 
@@ -125,13 +125,14 @@ def verify(model: bytes, *, nodes_max: int = NODES_MAX) -> Verified:
         ) from None
     _check_frame(graph, nodes_max)
     check_constants(graph.constants)
-    place = Place(graph.constants, COLUMN_VISITS_PER_BYTE * len(model) + COLUMN_VISITS_PER_NODE * len(graph.nodes))
+    budget = COLUMN_VISITS_PER_BYTE * len(model) + COLUMN_VISITS_PER_NODE * len(graph.nodes)
+    place = Place(graph.constants, budget)
     place.facts.extend(_input_facts(graph.inputs))
     works = [_prove(place, number, node) for number, node in enumerate(graph.nodes)]
     _check_outputs(place, graph.outputs)
     _check_uses(place, graph)
-    work = _total(works)
-    cost = model_cost(work, place.expanded, _live_elements(place, graph, works))
+    work = sum(works, Work())
+    cost = model_cost(work, place.expanded, budget - place.visits_left, _live_elements(place, graph, works))
     _check_cost(cost, work)
     outputs = tuple(output.spec for output in graph.outputs)
     return Verified(model_hash(model), graph.inputs, outputs, cost, True, graph, tuple(place.facts), work)
@@ -224,10 +225,6 @@ def _check_uses(place: Place, graph: Graph) -> None:
     if len(place.named) < len(graph.constants):
         unused = next(number for number in range(len(graph.constants)) if number not in place.named)
         raise Refused(f"constants[{unused}]", "every constant is named by a node", {})
-
-
-def _total(works: list[Work]) -> Work:
-    return Work(**{field.name: sum(getattr(work, field.name) for work in works) for field in fields(Work)})
 
 
 def _live_elements(place: Place, graph: Graph, works: list[Work]) -> int:
