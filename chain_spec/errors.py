@@ -6,7 +6,7 @@ from runtime.errors import UsageError
 
 
 class SpecError(UsageError):
-    """A chain spec is wrong. `path`: where in the JSON ("$.modules[1].params.gas_price"); `reason`: what, and the mend."""
+    """A chain spec is wrong. `path`: where in the JSON ("$.modules[1].name"); `reason`: what, and the mend."""
 
     def __init__(self, path: str, reason: str) -> None:
         self.path = path

@@ -47,7 +47,9 @@ def load(name: str, path: str = "$.modules") -> type[Module]:
     if not (isinstance(module, type) and issubclass(module, Module)):
         raise SpecError(path, f"{point.value} is no runtime.Module: the entry point of {name!r} names a class of one")
     if module.name != name:
-        raise SpecError(path, f"{point.value} calls itself {module.name!r}, its entry point says {name!r}: make them one")
+        raise SpecError(
+            path, f"{point.value} calls itself {module.name!r}, its entry point says {name!r}: make them one"
+        )
     return module
 
 

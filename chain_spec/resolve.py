@@ -1,4 +1,4 @@
-"""From the JSON file to the runtime's ChainGenesis and the module classes. Every error names its JSON path and the mend."""
+"""From the JSON file to the runtime's ChainGenesis and the module classes. Errors name the JSON path and the mend."""
 
 from __future__ import annotations
 
@@ -52,7 +52,8 @@ def parse_spec(data: bytes) -> ChainSpec:
         raise SpecError("$", f"not JSON: {error}") from None
     if not isinstance(document, dict):
         raise SpecError("$", "a chain spec is a JSON object; armillary spec new makes one")
-    return _validate(ChainSpec, document, "$", str(document.get("address_prefix", "")))
+    spec: ChainSpec = _validate(ChainSpec, document, "$", str(document.get("address_prefix", "")))
+    return spec
 
 
 def render_spec(spec: ChainSpec) -> str:
@@ -88,7 +89,8 @@ def _entry(module: type[Module], chosen: ModuleSpec, path: str, prefix: str) -> 
     metadata = module.metadata()
     if chosen.version is not None and chosen.version != metadata.version:
         raise SpecError(
-            f"{path}.version", f"the spec pins version {chosen.version}, installed is {metadata.version}; install that one"
+            f"{path}.version",
+            f"the spec pins version {chosen.version}, installed is {metadata.version}; install that one",
         )
     return ModuleGenesis(
         name=chosen.name,

@@ -39,7 +39,7 @@ class ChainFacts:
 
 
 class Sender:
-    """One account's way onto a chain. Keeps count of the nonce, so that transactions may follow each other unawaited."""
+    """One account's way onto a chain. Counts its nonce, so that transactions may follow each other unawaited."""
 
     def __init__(self, client: NodeClient, key: SigningKey) -> None:
         self.client = client

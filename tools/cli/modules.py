@@ -34,7 +34,7 @@ class ModulesGroup(click.Group):
         metadata = plugins.load(name).metadata()
         verbs = self._verbs(metadata)
         commands = {verb.replace("_", "-"): self._make(name, info) for verb, info in verbs.items()}
-        commands |= {verb: command for verb, command in ((v, self._make(name, i)) for v, i in verbs.items())}
+        commands |= {verb: self._make(name, info) for verb, info in verbs.items()}
         return _Verbs(commands, name=name, help=metadata.docs)
 
 

@@ -14,7 +14,9 @@ from tools.cli.modules import ModulesGroup, verb_command
 from tools.cli.tx import ARGS, JSON, NODE
 from tools.client import NodeClient
 
-HEIGHT = click.Option(["--height"], type=click.IntRange(0, (1 << 63) - 1), help="Of the state; the newest if not given.")
+HEIGHT = click.Option(
+    ["--height"], type=click.IntRange(0, (1 << 63) - 1), help="Of the state; the newest if not given."
+)
 
 
 def _command(module: str, info: QueryInfo) -> click.Command:

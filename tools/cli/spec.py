@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import click
@@ -28,13 +27,19 @@ def spec() -> None:
 @spec.command()
 @click.option("--name", default="my_chain", show_default=True, help="The chain's name, for people.")
 @click.option("--prefix", default=DEFAULT_PREFIX, show_default=True, help="The prefix of the chain's addresses.")
-@click.option("--validator", "homes", multiple=True, type=click.Path(path_type=Path, exists=True, file_okay=False),
-              help="The home of a node made by `armillary init`: it validates from height 1 on. Repeat for several.")
+@click.option(
+    "--validator",
+    "homes",
+    multiple=True,
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="The home of a node made by `armillary init`: it validates from height 1 on. Repeat for several.",
+)
 @click.option("--module", "modules", multiple=True, help="Also compose this installed module. Repeat for several.")
 @click.option("--balance", "balances", multiple=True, metavar="ADDRESS=AMOUNT", help="Base units of arm at height 0.")
 @click.option("--out", "-o", type=SPEC, required=True, help="The file to write.")
-def new(name: str, prefix: str, homes: tuple[Path, ...], modules: tuple[str, ...], balances: tuple[str, ...],
-        out: Path) -> None:
+def new(
+    name: str, prefix: str, homes: tuple[Path, ...], modules: tuple[str, ...], balances: tuple[str, ...], out: Path
+) -> None:
     """Write a complete chain spec: the standard modules, pinned to what is installed, every parameter in view."""
     if out.exists():
         raise UsageError(f"{out} exists already; a spec is never overwritten")
@@ -66,8 +71,10 @@ def show(file: Path) -> None:
     resolved = resolve(read)
     click.echo(f"chain      {read.name}, addresses {read.address_prefix}1..., genesis {resolved.genesis_hash.hex()}")
     bounds = read.consensus
-    click.echo(f"blocks     {bounds.block_gas_max:,} gas, {bounds.block_bytes_max:,} bytes, an empty one every "
-               f"{bounds.empty_block_interval_ms / 1000:g} s")
+    click.echo(
+        f"blocks     {bounds.block_gas_max:,} gas, {bounds.block_bytes_max:,} bytes, an empty one every "
+        f"{bounds.empty_block_interval_ms / 1000:g} s"
+    )
     click.echo(f"fees       {read.fees.units} for every {read.fees.per_gas:,} gas")
     click.echo(f"roles      {', '.join(f'{role}: {name}' for role, name in read.roles.model_dump().items())}")
     for chosen, module in zip(read.modules, resolved.modules, strict=True):
@@ -79,7 +86,7 @@ def show(file: Path) -> None:
 
 def _started(resolved: ResolvedChain) -> Application:
     """The chain at height 0, in memory."""
-    application = Application(resolved.genesis, resolved.modules, MemoryStore(), engine=inference_engine())
+    application = Application(resolved.genesis, resolved.modules, MemoryStore())
     application.start()
     application.check_invariants()
     return application

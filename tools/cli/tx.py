@@ -18,7 +18,9 @@ from tools.client import NodeClient
 from tools.transactions import Sender, with_margin
 
 DEFAULT_NODE = "http://127.0.0.1:8400"
-NODE = click.Option(["--node"], default=DEFAULT_NODE, envvar="ARMILLARY_NODE", show_default=True, help="The node's URL.")
+NODE = click.Option(
+    ["--node"], default=DEFAULT_NODE, envvar="ARMILLARY_NODE", show_default=True, help="The node's URL."
+)
 JSON = click.Option(["--json", "as_json"], is_flag=True, help="Print the node's answer as JSON.")
 ARGS = click.Option(["--args", "file"], type=click.Path(path_type=Path, dir_okay=False), help="Arguments as JSON.")
 SHARED: list[click.Parameter] = [
@@ -63,7 +65,9 @@ def _run(info: CallInfo, given: dict[str, Any]) -> int:
         if limit is None:
             outcome = sender.dry_run([call], tip=given["tip"])
             if outcome["error"]:
-                raise UsageError(f"not sent, it would fail: {outcome['error']['message']} (--gas-limit sends it anyway)")
+                raise UsageError(
+                    f"not sent, it would fail: {outcome['error']['message']} (--gas-limit sends it anyway)"
+                )
             limit = with_margin(outcome["gas_used"])
         sent = sender.send([call], gas_limit=limit, max_fee=given["max_fee"], tip=given["tip"])
         if given["no_wait"]:

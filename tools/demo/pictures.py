@@ -1,24 +1,36 @@
-"""Grey images as characters, for a terminal."""
+"""Grey images as characters: half blocks in shades of grey on a terminal, letters where there is no colour."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import numpy as np
+from rich.text import Text
 
 SHADES = " .:-=+*#%@"
-_DOUBLE = 2  # a character is about twice as high as wide
+Image = np.ndarray[Any, Any]
 
 
-def draw(image: np.ndarray[Any, Any]) -> list[str]:
-    """An image [height, width] of numbers 0..1 as one line of text per row, two characters per pixel."""
+def draw(image: Image) -> list[Text]:
+    """An image [height, width] of numbers 0..1, a line for each row, two letters for each pixel."""
     levels = np.clip(np.rint(np.asarray(image) * (len(SHADES) - 1)), 0, len(SHADES) - 1).astype(int)
-    return ["".join(SHADES[level] * _DOUBLE for level in row) for row in levels.tolist()]
+    return [Text("".join(SHADES[level] * 2 for level in row)) for row in levels.tolist()]
 
 
-def side_by_side(pictures: list[list[str]], captions: list[str], *, gap: str = "   ") -> list[str]:
-    """Pictures of equal height in a row, each with its caption below."""
-    widths = [max((len(line) for line in picture), default=0) for picture in pictures]
-    rows = [gap.join(lines) for lines in zip(*pictures, strict=True)]
-    below = gap.join(caption.center(width) for caption, width in zip(captions, widths, strict=True))
-    return [*rows, below]
+def draw_grey(image: Image) -> list[Text]:
+    """The same in half blocks: a line for two rows, a character for each column; needs a terminal with colour."""
+    grey = np.clip(np.rint(np.asarray(image) * 255), 0, 255).astype(int).tolist()
+    return [
+        Text.assemble(*(("▀", f"rgb({a},{a},{a}) on rgb({b},{b},{b})") for a, b in zip(upper, lower, strict=True)))
+        for upper, lower in zip(grey[::2], grey[1::2], strict=True)
+    ]
+
+
+def side_by_side(pictures: list[list[Text]], captions: list[Text], *, gap: str = "   ") -> list[Text]:
+    """Pictures of equal height in a row, each as wide as its caption needs, the captions below."""
+    cells = [[*picture, caption] for picture, caption in zip(pictures, captions, strict=True)]
+    for cell in cells:
+        width = max(line.cell_len for line in cell)
+        for line in cell:
+            line.align("center", width)
+    return [Text(gap).join(row) for row in zip(*cells, strict=True)]

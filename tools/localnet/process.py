@@ -10,7 +10,9 @@ import time
 from pathlib import Path
 from typing import Any
 
+from runtime.crypto import SigningKey
 from runtime.errors import CallerError
+from runtime.node.keystore import open_keystore
 from tools.cli.keyring import PASSWORD_FILE_VARIABLE
 from tools.client import NodeClient, NodeError
 
@@ -84,6 +86,10 @@ class NodeProcess:
                 self._process.wait(STOP_S_MAX)
             except subprocess.TimeoutExpired:
                 self.kill()
+
+    def key(self, name: str) -> SigningKey:
+        """A key of this node's home, opened with the network's password."""
+        return open_keystore(self.home / "keys" / f"{name}.json", self.password_file.read_text().strip())
 
     def client(self) -> NodeClient:
         return NodeClient(self.http_url)

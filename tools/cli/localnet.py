@@ -1,0 +1,58 @@
+"""armillary localnet: a network of validators on this machine."""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+from pathlib import Path
+from types import FrameType
+
+import click
+
+from runtime.node.files import write_atomically
+from tools.cli.output import progress
+from tools.localnet import Localnet
+
+
+@click.command()
+@click.option("--validators", default=4, show_default=True, type=click.IntRange(1, 32))
+@click.option(
+    "--home", required=True, type=click.Path(path_type=Path, file_okay=False), help="A new folder for it all."
+)
+@click.option("--base-port", type=click.IntRange(1024, 65_000), help="Node i takes this + 2i and + 2i + 1.")
+@click.option(
+    "--json",
+    "file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Once all nodes answer, write {spec, nodes: [{name, pid, home, http, p2p, account}]} to this file.",
+)
+def localnet(validators: int, home: Path, base_port: int | None, file: Path | None) -> int:
+    """Run a network of validators on this machine, in the foreground, until Ctrl-C.
+
+    HOME gets a folder for each node, spec.json, and the password of their keys in the file `password`.
+    Each node's operator has tokens: armillary tx ... --home HOME/node0 --key operator.
+    """
+    signal.signal(signal.SIGTERM, _interrupt)
+    with Localnet(home, validators, base_port=base_port) as network:
+        with progress(f"starting {validators} validators"):
+            network.start()
+        if file:
+            write_atomically(file, (json.dumps(network.describe(), indent=2) + "\n").encode())
+        click.echo(f"{validators} validators run; the spec is {network.spec_path}; Ctrl-C stops them")
+        for node in network.nodes:
+            click.echo(f"{node.name}  {node.http_url}  operator {node.account}  log {node.home / 'node.log'}")
+        click.echo(f"export ARMILLARY_NODE={network.nodes[0].http_url} ARMILLARY_PASSWORD_FILE={home / 'password'}")
+        try:
+            while True:
+                time.sleep(0.5)
+                for node in network.nodes:
+                    node.check_running()
+        except KeyboardInterrupt:
+            with progress("stopping"):
+                network.stop()
+    return 0
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
