@@ -252,8 +252,11 @@ class Driver:
                 break
             self._feed(due)
         if self._active:
-            for kept in self._proposals.get(self.state.round, {}).values():
-                self._ask(self.state.round, kept.block_id)
+            round_ = self.state.round
+            polka = self.keeper.polka(round_)
+            wanted = [polka] if polka is not None else []
+            for block_id in (*wanted, *self._proposals.get(round_, {})):
+                self._ask(round_, block_id)
 
     def _due_commit(self) -> RoundInput | None:
         """L49, for any round. A committed block that was found invalid here is reported instead."""
@@ -280,10 +283,8 @@ class Driver:
             return self._due_proposal()
         if step is Step.PREVOTE or step is Step.PRECOMMIT:
             polka = self.keeper.polka(round_)
-            if polka is not None and self.state.valid_round != round_:  # L36: "for the first time"
-                if self._judged.get(polka):
-                    return PolkaValue(polka)
-                self._ask(round_, polka)
+            if polka is not None and self.state.valid_round != round_ and self._judged.get(polka):
+                return PolkaValue(polka)  # L36: "for the first time"
         if step is Step.PREVOTE and self.keeper.polka_nil(round_):  # L44
             return PolkaNil()
         return None
