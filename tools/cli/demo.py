@@ -18,7 +18,7 @@ from tools.demo.screen import Screen
 
 @click.command()
 @click.option("--validators", default=4, show_default=True, type=click.IntRange(1, 16))
-@click.option("--transactions", default=100, show_default=True, type=click.IntRange(1, 260), help="One image each.")
+@click.option("--transactions", default=100, show_default=True, type=click.IntRange(1, 360), help="One image each.")
 @click.option("--json", "file", type=click.Path(path_type=Path, dir_okay=False), help="Write what was measured here.")
 @click.option("--keep", type=click.Path(path_type=Path, file_okay=False), help="Keep everything in this new folder.")
 def demo(validators: int, transactions: int, file: Path | None, keep: Path | None) -> int:

@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnxruntime
 
 from runtime.errors import UsageError
+from tools.demo.assets import read_asset
 
-ASSETS = Path(__file__).parent / "assets"
-MODEL_FILE = ASSETS / "digits_cnn.onnx"
-IMAGES_FILE = ASSETS / "digits_heldout.npz"
 INPUT, PROBABILITIES, LABEL = "image", "probabilities", "label"
-CALIBRATION_ROWS = 100
 
 Array = np.ndarray[Any, Any]
 
 
 @dataclass(frozen=True)
 class Digits:
-    """images: [count, 8, 8] float32 in 0..1 with their true labels; calibration: other images, for the lowering.
+    """images: [count, 8, 8] float32 in 0..1 with their true labels; calibration: training images, for the lowering.
     float_*: what the float model computes of the images."""
 
     model: bytes
@@ -40,20 +37,24 @@ class Digits:
     @classmethod
     def load(cls, count: int) -> Digits:
         """The first `count` held-out images. Raises UsageError when there are not so many."""
-        with np.load(IMAGES_FILE, allow_pickle=False) as file:
-            images, labels = file["images"], file["labels"]
-        if not 1 <= count <= len(images) - CALIBRATION_ROWS:
-            raise UsageError(f"--transactions {count}: 1 to {len(images) - CALIBRATION_ROWS} images are there")
-        model = MODEL_FILE.read_bytes()
+        held_out, calibration = _read("digits_heldout.npz"), _read("digits_calibration.npz")
+        images, labels = held_out["images"], held_out["labels"]
+        if not 1 <= count <= len(images):
+            raise UsageError(f"--transactions {count}: 1 to {len(images)} images are there")
+        model = read_asset("digits_cnn.onnx")
         session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
-        found = dict(
-            zip([o.name for o in session.get_outputs()], session.run(None, {INPUT: images[:count, None]}), strict=True)
-        )
+        names = [output.name for output in session.get_outputs()]
+        found = dict(zip(names, session.run(None, {INPUT: images[:count, None]}), strict=True))
         return cls(
             model=model,
             images=images[:count],
             labels=labels[:count],
-            calibration={INPUT: images[-CALIBRATION_ROWS:, None]},
+            calibration=calibration,
             float_labels=found[LABEL],
             float_probabilities=found[PROBABILITIES],
         )
+
+
+def _read(name: str) -> dict[str, Array]:
+    with np.load(io.BytesIO(read_asset(name)), allow_pickle=False) as file:
+        return dict(file)

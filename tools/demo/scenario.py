@@ -159,7 +159,8 @@ class Story:
         self.result.certificate_verified = proven.id == record
         self.screen.say(
             f"decision {record} has a certificate of {path.stat().st_size:,} bytes: "
-            f"{len(decision.certificate.signatures)} signatures over block {decision.header.height}; verified offline from the chain spec alone"
+            f"{len(decision.certificate.signatures)} signatures over block {decision.header.height}; "
+            "verified offline from the chain spec alone"
         )
 
     def _show(self, index: int, finality_ms: float | None) -> None:

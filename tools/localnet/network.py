@@ -40,7 +40,7 @@ class Localnet:
         self.stop()
 
     def start(self) -> None:
-        """Start all nodes; returns once each answers. Raises NodeFailed with the end of the log of one that does not."""
+        """Start all nodes; returns once each answers. Raises NodeFailed with the end of a log where one does not."""
         for node in self.nodes:
             node.start()
         for node in self.nodes:
