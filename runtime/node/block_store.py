@@ -6,7 +6,7 @@ that ranges iterate in order. What must not live here: writing; the executor com
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Final, Protocol
 
 from runtime.codec import codec
@@ -40,6 +40,10 @@ class ExtraReader(Protocol):
 
     def get_extra(self, key: bytes) -> bytes | None: ...
 
+    def iterate_extra(
+        self, prefix: bytes = b"", *, limit: int | None = None, start: bytes | None = None
+    ) -> Iterator[tuple[bytes, bytes]]: ...
+
 
 def _at(letter: bytes, height: int) -> bytes:
     return letter + height.to_bytes(8, "big")
@@ -65,6 +69,8 @@ def block_records(
     for offset, validators in enumerate((tip.last_validators, tip.validators, tip.next_validators)):
         if tip.height == 1 or offset == 2:  # the first block brings the sets that the genesis made known
             records[_at(b"v", tip.height + offset)] = codec(Validators).encode(validators.validators)
+    if block.header.validators_hash != block.header.next_validators_hash:
+        records[_at(b"n", tip.height)] = b""
     for index, hash_ in enumerate(hashes):
         records[b"x" + hash_] = codec(Location).encode(Location(tip.height, index))
     for evidence in block.evidence:
@@ -112,6 +118,14 @@ class BlockStore:
         """The members and powers at a height, without priorities; None where they are not held."""
         found = self._store.get_extra(_at(b"v", height))
         return None if found is None else ValidatorSet.of(codec(Validators).decode(found))
+
+    def set_changes(self, below: int) -> Iterator[int]:
+        """The heights under `below` after which the validator set is another one, ascending."""
+        for key, _ in self._store.iterate_extra(b"n"):
+            height = int.from_bytes(key[1:], "big")
+            if height >= below:
+                return
+            yield height
 
     def has_evidence(self, evidence: Equivocation) -> bool:
         """Whether a block already holds evidence of this offence."""

@@ -147,12 +147,11 @@ class BlockView(_View):
 
 
 class QueryView(_View):
-    """A query's result at `height`. `proofs` is there when it was asked for: canonical bytes of state proofs in hex."""
+    """A query's result on the state after block `height`."""
 
     height: U64
     state_root: Hash
     result: Any
-    proofs: list[str] | None = None
 
 
 class RecordCertificateView(_View):

@@ -1,0 +1,218 @@
+"""What HTTP shows of a node: runtime.rpc's NodeApi over a running Node."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
+from typing import Final
+
+from runtime.codec import codec
+from runtime.consensus import Block, CommitCertificate, Header
+from runtime.errors import CallerError
+from runtime.execution import Application, Receipt, UnknownQuery
+from runtime.light import DecisionCertificate, TrailStep, encode_decision
+from runtime.light.decision import DECISION_VERSION, TRAIL_STEPS_MAX
+from runtime.mempool import Rule
+from runtime.node.mempool_task import TransactionRefused
+from runtime.node.node import Node
+from runtime.rpc.api import Busy, NotFound
+from runtime.rpc.values import Values
+from runtime.rpc.views import (
+    BlockView,
+    CertificateView,
+    CommitSignatureView,
+    HeaderView,
+    QueryView,
+    RecordCertificateView,
+    SimulationView,
+    StatusView,
+    SubmitView,
+    TransactionStatus,
+    TransactionView,
+    ValidatorView,
+)
+from runtime.types import Hash, Name
+
+RECORDS: Final = ("oracle", "records")  # module and storage of what /certificates/{record} proves
+FULL: Final = frozenset({Rule.POOL_FULL.value, Rule.SENDER_FULL.value})
+
+
+def program_version() -> str:
+    """Of the installed distribution."""
+    try:
+        return version("armillary")
+    except PackageNotFoundError:
+        return "0"
+
+
+class RunningNodeApi:
+    """Every method reads the committed state; long ones outside the event loop."""
+
+    def __init__(self, node: Node, app: Application) -> None:
+        self._node = node
+        self._app = app
+        self._values = Values(app)
+        self._version = program_version()
+
+    async def status(self) -> StatusView:
+        node, app, tip = self._node, self._app, self._node.consensus.tip
+        signer = node.setup.signer
+        key = None if signer is None else signer.public_key
+        genesis = app.genesis
+        return StatusView(
+            name=node.setup.name,
+            version=self._version,
+            chain=genesis.chain,
+            genesis_hash=app.genesis_hash,
+            address_prefix=genesis.address_prefix,
+            height=tip.height,
+            block_id=tip.block_id,
+            state_root=tip.state_root,
+            time_ms=tip.time_ms,
+            behind=node.behind(),
+            round=node.consensus.round,
+            peers=len(node.transport.peers()),
+            peer_id=node.transport.peer_id,
+            validator=key,
+            voting=key is not None and key in tip.validators,
+            validators=[ValidatorView(public_key=each.public_key, power=each.power) for each in tip.validators],
+            mempool_transactions=len(node.pool),
+            mempool_bytes=node.pool.bytes,
+            oldest_height=app.store.oldest_height,
+            fee_units=genesis.fees.units,
+            fee_per_gas=genesis.fees.per_gas,
+            block_gas_max=genesis.consensus.block_gas_max,
+        )
+
+    async def submit(self, transaction: bytes) -> SubmitView:
+        try:
+            return SubmitView(hash=self._node.mempool.submit(transaction))
+        except TransactionRefused as error:
+            if error.rule in FULL:
+                raise Busy(str(error)) from None
+            raise
+
+    async def simulate(self, transaction: bytes) -> SimulationView:
+        outcome = await self._node.setup.runner(lambda: self._app.simulate(transaction))
+        receipt = outcome.receipt
+        return SimulationView(
+            hash=receipt.transaction,
+            height=self._node.consensus.tip.height + 1,
+            succeeds=receipt.is_ok,
+            gas_used=receipt.gas_used,
+            fee=receipt.fee,
+            events=[self._values.event(event) for event in receipt.events],
+            error=self._values.error(receipt, outcome.explanation),
+        )
+
+    async def transaction(self, hash_: Hash) -> TransactionView:
+        found = self._in_block(hash_)
+        if found is not None:
+            return found
+        waits = self._node.pool.find(hash_) is not None
+        return TransactionView(hash=hash_, status=TransactionStatus.PENDING if waits else TransactionStatus.UNKNOWN)
+
+    async def receipt(self, hash_: Hash) -> TransactionView:
+        found = self._in_block(hash_)
+        if found is None:
+            raise NotFound(f"transaction {hash_.hex()} is in no block of this node")
+        return found
+
+    async def block(self, height: int | None) -> BlockView:
+        at = self._node.consensus.tip.height if height is None else height
+        encoded, certificate = self._node.store.encoded_block(at), self._node.store.certificate(at)
+        if encoded is None or certificate is None:
+            raise NotFound(f"there is no block {at} here: the last one is {self._node.consensus.tip.height}")
+        block: Block = codec(Block).decode(encoded)
+        return BlockView(
+            height=at,
+            block_id=certificate.block_id,
+            header=_header(block.header),
+            transactions=[self._app.prepare(data).hash for data in block.transactions],
+            evidence=[piece.offender for piece in block.evidence],
+            certificate=_certificate(certificate),
+            bytes=len(encoded),
+        )
+
+    async def query(
+        self, module: str, query: str, arguments: Mapping[str, str], *, height: int | None, prove: bool
+    ) -> QueryView:
+        if prove:
+            raise CallerError(
+                "a query's answer is computed, not stored, and has no proof; /certificates proves records"
+            )
+        try:
+            info = self._app.query_info(module, query)
+        except UnknownQuery as error:
+            raise NotFound(str(error)) from None
+        at = self._node.consensus.tip.height if height is None else height
+        given = self._values.arguments(info, arguments)
+        answer = await self._node.setup.runner(lambda: self._app.query(module, query, given, height=at))
+        return QueryView(height=at, state_root=self._app.store.root_at(at), result=self._values.answer(info, answer))
+
+    async def certificate(self, record: str) -> RecordCertificateView:
+        key = int(record) if record.isascii() and record.isdigit() else None
+        if key is None or key >= 1 << 64:
+            raise NotFound(f"there is no record {record}: records are numbered from 0")
+        tip = self._node.consensus.tip
+        try:
+            proven = self._app.prove(*RECORDS, key, height=tip.height)
+        except UnknownQuery:
+            raise NotFound("this chain has no oracle module, hence no records") from None
+        header = self._node.store.block(tip.height)
+        if proven.value is None or header is None or tip.certificate is None:
+            raise NotFound(f"there is no record {record} at height {tip.height}")
+        decision = DecisionCertificate(
+            version=DECISION_VERSION,
+            trail=self._trail(tip.height),
+            header=header.header,
+            certificate=tip.certificate,
+            module=Name(proven.module),
+            key=proven.key,
+            value=proven.value,
+            proof=proven.proof,
+        )
+        return RecordCertificateView(record=record, height=tip.height, certificate=encode_decision(decision).hex())
+
+    def _trail(self, height: int) -> tuple[TrailStep, ...]:
+        """Every change of the validator set from the genesis to the set that decided `height`."""
+        steps: list[TrailStep] = []
+        for at in self._node.store.set_changes(height):
+            block, certificate = self._node.store.block(at), self._node.store.certificate(at)
+            following = self._node.store.validators_at(at + 1)
+            if block is None or certificate is None or following is None or len(steps) >= TRAIL_STEPS_MAX:
+                raise NotFound(f"the way from the genesis to block {height} is not held here in full")
+            steps.append(TrailStep(block.header, certificate, following.validators))
+        return tuple(steps)
+
+    def _in_block(self, hash_: Hash) -> TransactionView | None:
+        location = self._node.store.location(hash_)
+        if location is None:
+            return None
+        receipt: Receipt = codec(Receipt).decode(self._node.store.receipts(location.height)[location.index])
+        return TransactionView(
+            hash=hash_,
+            status=TransactionStatus.COMMITTED if receipt.is_ok else TransactionStatus.FAILED,
+            height=location.height,
+            index=location.index,
+            gas_used=receipt.gas_used,
+            fee=receipt.fee,
+            events=[self._values.event(event) for event in receipt.events],
+            error=self._values.error(receipt),
+        )
+
+
+def _header(header: Header) -> HeaderView:
+    return HeaderView(**{name: getattr(header, name) for name in Header.__struct_fields__})
+
+
+def _certificate(certificate: CommitCertificate) -> CertificateView:
+    return CertificateView(
+        height=certificate.height,
+        round=certificate.round,
+        block_id=certificate.block_id,
+        signatures=[
+            CommitSignatureView(public_key=entry.public_key, signature=entry.signature)
+            for entry in certificate.signatures
+        ],
+    )

@@ -1,0 +1,198 @@
+"""From a home folder to a running node, and back down on SIGTERM or SIGINT: everything persisted, ports closed.
+
+What lives here: opening what a node needs in the right order, and closing it. The chain spec is resolved and the
+password asked for by the caller, so that this package knows neither.
+"""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import trio
+
+from runtime.crypto import SigningKey
+from runtime.errors import OurError, UsageError
+from runtime.execution import Application, ChainGenesis
+from runtime.mempool import MempoolLimits
+from runtime.module import Module
+from runtime.network.addresses import PeerAddress
+from runtime.network.identity import NetworkKey
+from runtime.network.transport import Handshake, RequestHandler, Transport
+from runtime.node.api import RunningNodeApi, program_version
+from runtime.node.config import NodeConfig, parse_host_port
+from runtime.node.digest import runtime_digest
+from runtime.node.executor import in_thread
+from runtime.node.files import FileLock
+from runtime.node.keystore import open_keystore
+from runtime.node.logs import configure_logs
+from runtime.node.node import Node, NodeSetup
+from runtime.node.signer import Signer
+from runtime.rpc import server
+from runtime.rpc.routes import build_app
+from runtime.state.disk import DiskStore
+
+
+@dataclass(frozen=True)
+class NodeHome:
+    """A node's folder and what it says."""
+
+    path: Path
+    config: NodeConfig
+
+    @property
+    def data(self) -> Path:
+        return self.path / self.config.data
+
+    def network_key(self) -> NetworkKey:
+        """Raises UsageError when the file is missing or holds something else."""
+        path = self.path / self.config.keys.network
+        try:
+            seed = bytes.fromhex(path.read_text(encoding="ascii").strip())
+        except OSError as error:
+            raise UsageError(f"{path}: cannot be read: {error.strerror}; `armillary init` makes a home") from None
+        except ValueError:
+            seed = b""
+        if len(seed) != 32:
+            raise UsageError(f"{path}: expected 64 hexadecimal digits")
+        return NetworkKey(seed)
+
+    def validator_key(self, password: Callable[[], str]) -> SigningKey | None:
+        """The key that signs; None for a full node. Raises KeystoreError."""
+        file = self.config.keys.validator
+        return open_keystore(self.path / file, password()) if file else None
+
+
+def run_node(
+    home: NodeHome,
+    genesis: ChainGenesis,
+    modules: Sequence[type[Module]],
+    *,
+    password: Callable[[], str],
+) -> None:
+    """Run a node until SIGTERM or SIGINT. password: asked for once, if there is a validator key.
+
+    A machine that fails the self-test of exact inference runs without signing. Raises UsageError for a wrong home,
+    KeystoreError for the key, OurError for a fault of this node; the log has said more by then.
+    """
+    from runtime.execution.inference_port import EnginePort  # brings onnxruntime: only when a node runs
+
+    log = configure_logs(home.config.log, home.config.name)
+    home.data.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as opened:
+        opened.enter_context(FileLock(home.data / "node.lock"))
+        key = home.validator_key(password)
+        if key is not None and not _passes_self_test(log):
+            key = None
+        store = DiskStore(home.data / "state")
+        opened.callback(store.close)
+        app = Application(genesis, modules, store, engine=EnginePort())
+        app.start()
+        signer = None if key is None else Signer(home.data / "signer.journal", key)
+        if signer is not None:
+            opened.callback(signer.close)
+        try:
+            trio.run(_serve, home, app, store, signer, log)
+        except BaseExceptionGroup as group:
+            raise _first_fault(group) from group
+        finally:
+            log.info("stopped", height=store.height)
+
+
+async def _serve(home: NodeHome, app: Application, store: DiskStore, signer: Signer | None, log: Any) -> None:
+    config = home.config
+    node = Node(
+        NodeSetup(
+            name=config.name,
+            app=app,
+            store=store,
+            data=home.data,
+            transport_of=_libp2p(home),
+            signer=signer,
+            runner=in_thread,
+            now_ms=lambda: time.time_ns() // 1_000_000,
+            mempool_limits=MempoolLimits(
+                config.mempool.transactions_max, config.mempool.bytes_max, config.mempool.per_sender_max
+            ),
+            runtime_digest=runtime_digest(),
+        ),
+        log,
+    )
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(_stop_on_signal, nursery.cancel_scope, log)
+        await nursery.start(node.run)
+        if config.http.enabled:
+            listener = server.bind(*parse_host_port(config.http.listen))
+            web = build_app(
+                RunningNodeApi(node, app),
+                request_bytes_max=config.http.request_bytes_max,
+                on_fault=lambda error: log.error("http fault", error=repr(error)),
+                version=program_version(),
+            )
+            await nursery.start(server.serve, web, listener)
+        log.info(
+            "node runs",
+            chain=app.genesis.chain,
+            height=store.height,
+            peer_id=node.transport.peer_id,
+            validator=None if signer is None else signer.public_key.hex(),
+            http=config.http.listen if config.http.enabled else None,
+        )
+
+
+def _libp2p(home: NodeHome) -> Callable[[Callable[[], Handshake], RequestHandler], Transport]:
+    host, port = parse_host_port(home.config.network.listen)
+    key = home.network_key()
+    peers = tuple(PeerAddress.parse(peer) for peer in home.config.network.persistent_peers)
+
+    def make(handshake: Callable[[], Handshake], handler: RequestHandler) -> Transport:
+        from runtime.network.libp2p_transport import Libp2pTransport, NetworkConfig  # about a second: only when needed
+
+        config = NetworkConfig(
+            key=key,
+            listen_host=host,
+            listen_port=port,
+            peers=tuple(peer for peer in peers if peer.peer_id != key.peer_id),
+            unknown_peers_max=home.config.network.full_nodes_max,
+        )
+        return Libp2pTransport(config, handshake=handshake, handler=handler)
+
+    return make
+
+
+async def _stop_on_signal(scope: trio.CancelScope, log: Any) -> None:
+    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        async for number in signals:
+            log.info("stopping", signal=signal.Signals(number).name)
+            scope.cancel()
+            return
+
+
+def _passes_self_test(log: Any) -> bool:
+    """Whether this machine computes exactly. One that does not must not vouch for results."""
+    from runtime.inference import self_test
+
+    try:
+        self_test()
+    except OurError as error:
+        log.error("self-test failed: this node will not sign", reason=str(error))
+        return False
+    return True
+
+
+def _first_fault(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The error that a person should see: ours first, then the first of any kind."""
+    leaves: list[BaseException] = []
+    waiting: list[BaseException] = [group]
+    while waiting:
+        error = waiting.pop(0)
+        if isinstance(error, BaseExceptionGroup):
+            waiting += error.exceptions
+        else:
+            leaves.append(error)
+    return next((leaf for leaf in leaves if isinstance(leaf, OurError)), leaves[0])

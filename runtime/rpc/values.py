@@ -1,0 +1,100 @@
+"""From what execution knows to what people see, and back: events, errors, queries' arguments and answers.
+
+All of it is derived from the modules' declarations; nothing here knows any module.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from runtime.codec import codec
+from runtime.errors import CodecError
+from runtime.execution import Application, Receipt, decode_error
+from runtime.execution.dispatch import explain
+from runtime.module import ErrorRecord, EventRecord, QueryInfo
+from runtime.rpc.views import ErrorView, EventView
+
+
+class Values:
+    """Conversions for one chain."""
+
+    def __init__(self, app: Application) -> None:
+        self._app = app
+        self._context = {"prefix": app.genesis.address_prefix}
+        self._adapters: dict[Any, TypeAdapter[Any]] = {}
+
+    def event(self, record: EventRecord) -> EventView:
+        """An event of a receipt."""
+        info = self._app.metadata[record.module].events.get(record.name)
+        fields = (
+            {"data": record.data.hex()} if info is None else self._shown(info.event, info.codec.decode(record.data))
+        )
+        return EventView(module=record.module, name=record.name, fields=fields)
+
+    def error(self, receipt: Receipt, explanation: str = "") -> ErrorView | None:
+        """Why a receipt's calls failed; None where they did not. explanation: more for people than the receipt has."""
+        record = receipt.error
+        if record is None:
+            return None
+        error = decode_error(self._app, receipt)
+        message = explanation or (f"{record.module}.{record.name}" if error is None else explain(error))
+        return ErrorView(module=record.module, name=record.name, fields=self._error_fields(record), message=message)
+
+    def arguments(self, info: QueryInfo, texts: Mapping[str, str]) -> dict[str, Any]:
+        """A query's arguments as they are typed into a URL: text as it is, anything else as JSON.
+
+        Raises CodecError naming the argument.
+        """
+        values: dict[str, Any] = dict(texts)
+        for name in info.arguments.__struct_fields__:
+            if name in values and not self._fits(info, name, values[name]):
+                values[name] = _json(values[name])
+        for name in texts:
+            if name not in info.arguments.__struct_fields__:
+                known = ", ".join(info.arguments.__struct_fields__) or "none"
+                raise CodecError(f"$.{name}", f"{info.full_name} has no such argument; it takes {known}")
+        try:
+            record = self._adapter(info.arguments).validate_json(json.dumps(values), context=self._context)
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False)[0]
+            where = ".".join(str(part) for part in first["loc"])
+            raise CodecError(f"$.{where}", f"{info.full_name}: {first['msg']}") from None
+        return {name: getattr(record, name) for name in info.arguments.__struct_fields__}
+
+    def answer(self, info: QueryInfo, value: Any) -> Any:
+        """A query's answer as JSON."""
+        return self._shown(info.result, value)
+
+    def _fits(self, info: QueryInfo, name: str, text: str) -> bool:
+        declared = next(field.type for field in info.fields if field.name == name)
+        try:
+            self._adapter(declared).validate_json(json.dumps(text), context=self._context)
+        except ValidationError:
+            return False
+        return True
+
+    def _error_fields(self, record: ErrorRecord) -> dict[str, Any]:
+        info = self._app.metadata[record.module].errors.get(record.name)
+        if info is None:
+            return {"data": record.data.hex()}
+        fields: dict[str, Any] = self._shown(info.record, codec(info.record).decode(record.data))
+        return fields
+
+    def _shown(self, declared: Any, value: Any) -> Any:
+        return self._adapter(declared).dump_python(value, mode="json", context=self._context)
+
+    def _adapter(self, declared: Any) -> TypeAdapter[Any]:
+        if declared not in self._adapters:
+            self._adapters[declared] = TypeAdapter(declared)
+        return self._adapters[declared]
+
+
+def _json(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return text
