@@ -2,7 +2,7 @@
 
 What a node drives (all of it in `Application`, application.py):
 
-    app = Application(genesis, modules, store, engine=engine)    # engine: inference_port.Engine(); None refuses models
+    app = Application(genesis, modules, store, engine=engine)    # engine: inference_port.EnginePort()
     app.start()                                                  # writes height 0, or checks that the store is ours
     app.check(data) -> Checked                                   # mempool; raises InvalidTransaction(rule, reason)
     app.propose(BlockInputs(height, time_ms, proposer=..., evidence=..., last_signers=...), candidates)

@@ -7,8 +7,9 @@ Lives here: block stamp, effective validators, chunks and verified models. Must 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final, Protocol, cast
+from typing import Annotated, Final, Protocol, cast
 
+from runtime.codec import codec
 from runtime.limits import BLOB_CHUNKS_MAX
 from runtime.module import (
     ChunkMissing,
@@ -25,9 +26,9 @@ from runtime.module import (
 from runtime.module import gas as prices
 from runtime.module.errors import RUNTIME_ERRORS, BoundExceeded, Text
 from runtime.module.roles import ValidatorPowers
-from runtime.module.services import ChunkHashes, InputRefused
+from runtime.module.services import InputRefused
 from runtime.state import BlobMissing, blob_root_of
-from runtime.types import U32, U64, Hash, Name, Struct
+from runtime.types import U32, U64, Hash, MaxLen, Name, Struct
 
 NAME: Final = "runtime"
 
@@ -63,10 +64,15 @@ class ChunkRecord(Struct):
 
 
 class ModelRecord(Struct):
-    """A verified model and where its bytes are."""
+    """A verified model, and in how many chunks its bytes are."""
 
     info: ModelInfo
-    chunks: ChunkHashes
+    chunks: U32
+
+
+SEGMENT_CHUNKS: Final = 1024
+ChunkSegment = Annotated[tuple[Hash, ...], MaxLen(SEGMENT_CHUNKS)]
+"""Part of a model's list of chunks: the whole list may be longer than one stored value."""
 
 
 class HookFailed(Event):
@@ -95,6 +101,7 @@ class Core(Module):
     effective_validators: Item[ValidatorPowers] = Item(default=())
     chunks: Map[Hash, ChunkRecord] = Map()
     models: Map[Hash, ModelRecord] = Map()
+    model_chunks: Map[tuple[Hash, U32], ChunkSegment] = Map()
 
     @query
     def validators_at(self) -> ValidatorPowers:
@@ -167,7 +174,10 @@ class Core(Module):
         self.charge(self._engine.verification_gas(size, nodes_max))
         model = b"".join([self.read_chunk(chunk) for chunk in chunks])
         info = self._engine.verify(model, blob, nodes_max)
-        self.models[info.model] = ModelRecord(info, chunks)
+        if info.model not in self.models:
+            self.models[info.model] = ModelRecord(info, len(chunks))
+            for number, at in enumerate(range(0, len(chunks), SEGMENT_CHUNKS)):
+                self.model_chunks[info.model, number] = chunks[at : at + SEGMENT_CHUNKS]
         return info
 
     def describe(self, model: Hash) -> ModelInfo | None:
@@ -177,8 +187,11 @@ class Core(Module):
 
     def forget(self, model: Hash) -> None:
         """As Inference."""
-        if model not in self.models:
+        record = self.models.get(model)
+        if record is None:
             raise ModelUnknown(model=model)
+        for number in range(_segments(record)):
+            del self.model_chunks[model, number]
         del self.models[model]
 
     def run(self, model: Hash, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
@@ -189,7 +202,20 @@ class Core(Module):
         info = record.info
         rows = inputs[0].shape[0] if inputs and inputs[0].shape else 1
         self.charge(info.gas_load + info.gas_fixed + max(rows, 1) * info.gas_per_row)
-        return self._engine.run(model, lambda: b"".join([self._held(chunk) for chunk in record.chunks]), inputs)
+        self.charge(_segments(record) * prices.READ_GAS)
+        return self._engine.run(model, lambda: self._load(model, record), inputs)
+
+    def _load(self, model: Hash, record: ModelRecord) -> bytes:
+        """The model's bytes. Uncharged, for only some nodes need them: `gas_load` was charged to all."""
+        chunks: list[Hash] = []
+        for number in range(_segments(record)):
+            data = self._context.state.get(self.name, self.model_chunks.storage_key((model, number)))
+            chunks += codec(ChunkSegment).decode(data) if data is not None else ()
+        return b"".join([self._held(chunk) for chunk in chunks])
+
+
+def _segments(record: ModelRecord) -> int:
+    return -(-record.chunks // SEGMENT_CHUNKS)
 
 
 class NoEngine:

@@ -39,11 +39,8 @@ def root_of(module: Any) -> Any:
 def layers(module: Any) -> Iterator[Any]:
     """The classes that make up the module, base first; Module itself and Python's own left out."""
     root = root_of(module)
-    return (
-        layer
-        for layer in reversed(module.__mro__)
-        if layer is not root and layer.__module__ not in ("builtins", "typing")
-    )
+    own = (layer for layer in reversed(module.__mro__) if layer.__module__ not in ("builtins", "typing"))
+    return (layer for layer in own if layer is not root)
 
 
 def check_name(module: Any) -> tuple[str, int]:

@@ -6,17 +6,18 @@ Narrow Protocols and their records, of plain wire types: no array library is imp
 
 from __future__ import annotations
 
-from typing import Annotated, Protocol
+from typing import Annotated, Final, Protocol
 
-from runtime.limits import BLOB_CHUNKS_MAX, TRANSACTION_BYTES_MAX
+from runtime.limits import TRANSACTION_BYTES_MAX
 from runtime.module.errors import CallError
 from runtime.types import I64, U8, U32, U64, Hash, MaxLen, Pattern, Struct
 
-TENSORS_MAX = 64
-RANK_MAX = 8
+TENSORS_MAX: Final = 64
+RANK_MAX: Final = 8
 
 TensorName = Annotated[str, Pattern(r"[!-~]+", 128)]
-Note = Annotated[str, MaxLen(256)]
+NOTE_CHARACTERS_MAX: Final = 256
+Note = Annotated[str, MaxLen(NOTE_CHARACTERS_MAX)]
 
 
 class Tensor(Struct):
@@ -44,12 +45,14 @@ class TensorInfo(Struct):
 
 
 TensorInfos = Annotated[tuple[TensorInfo, ...], MaxLen(TENSORS_MAX)]
-Labels = Annotated[tuple[Annotated[str, MaxLen(128)], ...], MaxLen(1024)]
-ChunkHashes = Annotated[tuple[Hash, ...], MaxLen(BLOB_CHUNKS_MAX)]
+Labels = Annotated[tuple[Annotated[str, MaxLen(128)], ...], MaxLen(4096)]
+LABELS_CHARACTERS_MAX: Final = 16 * 1024
 
 
 class ModelInfo(Struct):
-    """A verified model. Gas of one run of n rows: gas_load + gas_fixed + n * gas_per_row; memory likewise, bytes."""
+    """A verified model. Gas of one run of n rows: gas_load + gas_fixed + n * gas_per_row. labels: names of classes, in
+    order; empty where the graph has none, or more than LABELS_CHARACTERS_MAX of them. source_hash: of the float model.
+    """
 
     model: Hash
     blob: Hash
