@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from chain_spec import FoundingValidator
+from runtime.node.config import read_config
+from runtime.node.run import NodeHome
 from runtime.types import AccountId, PublicKey
-from tools.cli.home import OPERATOR_KEY, VALIDATOR_KEY, read_network_key
+from tools.cli.home import OPERATOR_KEY, VALIDATOR_KEY
 from tools.cli.keyring import Keyring
 
 
@@ -16,5 +18,5 @@ def founder_of(home: Path) -> FoundingValidator:
     return FoundingValidator(
         public_key=PublicKey(ring.public_key(VALIDATOR_KEY)),
         operator=AccountId(ring.public_key(OPERATOR_KEY)),
-        peer_id=read_network_key(home).peer_id,
+        peer_id=NodeHome(home, read_config(home)).network_key().peer_id,
     )

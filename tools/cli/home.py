@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from runtime.crypto import SEED_BYTES, SigningKey
+from runtime.crypto import SigningKey
 from runtime.errors import UsageError
 from runtime.network.identity import NetworkKey
 from runtime.node.config import FILE_NAME, NodeConfig, write_config
@@ -37,18 +37,3 @@ def make_home(
     write_atomically(home / NETWORK_KEY_FILE, f"{network.seed.hex()}\n".encode(), mode=0o600)
     write_config(home, config)
     return {"validator": validator.public_key.hex(), "operator": store.address, "peer": network.peer_id}
-
-
-def read_network_key(home: Path, file: str = NETWORK_KEY_FILE) -> NetworkKey:
-    """The node's identity towards peers. Raises UsageError when the file is missing or holds something else."""
-    path = home / file
-    try:
-        text = path.read_text(encoding="ascii").strip()
-        seed = bytes.fromhex(text)
-    except OSError as error:
-        raise UsageError(f"{path}: cannot be read: {error.strerror}; armillary init makes a home") from None
-    except ValueError:
-        seed = b""
-    if len(seed) != SEED_BYTES:
-        raise UsageError(f"{path}: expected {2 * SEED_BYTES} hexadecimal digits")
-    return NetworkKey(seed)

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import click
 
-from chain_spec import plugins, read_spec, resolve
+from chain_spec import ChainSpec, ResolvedChain, plugins, read_spec, resolve
 from runtime.bech32m import DEFAULT_PREFIX
 from runtime.node.config import HttpConfig, NetworkConfig, NodeConfig, read_config
-from tools.cli.home import make_home, read_network_key
-from tools.cli.keyring import Keyring, password
+from runtime.node.run import NodeHome, run_node
+from tools.cli.home import make_home
+from tools.cli.keyring import password
 from tools.cli.output import progress
 
 HOME = click.option("--home", required=True, type=click.Path(path_type=Path, file_okay=False), help="The node's folder.")
@@ -41,6 +42,23 @@ def init(home: Path, name: str, listen: str, http: str, prefix: str) -> None:
 @click.command()
 @HOME
 def node(home: Path) -> None:
-    """Run the node in HOME until Ctrl-C or SIGTERM. Its log goes to standard error."""
+    """Run the node in HOME until Ctrl-C or SIGTERM. Its log goes to standard error.
+
+    The validator key's password comes from a prompt, or from the file named in ARMILLARY_PASSWORD_FILE.
+    """
     config = read_config(home)
-    chain = resolve(read_spec(home / config.spec))
+    spec = read_spec(home / config.spec)
+    chain = resolve(spec)
+    for sentence in changed_modules(spec, chain):
+        click.echo(f"{sentence}; this node will not sign", err=True)
+        config = config.model_copy(update={"keys": config.keys.model_copy(update={"validator": ""})})
+    run_node(NodeHome(home, config), chain.genesis, chain.modules, password=password)
+
+
+def changed_modules(spec: ChainSpec, chain: ResolvedChain) -> list[str]:
+    """A sentence for each module whose installed sources are not those that the spec pins."""
+    return [
+        f"module {chosen.name}: the spec pins sources {chosen.digest.hex()}, installed are {plugins.digest(module).hex()}"
+        for chosen, module in zip(spec.modules, chain.modules, strict=True)
+        if chosen.digest is not None and chosen.digest != plugins.digest(module)
+    ]
