@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import product
+from math import ldexp
 from typing import Any, Final
 
 import numpy as np
@@ -255,13 +256,13 @@ def _affine(node: ops.Affine, to: Writer) -> str:
 
 
 def _rescale(node: ops.Rescale, to: Writer) -> str:
-    y = to.add("Mul", to.tensors[node.x], to.scalar(2.0**-node.shift))
+    y = to.add("Mul", to.tensors[node.x], to.scalar(ldexp(1.0, -node.shift)))
     return to.add("Round", y) if node.shift > 0 else y
 
 
 def _mul(node: ops.Mul, to: Writer) -> str:
     y = to.add("Mul", to.tensors[node.a], to.tensors[node.b])
-    return y if node.shift == 0 else to.add("Round", to.add("Mul", y, to.scalar(2.0**-node.shift)))
+    return y if node.shift == 0 else to.add("Round", to.add("Mul", y, to.scalar(ldexp(1.0, -node.shift))))
 
 
 def _max_pool(node: ops.MaxPool, to: Writer) -> str:
@@ -300,15 +301,15 @@ def _softmax(node: ops.Softmax, to: Writer) -> str:
     """The steps of graph.Softmax, one kernel each."""
     x, axis = to.tensors[node.x], node.axis + 1
     below = to.add("Sub", x, to.add("ReduceMax", x, axes=[axis], keepdims=1))
-    t = to.add("Max", to.add("Mul", below, to.scalar(2.0 ** (-node.frac_bits_in - 8))), to.scalar(-3 / 32))
-    y = to.add("Add", to.add("Mul", t, to.scalar(1 / 6)), to.scalar(0.5))
-    for _ in range(2):
-        y = to.add("Add", to.add("Mul", y, t), to.scalar(1.0))
+    t = to.add("Max", to.add("Mul", below, to.scalar(ldexp(1.0, -node.frac_bits_in - 8))), to.scalar(-3 / 32))
+    y = to.add("Add", to.add("Mul", t, to.scalar(1 / 24)), to.scalar(1 / 6))
+    for term in (0.5, 1.0, 1.0):
+        y = to.add("Add", to.add("Mul", y, t), to.scalar(term))
     for _ in range(8):
         y = to.add("Mul", y, y)
-    e = to.add("Round", to.add("Mul", y, to.scalar(2.0**30)))
+    e = to.add("Round", to.add("Mul", y, to.scalar(ldexp(1.0, 30))))
     total = to.add("ReduceSum", e, to.integers(axis), keepdims=1)
-    scaled = to.add("Mul", to.add("Div", e, total), to.scalar(2.0**node.frac_bits_out))
+    scaled = to.add("Mul", to.add("Div", e, total), to.scalar(ldexp(1.0, node.frac_bits_out)))
     return to.add("Round", scaled)
 
 

@@ -135,19 +135,14 @@ def _softmax(node: ops.Softmax, run: _Run) -> Ints:
     return result
 
 
-_SIXTH: Final[Double] = divide(1, 6)
-_HALF: Final[Double] = (1, -1)
-_ONE: Final[Double] = (1, 0)
-
-
 @lru_cache(maxsize=1 << 16)
 def scaled_exp(distance: int, frac_bits: int) -> int:
     """rhe(2**30 * exp(-distance * 2**-frac_bits)) as graph.Softmax's steps compute it."""
     cut = 24 << frac_bits
     t: Double = (-min(distance, cut), -frac_bits - 8)
-    y = add(multiply(t, _SIXTH), _HALF)
-    y = add(multiply(y, t), _ONE)
-    y = add(multiply(y, t), _ONE)
+    y = add(multiply(t, divide(1, 24)), divide(1, 6))
+    for term in ((1, -1), (1, 0), (1, 0)):  # 1/2, 1, 1
+        y = add(multiply(y, t), term)
     for _ in range(8):
         y = multiply(y, y)
     return to_integer((y[0], y[1] + 30))

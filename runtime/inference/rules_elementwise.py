@@ -91,9 +91,10 @@ def softmax(node: Softmax, place: Place) -> Proof:
     fused multiply-add), on values that are 0 or normal and finite:
 
     - d is within 2**53 by the demand below. t is a multiple of 2**-(frac_bits_in + 8) in [-3/32, 0]: exact, and 0 or
-      at least 2**-70 in magnitude; so are its products with numbers in [1/16, 1]: at least 2**-75.
-    - Rounding is monotonic, so from t in [-3/32, 0]: t/6 + 1/2 in [31/64 - 2**-50, 1/2], then 1 + t*y in [243/256, 1],
-      then in [9/10, 1]; squared eight times: at least 0.9**256 > 2**-39, at most 1. So 0 <= e <= 2**30.
+      at least 2**-70 in magnitude; so are its products with numbers in [1/24, 1]: at least 2**-75.
+    - Rounding is monotonic, so from t in [-3/32, 0]: t/24 + 1/6 in [5/32, 11/64], then 1/2 + t*y in [15/32, 1/2], then
+      1 + t*y in [15/16, 1], then in [9/10, 1]; squared eight times: at least 0.9**256 > 2**-39, at most 1. So
+      0 <= e <= 2**30.
     - For an element that equals the maximum, d = 0, t = -0 or +0, every y is 1, and e = 2**30. Hence the sum S of at
       most 2**23 such integers is exact, in [2**30, 2**53], and never 0.
     - e / S is correctly rounded, in [0, 1], and 0 or at least 2**-53; scaled by a power of two and rounded it is an
@@ -111,5 +112,5 @@ def softmax(node: Softmax, place: Place) -> Proof:
     )
     _exact(place, x.shape, 0, x.high - x.low)
     n = x.elements
-    more = Work(kernels=18, streamed=12 * n, strided=3 * n, scratch=4 * n)
-    return Proof(Fact(x.shape, 0, 1 << node.frac_bits_out), with_numbers(x, 8) + more)
+    more = Work(kernels=19, streamed=13 * n, strided=3 * n, scratch=4 * n)
+    return Proof(Fact(x.shape, 0, 1 << node.frac_bits_out), with_numbers(x, 9) + more)

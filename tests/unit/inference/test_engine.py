@@ -1,0 +1,111 @@
+"""The engine's bookkeeping: verdicts, sessions, memory, chunks and threads change no bit of a result."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+
+from runtime.inference import Engine, InvalidInput, Refused, TensorSpec, encode_graph, interpret, model_hash, verify
+from runtime.inference import engine as engine_module
+from runtime.inference import graph as ops
+from runtime.inference.emit import INLINE_ELEMENTS_MAX, emit
+from runtime.testing.graphs import tight_weights, wrap
+
+
+def mlp(seed: int = 0) -> bytes:
+    random = np.random.default_rng(seed)
+    constants = [tight_weights(random, (40, 30), 1 << 33), np.full(40, 20), tight_weights(random, (5, 40), 1 << 20)]
+    nodes: list[Any] = [ops.Gemm(0, 0, None, 1), ops.Clip(1, -(1 << 20), 1 << 20), ops.Gemm(2, 2, None, None)]
+    return encode_graph(wrap([TensorSpec("x", (30,), 16, -(1 << 20), 1 << 20)], constants, nodes, (5,)))
+
+
+def rows(count: int) -> dict[str, Any]:
+    return {"x": np.random.default_rng(7).integers(-(1 << 20), 1 << 20, size=(count, 30), endpoint=True)}
+
+
+def test_rows_in_chunks_give_what_rows_together_give() -> None:
+    model, inputs = mlp(), rows(57)
+    expected = Engine().run(model, inputs)["y"]
+    small = Engine(memory_bytes=verify(model).cost.memory_bytes + 3 * verify(model).cost.memory_bytes_per_row)
+    assert np.array_equal(small.run(model, inputs)["y"], expected)
+    assert np.array_equal(interpret(model, inputs)["y"], expected)
+
+
+def test_threads_change_no_bit() -> None:
+    model, inputs = mlp(), rows(64)
+    expected = Engine().run(model, inputs)["y"]
+    assert np.array_equal(Engine(threads=2).run(model, inputs)["y"], expected)
+    shared = Engine()
+    with ThreadPoolExecutor(4) as pool:
+        for found in pool.map(lambda _: shared.run(model, inputs)["y"], range(40)):
+            assert np.array_equal(found, expected)
+
+
+def test_the_longest_unused_models_are_dropped_and_come_back_equal() -> None:
+    models = [mlp(seed) for seed in range(4)]
+    cost = verify(models[0]).cost
+    engine = Engine(memory_bytes=2 * cost.memory_bytes + 4 * cost.memory_bytes_per_row)
+    first = [engine.run(model, rows(2))["y"] for model in models]
+    assert engine.loaded == (model_hash(models[2]), model_hash(models[3]))
+    engine.run(models[2], rows(1))
+    engine.run(models[0], rows(1))
+    assert engine.loaded == (model_hash(models[2]), model_hash(models[0]))
+    assert all(np.array_equal(engine.run(model, rows(2))["y"], y) for model, y in zip(models, first, strict=True))
+
+
+def test_a_model_larger_than_the_memory_still_runs() -> None:
+    engine = Engine(memory_bytes=1)
+    assert np.array_equal(engine.run(mlp(), rows(3))["y"], Engine().run(mlp(), rows(3))["y"])
+    assert engine.loaded == (model_hash(mlp()),)
+
+
+def test_a_loaded_model_is_neither_fetched_nor_verified_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    engine, model = Engine(), mlp()
+    expected = engine.run(model, rows(1))["y"]
+    monkeypatch.setattr(engine_module, "verify", lambda model: pytest.fail("verified again"))
+    found = engine.run_by_hash(model_hash(model), lambda: pytest.fail("fetched again"), rows(1))
+    assert np.array_equal(found["y"], expected)
+    assert engine.examine(model).cost.gas_load > 0
+
+
+def test_invalid_bytes_fetched_for_another_hash() -> None:
+    with pytest.raises(ValueError, match="fetched bytes of hash"):
+        Engine().run_by_hash(model_hash(mlp(0)), lambda: mlp(1), rows(1))
+
+
+def test_invalid_an_unverified_model_is_refused_each_time() -> None:
+    engine = Engine()
+    for _ in range(2):
+        with pytest.raises(Refused, match="canonical encoding"):
+            engine.run(b"not a model", rows(1))
+        with pytest.raises(Refused, match="canonical encoding"):
+            engine.examine(b"not a model")
+
+
+def test_invalid_inputs_are_refused_before_the_engine_runs() -> None:
+    with pytest.raises(InvalidInput, match="takes"):
+        Engine().run(mlp(), {"x": np.full((1, 30), (1 << 20) + 1)})
+
+
+def test_weights_do_not_pass_through_protobuf() -> None:
+    """And no external file is named: the location is one that cannot be a file's."""
+    emitted = emit(verify(mlp()))
+    assert all(array.size > INLINE_ELEMENTS_MAX for array in emitted.arrays.values())
+    model = onnx.load_model_from_string(emitted.model)
+    named = {tensor.name: tensor for tensor in model.graph.initializer if tensor.external_data}
+    assert named.keys() == emitted.arrays.keys() != set()
+    assert not any(tensor.raw_data for tensor in named.values())
+
+
+def test_what_is_emitted_has_one_symbolic_dimension_and_only_known_kernels() -> None:
+    model = onnx.load_model_from_string(emit(verify(mlp())).model)
+    for value in [*model.graph.input, *model.graph.output]:
+        first, *others = value.type.tensor_type.shape.dim
+        assert first.dim_param == "N"
+        assert all(dim.dim_value > 0 for dim in others)
+    assert {node.op_type for node in model.graph.node} == {"Cast", "Gemm", "Round", "Clip"}
+    assert not model.functions
