@@ -219,7 +219,7 @@ def _conv_work(node: Conv, x: Fact, fact: Fact, weights: Dims, padded: bool) -> 
             strided=60 * node.groups,
             streamed=x.elements + tail * fact.elements + taps * x.shape[0] * positions,
             weights=prod(weights),
-            scratch=x.elements + 2 * fact.elements,
+            scratch=x.elements + 2 * fact.elements + taps * x.shape[0] * positions,
         )
     gathered = taps * x.shape[0] * positions
     return Work(
