@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from io import BytesIO
 from typing import Any
 
+import numpy as np
 import pytest
 
 from runtime import Call, CallError
 from runtime.execution import Chain
+from runtime.execution.inference_port import EnginePort
+from tools.demo.assets import read_asset
+from tools.lowering import Lowered, lower
 
 Fails = Callable[[Chain, Call, Any, CallError], None]
 
@@ -33,3 +38,23 @@ def roots(chain: Chain) -> dict[str, bytes]:
     """The roots of the modules that a failing call may not touch."""
     found = chain.application.store.module_roots()
     return {name: root for name, root in found.items() if name not in ("accounts", "runtime")}
+
+
+@pytest.fixture(scope="session")
+def engine() -> EnginePort:
+    """One engine for all tests: what it remembers never shows."""
+    return EnginePort()
+
+
+@pytest.fixture(scope="session")
+def digits() -> Lowered:
+    """A small real model: scikit-learn's digits, lowered."""
+    calibration = np.load(BytesIO(read_asset("digits_calibration.npz")), allow_pickle=False)
+    return lower(read_asset("digits_mlp.onnx"), calibration=dict(calibration))
+
+
+@pytest.fixture(scope="session")
+def images() -> np.ndarray:
+    """Images that the model was never trained on, as it takes them."""
+    found: np.ndarray = np.load(BytesIO(read_asset("digits_heldout.npz")), allow_pickle=False)["images"]
+    return found[:, None]
