@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from pathlib import Path
 
 import click
@@ -34,7 +35,7 @@ def password(*, confirm: bool = False) -> str:
         if not lines or not lines[0]:
             raise UsageError(f"{PASSWORD_FILE_VARIABLE}: {named} is empty; its first line is the password")
         return lines[0]
-    if not click.get_text_stream("stdin").isatty():
+    if not sys.stdin.isatty():
         raise UsageError(f"a password is needed: name a file that holds it in {PASSWORD_FILE_VARIABLE}")
     text: str = click.prompt("Password", hide_input=True, confirmation_prompt=confirm, err=True)
     return text

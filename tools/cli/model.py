@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import click
 import numpy as np
 
+from chain_spec.presets import FEE_DENOM
+from modules.registry.protocol import Card
 from runtime.errors import UsageError
 from runtime.inference import Engine, TensorSpec, model_hash, verify
+from tools.cli.arguments import typed
+from tools.cli.keyring import Keyring, default_home
 from tools.cli.output import progress
+from tools.cli.tx import DEFAULT_NODE
+from tools.client import NodeClient
+from tools.registration import register
+from tools.transactions import Sender
 
 FILE = click.Path(path_type=Path, dir_okay=False, exists=True)
 OUT = click.Path(path_type=Path, dir_okay=False)
@@ -80,11 +89,43 @@ def run(graph: Path, inputs: Path, out: Path | None, fixed_point: bool) -> None:
         click.echo(text)
 
 
-@model.command()
+@model.command(name="register")
 @click.argument("graph", type=FILE)
-def show(graph: Path) -> None:
-    """Print what the file GRAPH holds: inputs, outputs, labels, nodes, where it came from."""
+@click.option("--key", required=True, help="The name of the key that signs; its account owns the model.")
+@click.option("--home", type=click.Path(path_type=Path, file_okay=False), default=default_home, help="Folder of keys.")
+@click.option("--node", default=DEFAULT_NODE, envvar="ARMILLARY_NODE", show_default=True, help="The node's URL.")
+@click.option("--title", help="What people call the model; the file's name if not given.")
+@click.option("--version", default="1", show_default=True, help="Of the model, for people.")
+@click.option("--licence", required=True, help="Its SPDX identifier, for example CC-BY-4.0.")
+@click.option("--parent", "parents", multiple=True, help="Hash of a registered model that this one was made from.")
+@click.option("--price", default=0, type=click.IntRange(0, (1 << 96) - 1), show_default=True, help="Of one row.")
+@click.option("--denom", default=FEE_DENOM, show_default=True, help="The denomination of the price.")
+def register_command(
+    graph: Path, key: str, home: Path, node: str, title: str | None, version: str, licence: str,
+    parents: tuple[str, ...], price: int, denom: str,
+) -> None:  # fmt: skip
+    """Put GRAPH on the chain: upload it in transactions, have every validator verify it, own it."""
     data = graph.read_bytes()
+    terms = {"denom": denom, "amount": price}
+    facts = {"title": title or graph.stem, "version": version, "licence": licence, "parents": list(parents)}
+    with NodeClient(node) as client:
+        sender = Sender(client, Keyring(home).open(key))
+        card = typed(Card, {**facts, "remarks": [], "price": terms}, sender.chain.prefix)
+        with progress(f"registering {graph.name}"):
+            register(sender, data, card, lambda step, outcome: click.echo(f"block {outcome['height']}: {step}"))
+    click.echo(f"registered {model_hash(data).hex()}")
+
+
+@model.command()
+@click.argument("graph", metavar="GRAPH|HASH")
+@click.option("--node", default=DEFAULT_NODE, envvar="ARMILLARY_NODE", help="Where a HASH is looked up.")
+def show(graph: str, node: str) -> None:
+    """Print what a graph file holds, or what the chain knows of the registered model HASH."""
+    if re.fullmatch("[0-9a-f]{64}", graph):
+        with NodeClient(node) as client:
+            _show_registered(client, graph)
+        return
+    data = Path(graph).read_bytes()
     verified = verify(data)
     decoded = verified.graph
     click.echo(f"model      {model_hash(data).hex()}  ({len(data):,} bytes, graph version {decoded.version})")
@@ -97,6 +138,13 @@ def show(graph: Path) -> None:
     if decoded.labels:
         click.echo(f"labels     {', '.join(decoded.labels)}")
     click.echo(f"nodes      {' '.join(type(node).__name__ for node in decoded.nodes)}")
+
+
+def _show_registered(client: NodeClient, name: str) -> None:
+    found = client.get("/query/registry/model", model=name)["result"]
+    if found is None:
+        raise UsageError(f"no model {name} is registered on this chain")
+    click.echo(json.dumps(found, indent=2))
 
 
 def integers(values: dict[str, np.ndarray[Any, Any]], specs: tuple[TensorSpec, ...], fixed_point: bool) -> Any:

@@ -14,7 +14,9 @@ from tools.cli.home import make_home
 from tools.cli.keyring import password
 from tools.cli.output import progress
 
-HOME = click.option("--home", required=True, type=click.Path(path_type=Path, file_okay=False), help="The node's folder.")
+HOME = click.option(
+    "--home", required=True, type=click.Path(path_type=Path, file_okay=False), help="The node's folder."
+)
 
 
 @click.command()
@@ -58,7 +60,7 @@ def node(home: Path) -> None:
 def changed_modules(spec: ChainSpec, chain: ResolvedChain) -> list[str]:
     """A sentence for each module whose installed sources are not those that the spec pins."""
     return [
-        f"module {chosen.name}: the spec pins sources {chosen.digest.hex()}, installed are {plugins.digest(module).hex()}"
+        f"module {chosen.name}: the spec pins sources {chosen.digest.hex()}, not {plugins.digest(module).hex()}"
         for chosen, module in zip(spec.modules, chain.modules, strict=True)
         if chosen.digest is not None and chosen.digest != plugins.digest(module)
     ]

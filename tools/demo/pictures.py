@@ -26,7 +26,7 @@ def draw_grey(image: Image) -> list[Text]:
     ]
 
 
-def side_by_side(pictures: list[list[Text]], captions: list[Text], *, gap: str = "   ") -> list[Text]:
+def side_by_side(pictures: list[list[Text]], captions: list[Text], *, gap: str) -> list[Text]:
     """Pictures of equal height in a row, each as wide as its caption needs, the captions below."""
     cells = [[*picture, caption] for picture, caption in zip(pictures, captions, strict=True)]
     for cell in cells:

@@ -10,7 +10,8 @@ ACCURACY_LOSS_MAX = 0.005
 
 @dataclass
 class Result:
-    """Fractions are 0..1, times milliseconds or seconds. output_error_max: of the probabilities, beside the float's."""
+    """Fractions are 0..1, times milliseconds or seconds. output_error_max: of the probabilities, beside the float's.
+    killed_validator_caught_up: None where none was killed (fewer than four validators)."""
 
     validators: int
     transactions: int
@@ -22,7 +23,7 @@ class Result:
     outputs_equal_offline: bool = False
     finality_ms: dict[str, float] = field(default_factory=lambda: {"p50": 0.0, "p99": 0.0})
     transactions_per_second: float = 0.0
-    killed_validator_caught_up: bool = False
+    killed_validator_caught_up: bool | None = None
     certificate_verified: bool = False
     seconds: float = 0.0
 
@@ -32,7 +33,7 @@ class Result:
             "the state roots of the validators differ": (
                 len(self.state_roots) == self.validators and len(set(self.state_roots)) == 1
             ),
-            "the killed validator did not catch up": self.killed_validator_caught_up,
+            "the killed validator did not catch up": self.killed_validator_caught_up is not False,
             "the decision certificate was not verified offline": self.certificate_verified,
             "an output on chain is not that of the graph run offline, bit for bit": self.outputs_equal_offline,
             "the accuracy on chain is more than 0.5 points below the float model's": (

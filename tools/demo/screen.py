@@ -13,7 +13,8 @@ from rich.text import Text
 from tools.demo.pictures import Image, draw, draw_grey, side_by_side
 from tools.demo.result import Result
 
-IMAGES_PER_ROW = 8
+IMAGES_PER_ROW_MAX = 8
+GAP = "   "
 
 
 class Screen:
@@ -47,15 +48,21 @@ class Screen:
             f" is {label}",
             "" if finality_ms is None else (f" {finality_ms:.0f}ms", "dim"),
         )
-        self._row.append((draw_grey(image) if self.console.color_system else draw(image), caption))
-        if len(self._row) == IMAGES_PER_ROW:
+        picture = draw_grey(image) if self.console.color_system else draw(image)
+        if self._row and not self._fits(picture, caption):
             self.flush()
+        self._row.append((picture, caption))
+
+    def _fits(self, picture: list[Text], caption: Text) -> bool:
+        cells = [*self._row, (picture, caption)]
+        widths = [max(line.cell_len for line in (*lines, below)) for lines, below in cells]
+        return len(cells) <= IMAGES_PER_ROW_MAX and sum(widths) + len(GAP) * (len(cells) - 1) <= self.console.width
 
     def flush(self) -> None:
         """Show a row that is not full."""
         if self._row:
             pictures, captions = zip(*self._row, strict=True)
-            for line in side_by_side(list(pictures), list(captions)):
+            for line in side_by_side(list(pictures), list(captions), gap=GAP):
                 self.console.print(line, no_wrap=True, overflow="crop")
             self.console.print()
             self._row = []
@@ -81,7 +88,9 @@ class Screen:
             "throughput": f"{result.transactions_per_second:.1f} transactions per second, one inference each",
             "state roots": f"{len(set(result.state_roots))} distinct among {len(result.state_roots)} "
             f"validators at height {result.height}",
-            "killed validator": _yes(result.killed_validator_caught_up) + ", caught up to the same root",
+            "killed validator": "none: a chain of fewer than four has none to spare"
+            if result.killed_validator_caught_up is None
+            else _yes(result.killed_validator_caught_up) + ", caught up to the same root",
             "decision certificate": _yes(result.certificate_verified) + ", verified offline",
             "time": f"{result.seconds:.0f} s",
         }
