@@ -109,14 +109,14 @@ class BlockRun:
         self.bytes = 0
         params = environment.composition.genesis.consensus
         self.bytes_max, self.count_max = params.block_bytes_max, params.block_transactions_max
-        self.gas_left = params.block_gas_max - environment.composition.hook_gas
+        self.gas_left = self.gas_max = params.block_gas_max - environment.composition.hook_gas
         self.hook_gas_used = 0
         environment.context.open(self.overlay, inputs.info)
         self.begin_events = self._hooks("begin_block")
 
     def take(self, prepared: Prepared) -> None:
         """Executes the next transaction. Raises InvalidTransaction, and is as before then."""
-        if prepared.body.gas_limit > self.gas_left:
+        if self.gas_left < prepared.body.gas_limit <= self.gas_max:
             raise InvalidTransaction(
                 Rule.BLOCK_GAS, f"the gas limit is {prepared.body.gas_limit}, the block has {self.gas_left} left"
             )
