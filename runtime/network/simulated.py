@@ -66,7 +66,7 @@ class SimulatedNetwork:
         self._seed = seed
         self._nodes: dict[PeerId, SimulatedTransport] = {}
         self._group: dict[PeerId, int] | None = None
-        self._generators: dict[tuple[PeerId, PeerId], random.Random] = {}
+        self._generators: dict[str, random.Random] = {}
 
     def transport(
         self, name: str, *, handshake: Callable[[], Handshake], handler: RequestHandler
@@ -99,10 +99,8 @@ class SimulatedNetwork:
         return group is None or group != self._group.get(other)
 
     def generator(self, sender: PeerId, receiver: PeerId) -> random.Random:
-        key = sender, receiver
-        if key not in self._generators:
-            self._generators[key] = random.Random(f"{self._seed}/{sender}/{receiver}")  # noqa: S311 - a simulation
-        return self._generators[key]
+        """For the frames of one direction."""
+        return self._generator(f"{sender}/{receiver}")
 
     def node(self, peer_id: PeerId) -> SimulatedTransport | None:
         """The node if it runs."""
@@ -115,7 +113,8 @@ class SimulatedNetwork:
         self._nodes[node.peer_id] = node
         for peer_id in sorted(self._nodes):
             if peer_id != node.peer_id:
-                self._after(self._latency(node.peer_id, peer_id), node.peer_id, peer_id, self._connect)
+                delay_s = self._delay_s(node.peer_id, peer_id, self.conditions.latency_s)
+                self._after(delay_s, *sorted((node.peer_id, peer_id)), self._connect)
 
     def leave(self, node: SimulatedTransport) -> None:
         """The transport's: it stops. Its peers see the connection close."""
@@ -137,7 +136,7 @@ class SimulatedNetwork:
         for one in sorted(self._nodes):
             for other in sorted(self._nodes):
                 if one < other and not self.is_cut(one, other):
-                    delay_s = self.generator(one, other).uniform(BACKOFF_MIN_S, BACKOFF_MAX_S)
+                    delay_s = self._delay_s(one, other, (BACKOFF_MIN_S, BACKOFF_MAX_S))
                     self._after(delay_s, one, other, self._connect)
 
     def _connect(self, one: PeerId, other: PeerId) -> None:
@@ -158,8 +157,15 @@ class SimulatedNetwork:
             reason = f"silent for {_SILENCE_S:g} s"
             self.sever(one, other, reason, reason)
 
-    def _latency(self, one: PeerId, other: PeerId) -> float:
-        return self.generator(one, other).uniform(*self.conditions.latency_s)
+    def _delay_s(self, one: PeerId, other: PeerId, bounds_s: tuple[float, float]) -> float:
+        """Of a connection being made; drawn apart from the frames, and the same whoever comes first."""
+        low, high = sorted((one, other))
+        return self._generator(f"{low}={high}").uniform(*bounds_s)
+
+    def _generator(self, name: str) -> random.Random:
+        if name not in self._generators:
+            self._generators[name] = random.Random(f"{self._seed}/{name}")  # noqa: S311 - a simulation
+        return self._generators[name]
 
     def _after(self, delay_s: float, one: PeerId, other: PeerId, action: Callable[[PeerId, PeerId], None]) -> None:
         self.schedule.at(trio.current_time() + delay_s, one, other, lambda: action(one, other))

@@ -84,6 +84,7 @@ class Path:
         self._is_cut = is_cut
         self._under_way: dict[Channel, deque[bytes]] = {channel: deque() for channel in Channel}
         self._bytes = dict.fromkeys(Channel, 0)
+        self._arrived = dict.fromkeys(Channel, 0)
         self._last_due = dict.fromkeys(Channel, 0.0)
 
     def send(self, channel: Channel, payload: bytes, conditions: Conditions) -> bool:
@@ -97,24 +98,29 @@ class Path:
             waiting.append(payload)
             self._bytes[channel] += len(payload)
             due = self._last_due[channel] = max(self._last_due[channel], trio.current_time() + delay)
-            self._schedule.at(due, self.sender, self.receiver, lambda: self._deliver(channel))
+            self._schedule.at(due, self.sender, self.receiver, lambda: self._arrive(channel))
         return True
 
     def draw(self, conditions: Conditions) -> tuple[float, bool]:
         """The latency of a frame, and whether it is lost: always two draws, so that new conditions shift nothing."""
         return self._rng.uniform(*conditions.latency_s), self._rng.random() < conditions.loss
 
+    def _arrive(self, channel: Channel) -> None:
+        """One more frame may be delivered. If some are held up, the retry that is scheduled takes it along."""
+        self._arrived[channel] += 1
+        if self._arrived[channel] == 1:
+            self._deliver(channel)
+
     def _deliver(self, channel: Channel) -> None:
-        """The first frame under way, which is not always the one this was scheduled for: order is kept."""
-        if self.is_closed:
-            return
-        waiting = self._under_way[channel]
+        """Deliver what has arrived, in order; try again later where the inbox is full or the way is cut."""
+        waiting, inbox = self._under_way[channel], self._inboxes[channel]
         try:
-            if self._is_cut():
-                raise trio.WouldBlock
-            self._inboxes[channel].send_nowait(Received(self.sender, channel, waiting[0]))
+            while self._arrived[channel] and not self.is_closed:
+                if self._is_cut():
+                    raise trio.WouldBlock
+                inbox.send_nowait(Received(self.sender, channel, waiting[0]))
+                self._bytes[channel] -= len(waiting.popleft())
+                self._arrived[channel] -= 1
         except trio.WouldBlock:
             retry = trio.current_time() + _HELD_RETRY_S
             self._schedule.at(retry, self.sender, self.receiver, lambda: self._deliver(channel))
-            return
-        self._bytes[channel] -= len(waiting.popleft())
