@@ -102,6 +102,117 @@ def test_an_idle_chain_makes_an_empty_block_per_interval_and_no_more(tmp_path: P
     run_simulation(main, seed=2)
 
 
+def test_the_same_seed_gives_the_same_run(tmp_path: Path) -> None:
+    async def main(folder: Path) -> list[tuple[bytes, bytes]]:
+        async with simulated(folder, 3, Conditions(latency_s=(0.001, 0.05))) as nodes:
+            await nodes.start_all()
+            for nonce in range(3):
+                nodes.submit(nonce, bump(0, nonce))
+                await trio.sleep(0.2)
+            await nodes.reach(3)
+            return [(nodes.node(0).store.certificate(height).block_id, b"") for height in (1, 2, 3)]
+
+    runs = [run_simulation(main, tmp_path / name, seed=3) for name in ("one", "two")]
+    assert runs[0] == runs[1]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_crashes_at_any_moment_lose_nothing_and_sign_nothing_twice(tmp_path: Path, seed: int) -> None:
+    async def main() -> None:
+        rng = random.Random(seed)
+        async with simulated(tmp_path, seed, Conditions(latency_s=(0.001, 0.03))) as nodes:
+            await nodes.start_all()
+            await nodes.reach(1, within_s=10)
+            sent: list[Hash] = []
+            for nonce in range(12):
+                victim = rng.randrange(4)
+                sent.append(nodes.submit((victim + 1) % 4, bump(0, nonce)))
+                await trio.sleep(rng.uniform(0, 0.12))
+                await nodes.crash(victim)
+                await trio.sleep(rng.uniform(0, 1.5))
+                await nodes.start(victim)
+                await trio.sleep(rng.uniform(0, 0.5))
+            for hash_ in sent:
+                await nodes.committed(hash_, within_s=60)
+            nodes.check()
+
+    run_simulation(main, seed=seed)
+
+
+def test_all_nodes_crash_at_once_and_go_on_from_their_files(tmp_path: Path) -> None:
+    async def main() -> None:
+        rng = random.Random(5)
+        async with simulated(tmp_path, 5) as nodes:
+            await nodes.start_all()
+            for nonce in range(6):
+                hash_ = nodes.submit(0, bump(0, nonce))
+                await trio.sleep(rng.uniform(0, 0.06))
+                for index in range(4):
+                    await nodes.crash(index)
+                await nodes.start_all()
+                if nodes.node(0).store.location(hash_) is None:  # a mempool does not outlive its node
+                    nodes.submit(0, bump(0, nonce))
+                await nodes.committed(hash_, within_s=30)
+            nodes.check()
+
+    run_simulation(main, seed=5)
+
+
+def test_a_partition_without_a_quorum_stops_and_heals(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with simulated(tmp_path, 6) as nodes:
+            await nodes.start_all()
+            await nodes.reach(1)
+            one, two, three, four = nodes.names
+            nodes.network.partition((one, two), (three, four))
+            hash_ = nodes.submit(0, bump(0, 0))
+            await trio.sleep(20)
+            heights = {nodes.height(index) for index in range(4)}
+            assert len(heights) == 1
+            assert nodes.node(0).store.location(hash_) is None
+            nodes.network.heal()
+            await nodes.committed(hash_, within_s=60)
+            nodes.check()
+
+    run_simulation(main, seed=6)
+
+
+def test_a_node_cut_off_catches_up_by_block_sync_while_the_others_go_on(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with simulated(tmp_path, 7, observers=1) as nodes:
+            await nodes.start_all()
+            await nodes.reach(1)
+            *others, fourth, observer = nodes.names
+            nodes.network.partition((*others, observer))
+            for nonce in range(60):
+                hash_ = nodes.submit(nonce % 3, bump(1, nonce))
+                await nodes.committed(hash_, of=(0, 1, 2, 4), within_s=60)
+            height = nodes.height(0)
+            assert nodes.height(3) < height - 50
+            nodes.network.heal()
+            await nodes.reach(height, of=(3,), within_s=30)
+            for nonce in range(60, 64):
+                hash_ = nodes.submit(3, bump(1, nonce))
+                await nodes.committed(hash_, within_s=10)
+                await trio.sleep(0.5)
+            assert nodes.signed(3)[-1].height > height, "it takes part again"
+            nodes.check()
+
+    run_simulation(main, seed=7)
+
+
+def test_a_lossy_slow_network_still_decides(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with simulated(tmp_path, 8, Conditions(latency_s=(0.01, 0.3), loss=0.05)) as nodes:
+            await nodes.start_all()
+            for nonce in range(5):
+                hash_ = nodes.submit(nonce % 4, bump(2, nonce))
+                await nodes.committed(hash_, within_s=120)
+            nodes.check()
+
+    run_simulation(main, seed=8)
+
+
 if __name__ == "__main__":
     import sys, tempfile
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(20))
