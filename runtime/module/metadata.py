@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from runtime.codec import Codec
+from runtime.codec.schema import schema_of
 from runtime.module.config import Genesis, ModuleParams
 from runtime.module.errors import CallError
 from runtime.module.event import Event
@@ -24,6 +25,11 @@ class Field:
     name: str
     type: Any
     shown: str
+
+    @property
+    def is_optional(self) -> bool:
+        """Whether None is a value of it, so that people may leave it out."""
+        return schema_of(self.type).kind == "optional"
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,13 +45,13 @@ class Values:
         return ErrorView(module=record.module, name=record.name, fields=self._error_fields(record), message=message)
 
     def arguments(self, info: QueryInfo, texts: Mapping[str, str]) -> dict[str, Any]:
-        """A query's arguments as they are typed into a URL: text as it is, anything else as JSON.
+        """A query's arguments as they are typed into a URL: text as it is, anything else as JSON; none is left out.
 
         Raises CodecError naming the argument.
         """
-        values: dict[str, Any] = dict(texts)
+        values: dict[str, Any] = {field.name: None for field in info.fields if field.is_optional} | dict(texts)
         for name in info.arguments.__struct_fields__:
-            if name in values and not self._fits(info, name, values[name]):
+            if name in texts and not self._fits(info, name, values[name]):
                 values[name] = _json(values[name])
         for name in texts:
             if name not in info.arguments.__struct_fields__:

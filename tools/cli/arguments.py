@@ -37,6 +37,8 @@ def gather(fields: Sequence[Field], given: Mapping[str, Any], file: Path | None)
         text = given.get(f"argument_{field.name}")
         if text is not None:
             values[field.name] = parse(text)
+        elif field.is_optional:
+            values.setdefault(field.name, None)
     missing = [f"--{name.replace('_', '-')}" for name in (field.name for field in fields) if name not in values]
     if missing:
         raise UsageError(f"missing {', '.join(missing)}; each argument is an option, or a field of --args FILE")
