@@ -1,4 +1,4 @@
-"""A module's page, used as its author and its callers use it: mypy --strict has nothing to say, and knows every type."""
+"""A page as its author and its callers use it: mypy --strict has nothing to say, and knows every type."""
 
 from typing import assert_type
 
