@@ -27,14 +27,15 @@ from tools.localnet import Localnet
     type=click.Path(path_type=Path, dir_okay=False),
     help="Once all nodes answer, write {spec, nodes: [{name, pid, home, http, p2p, account}]} to this file.",
 )
-def localnet(validators: int, home: Path, base_port: int | None, file: Path | None) -> int:
+@click.option("--module", "modules", multiple=True, help="Also compose this installed module. Repeat for several.")
+def localnet(validators: int, home: Path, base_port: int | None, file: Path | None, modules: tuple[str, ...]) -> int:
     """Run a network of validators on this machine, in the foreground, until Ctrl-C.
 
     HOME gets a folder for each node, spec.json, and the password of their keys in the file `password`.
     Each node's operator has tokens: armillary tx ... --home HOME/node0 --key operator.
     """
     signal.signal(signal.SIGTERM, _interrupt)
-    with Localnet(home, validators, base_port=base_port) as network:
+    with Localnet(home, validators, base_port=base_port, modules=modules) as network:
         with progress(f"starting {validators} validators"):
             network.start()
         if file:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Sequence
 from pathlib import Path
 
 from chain_spec import make_spec, render_spec
-from chain_spec.presets import FOUNDER_BALANCE
+from chain_spec.presets import FOUNDER_BALANCE, STANDARD_MODULES
 from runtime.bech32m import DEFAULT_PREFIX, decode_address
 from runtime.errors import UsageError
 from runtime.node.config import HttpConfig, NetworkConfig, NodeConfig, write_config
@@ -21,10 +22,12 @@ VALIDATORS_MAX = 32
 THROWAWAY_SCRYPT_N = 1 << 12  # keys of a network that lives on one machine need no half second each
 
 
-def prepare(home: Path, validators: int, base_port: int, *, chain: str = "localnet") -> list[NodeProcess]:
+def prepare(
+    home: Path, validators: int, base_port: int, *, chain: str = "localnet", modules: Sequence[str] = ()
+) -> list[NodeProcess]:
     """Make `validators` homes under `home`, the spec in home/spec.json and the keys' password in home/password.
 
-    Node i listens on base_port + 2 i for peers and on base_port + 2 i + 1 for HTTP. Raises UsageError when `home`
+    modules: installed ones to compose besides the standard ones. Node i listens on base_port + 2 i for peers and on base_port + 2 i + 1 for HTTP. Raises UsageError when `home`
     holds something already.
     """
     if not 1 <= validators <= VALIDATORS_MAX:
@@ -37,7 +40,8 @@ def prepare(home: Path, validators: int, base_port: int, *, chain: str = "localn
     nodes = [_make_node(home, index, base_port, password) for index in range(validators)]
     addresses = [f"/ip4/127.0.0.1/tcp/{node.p2p_port}/p2p/{node.peer_id}" for node in nodes]
     balances = {AccountId(decode_address(node.account)): FOUNDER_BALANCE for node in nodes}
-    text = render_spec(make_spec(chain, [founder_of(node.home) for node in nodes], balances)).encode()
+    founders = [founder_of(node.home) for node in nodes]
+    text = render_spec(make_spec(chain, founders, balances, modules=(*STANDARD_MODULES, *modules))).encode()
     write_atomically(home / "spec.json", text)
     for node in nodes:
         write_atomically(node.home / "spec.json", text)

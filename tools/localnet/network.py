@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -18,14 +19,22 @@ class Localnet:
     base_port: of the first node; free ports are looked for when it is None. Raises UsageError when one is busy.
     """
 
-    def __init__(self, home: Path, validators: int, *, base_port: int | None = None, chain: str = "localnet") -> None:
+    def __init__(
+        self,
+        home: Path,
+        validators: int,
+        *,
+        base_port: int | None = None,
+        chain: str = "localnet",
+        modules: Sequence[str] = (),
+    ) -> None:
         count = PORTS_PER_NODE * validators
         base = free_base_port(count) if base_port is None else base_port
         busy = first_busy(base, count)
         if busy is not None:
             raise UsageError(f"port {busy} is in use; {count} free ports from --base-port on are needed")
         self.home = home
-        self.nodes: list[NodeProcess] = prepare(home, validators, base, chain=chain)
+        self.nodes: list[NodeProcess] = prepare(home, validators, base, chain=chain, modules=modules)
 
     @property
     def spec_path(self) -> Path:
