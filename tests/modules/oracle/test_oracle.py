@@ -24,7 +24,6 @@ from modules.oracle.module import (
 from modules.oracle.protocol import ROWS_MAX, Decisions, Record
 from modules.registry import Registry
 from modules.registry.protocol import Card, Price
-from modules.registry.upload import plan_upload
 from modules.tokens import Tokens
 from modules.tokens.module import InsufficientBalance
 from runtime import Denom, Hash, Module, OutOfGas, Signed, Tensor, Uses, call
@@ -47,6 +46,7 @@ from runtime.module import InputRefused
 from runtime.state import verify_proof
 from runtime.testing.graphs import wrap
 from tools.lowering import Lowered
+from tools.registration import registration_calls
 
 ARM, GOLD = Denom("arm"), Denom("gold")
 FUNDS = 10**6
@@ -87,10 +87,9 @@ def chain(engine: EnginePort) -> Chain:
 
 
 def register(chain: Chain, model: bytes, price: int = 7) -> Hash:
-    plan = plan_upload(model, card(price))
-    for calls in plan.transactions:
-        assert chain.submit(*calls, signer=chain.account("alice")).is_ok, chain.explanation
-    return plan.model
+    for _, made in registration_calls(model, card(price)):
+        assert chain.submit(made, signer=chain.account("alice")).is_ok, chain.explanation
+    return model_hash(model)
 
 
 def infer(chain: Chain, model: Hash, who: str = "bob", **arrays: Any) -> Record:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,9 +15,8 @@ from modules.accounts import Accounts
 from modules.registry import Registry
 from modules.registry.module import ModelExists, ModelRegistered, WrongModelHash
 from modules.registry.protocol import Card, Price
-from modules.registry.upload import plan_upload
 from modules.tokens import Tokens
-from runtime import Denom, Hash, OutOfGas
+from runtime import Call, Denom, Hash, OutOfGas
 from runtime.execution import Chain
 from runtime.execution.inference_port import EnginePort
 from runtime.inference import TensorSpec, encode_graph, model_hash, verification_gas, verify
@@ -26,6 +26,7 @@ from runtime.state import blob_root, chunk_hash, split_chunks
 from runtime.testing.graphs import wrap
 from runtime.testing.strategies import from_type
 from tools.lowering import Lowered
+from tools.registration import registration_calls
 
 ARM = Denom("arm")
 CARD = Card(title="a model", version="1", licence="MIT", parents=(), remarks=(), price=Price(denom=ARM, amount=7))
@@ -58,10 +59,25 @@ def chain(engine: EnginePort) -> Chain:
     return Chain(Accounts, Tokens, Registry, genesis=genesis, engine=engine)
 
 
+@dataclass(frozen=True)
+class Plan:
+    """The calls that register a model."""
+
+    model: Hash
+    begin: Call
+    chunks: list[Call]
+    complete: Call
+
+
+def plan_of(model: bytes, card: Card = CARD) -> Plan:
+    begin, *chunks, complete = [made for _, made in registration_calls(model, card)]
+    return Plan(model_hash(model), begin, chunks, complete)
+
+
 def register(chain: Chain, model: bytes, who: str = "alice", card: Card = CARD) -> Hash:
-    plan = plan_upload(model, card)
-    for calls in plan.transactions:
-        assert chain.submit(*calls, signer=chain.account(who)).is_ok, chain.explanation
+    plan = plan_of(model, card)
+    for made in (plan.begin, *plan.chunks, plan.complete):
+        assert chain.submit(made, signer=chain.account(who)).is_ok, chain.explanation
     return plan.model
 
 
@@ -77,9 +93,8 @@ def pages(chain: Chain, query: Any, limit: int, **arguments: Any) -> list[Hash]:
 
 
 def test_a_real_model_is_registered_in_one_transaction(chain: Chain, digits: Lowered) -> None:
-    plan, verified = plan_upload(digits.model, CARD), verify(digits.model)
-    assert len(plan.transactions) == 1
-    receipt = chain.submit(*plan.transactions[0], signer=chain.account("alice"))
+    plan, verified = plan_of(digits.model), verify(digits.model)
+    receipt = chain.submit(plan.begin, *plan.chunks, plan.complete, signer=chain.account("alice"))
     assert receipt.is_ok, chain.explanation
     assert plan.model == model_hash(digits.model)
     assert chain.events(receipt)[-1] == ModelRegistered(
@@ -144,7 +159,7 @@ def test_an_unknown_model_is_nothing(chain: Chain) -> None:
 
 
 def test_the_first_to_complete_owns_the_model(chain: Chain, fails: Any) -> None:
-    alice, bob, plan = chain.account("alice"), chain.account("bob"), plan_upload(tiny(), CARD)
+    alice, bob, plan = chain.account("alice"), chain.account("bob"), plan_of(tiny())
     for who in (alice, bob):
         assert chain.submit(plan.begin, *plan.chunks, signer=who).is_ok
     assert chain.submit(plan.complete, signer=bob).is_ok
@@ -162,7 +177,7 @@ def test_the_first_to_complete_owns_the_model(chain: Chain, fails: Any) -> None:
 
 def test_verification_is_charged_before_it_starts(chain: Chain) -> None:
     """From bytes and the nodes paid for: more nodes paid for cost more gas, though the work is the same."""
-    alice, plan = chain.account("alice"), plan_upload(tiny(), CARD)
+    alice, plan = chain.account("alice"), plan_of(tiny())
     chain.submit(plan.begin, *plan.chunks, signer=alice)
     used = [
         chain.simulate(Registry.complete_upload.build(model=plan.model, nodes_max=nodes), signer=alice).receipt.gas_used
@@ -176,17 +191,20 @@ def test_verification_is_charged_before_it_starts(chain: Chain) -> None:
 
 
 def test_invalid_model_that_is_not_proven(chain: Chain) -> None:
-    alice, plan = chain.account("alice"), plan_upload(unproven(), CARD)
-    assert chain.submit(plan.begin, *plan.chunks, signer=alice).is_ok
-    error = chain.error(chain.submit(plan.complete, signer=alice))
+    alice, data = chain.account("alice"), unproven()
+    name, size = model_hash(data), len(data)
+    begin = Registry.begin_upload.build(model=name, size_bytes=size, chunks=(chunk_hash(data),), card=CARD)
+    assert chain.submit(begin, Registry.upload_chunk.build(model=name, index=0, data=data), signer=alice).is_ok
+    receipt = chain.submit(Registry.complete_upload.build(model=name, nodes_max=1), signer=alice)
+    error = chain.error(receipt)
     assert isinstance(error, ModelRefused)
     assert "nodes[0] Gemm" in str(error)
-    assert chain.query(Registry.model, model=plan.model) is None
-    assert chain.query(Registry.upload, owner=alice.id, model=plan.model) is not None  # its deposit can be had back
+    assert chain.query(Registry.model, model=name) is None
+    assert chain.query(Registry.upload, owner=alice.id, model=name) is not None  # its deposit can be had back
 
 
 def test_invalid_model_of_another_hash(chain: Chain, fails: Any) -> None:
-    alice, plan, other = chain.account("alice"), plan_upload(tiny(), CARD), model_hash(b"other")
+    alice, plan, other = chain.account("alice"), plan_of(tiny()), model_hash(b"other")
     begin = Registry.begin_upload.build(model=other, size_bytes=len(tiny()), chunks=(chunk_hash(tiny()),), card=CARD)
     chunk = Registry.upload_chunk.build(model=other, index=0, data=tiny())
     assert chain.submit(begin, chunk, signer=alice).is_ok
@@ -195,7 +213,7 @@ def test_invalid_model_of_another_hash(chain: Chain, fails: Any) -> None:
 
 
 def test_invalid_model_of_more_nodes_than_paid_for(chain: Chain) -> None:
-    alice, plan = chain.account("alice"), plan_upload(tiny(), CARD)
+    alice, plan = chain.account("alice"), plan_of(tiny())
     chain.submit(plan.begin, *plan.chunks, signer=alice)
     receipt = chain.submit(Registry.complete_upload.build(model=plan.model, nodes_max=1), signer=alice)
     error = chain.error(receipt)
@@ -204,7 +222,7 @@ def test_invalid_model_of_more_nodes_than_paid_for(chain: Chain) -> None:
 
 
 def test_invalid_gas_that_does_not_cover_the_verification(chain: Chain) -> None:
-    alice, plan = chain.account("alice"), plan_upload(tiny(), CARD)
+    alice, plan = chain.account("alice"), plan_of(tiny())
     chain.submit(plan.begin, *plan.chunks, signer=alice)
     error = chain.error(chain.submit(plan.complete, signer=alice, gas_limit=2_000_000))
     assert isinstance(error, OutOfGas)
