@@ -27,8 +27,8 @@ def prepare(
 ) -> list[NodeProcess]:
     """Make `validators` homes under `home`, the spec in home/spec.json and the keys' password in home/password.
 
-    modules: installed ones to compose besides the standard ones. Node i listens on base_port + 2 i for peers and on base_port + 2 i + 1 for HTTP. Raises UsageError when `home`
-    holds something already.
+    Node i listens on base_port + 2 i for peers and on base_port + 2 i + 1 for HTTP. modules: installed ones to compose
+    besides the standard ones. Raises UsageError when `home` holds something already.
     """
     if not 1 <= validators <= VALIDATORS_MAX:
         raise UsageError(f"--validators {validators}: 1 to {VALIDATORS_MAX} are possible on one machine")
