@@ -97,6 +97,8 @@ class Libp2pTransport:
         self._not_dialled = Bans()
         self._banned = Bans()
         self._port: int | None = None
+        self._scope = trio.CancelScope()
+        self._fault: ExceptionGroup[OurError] | None = None
         self._event_sender, self._events = trio.open_memory_channel[PeerEvent](EVENTS_MAX)
         inboxes = {c: trio.open_memory_channel[Received](c.bounds.inbox_frames_max) for c in Channel}
         self._inbox_senders = {channel: sender for channel, (sender, _) in inboxes.items()}
@@ -149,6 +151,7 @@ class Libp2pTransport:
         listeners = await self._listen()
         try:
             async with trio.open_nursery() as nursery:
+                self._scope = nursery.cancel_scope
                 for peer in self._config.peers:
                     if peer.peer_id != self.peer_id:
                         nursery.start_soon(self._keep_dialled, peer)
@@ -158,6 +161,13 @@ class Libp2pTransport:
             self._event_sender.close()
             for inbox in self._inbox_senders.values():
                 inbox.close()
+            if self._fault is not None:
+                raise self._fault
+
+    def _halt(self, fault: ExceptionGroup[OurError]) -> None:
+        """Remembered rather than raised: on its way out, trio's listener would replace it by a Cancelled."""
+        self._fault = fault
+        self._scope.cancel()
 
     # Listening
 
@@ -207,13 +217,13 @@ class Libp2pTransport:
     # A connection's life
 
     async def _contained(self, attempt: _Attempt) -> None:
-        """Serve a connection. Nothing leaves this but OurError and cancellation."""
+        """Serve a connection. Nothing leaves this but cancellation; an OurError makes `run` end and raise it."""
         try:
-            async with attempt.tcp, trio.open_nursery() as nursery:
+            async with trio.open_nursery() as nursery:
                 await self._serve(await self._establish(attempt, nursery))
                 nursery.cancel_scope.cancel()
-        except* OurError:
-            raise
+        except* OurError as group:
+            self._halt(group)
         except* PeerError as group:
             error = _leaves(group)[0]
             if attempt.dialled is not None and isinstance(error, (PeerRefused, RefusedByPeer)):
@@ -222,6 +232,8 @@ class Libp2pTransport:
         except* Exception as group:  # noqa: BLE001 - no fault that a peer's bytes bring out may stop the node
             _log.error("a connection ended by an internal error", address=attempt.address, exc_info=group)
             self._report_failure(attempt.dialled, attempt.address, f"internal error: {_leaves(group)[0]!r}"[:200])
+        finally:
+            await trio.aclose_forcefully(attempt.tcp)
 
     async def _establish(self, attempt: _Attempt, nursery: trio.Nursery) -> Link:
         """Handshakes, up to a link that is not registered yet. Raises PeerError."""

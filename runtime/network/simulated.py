@@ -114,7 +114,7 @@ class SimulatedNetwork:
         for peer_id in sorted(self._nodes):
             if peer_id != node.peer_id:
                 delay_s = self._delay_s(node.peer_id, peer_id, self.conditions.latency_s)
-                self._after(delay_s, *sorted((node.peer_id, peer_id)), self._connect)
+                self._after(delay_s, min(node.peer_id, peer_id), max(node.peer_id, peer_id), self._connect)
 
     def leave(self, node: SimulatedTransport) -> None:
         """The transport's: it stops. Its peers see the connection close."""

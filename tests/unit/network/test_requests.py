@@ -111,10 +111,14 @@ async def test_our_own_fault_leaves_the_connection() -> None:
         raise OurError("the disk is gone")
 
     pair = Pair(answer)
-    with pytest.raises(BaseExceptionGroup) as caught:
+
+    async def main() -> None:
         async with trio.open_nursery() as nursery:
             await nursery.start(pair.run)
             await pair.asker.ask(b"", 5)
+
+    with pytest.raises(BaseExceptionGroup) as caught:
+        await main()
     assert caught.group_contains(OurError)
 
 
