@@ -31,6 +31,7 @@ from tools.transactions import Sender
 
 PRICE = 25  # base units that a prediction pays to the model's owner
 KILL_AT, RESTART_AT, AT_ONCE_FROM = 0.2, 0.4, 0.6  # fractions of the transactions
+HEIGHT_EVERY = 10  # predictions
 QUORUM_NEEDS = 4  # with fewer validators none may die
 SETTLE_S_MAX = 60.0
 CERTIFICATE_FILE, GRAPH_FILE, INPUT_FILE = "decision.certificate", "digits.graph", "input.npz"
@@ -166,6 +167,9 @@ class Story:
     def _show(self, index: int, finality_ms: float | None) -> None:
         predicted = self.traffic.predicted(index)
         self.screen.prediction(self.digits.images[index], predicted, int(self.digits.labels[index]), finality_ms)
+        if (index + 1) % HEIGHT_EVERY == 0:
+            up = sum(node.is_running for node in self.network.nodes)
+            self.screen.height(self.sender.client.status(), up, len(self.network.nodes))
 
     def _reaches(self, node: NodeProcess, height: int) -> bool:
         end = time.monotonic() + SETTLE_S_MAX

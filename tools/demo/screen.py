@@ -13,8 +13,8 @@ from rich.text import Text
 from tools.demo.pictures import Image, draw, draw_grey, side_by_side
 from tools.demo.result import Result
 
-IMAGES_PER_ROW_MAX = 8
-GAP = "   "
+IMAGES_PER_ROW_MAX = 5
+GAP = "  "
 
 
 class Screen:
@@ -44,9 +44,9 @@ class Screen:
         """An image, the chain's verdict beside the truth, and how long it took to be final."""
         right = predicted == label
         caption = Text.assemble(
-            (str(predicted), "bold green" if right else "bold red"),
-            f" is {label}",
-            "" if finality_ms is None else (f" {finality_ms:.0f}ms", "dim"),
+            (f"{predicted} ", "bold green" if right else "bold red"),
+            f"is {label}",
+            "" if finality_ms is None else f", {finality_ms:.0f}ms",
         )
         picture = draw_grey(image) if self.console.color_system else draw(image)
         if self._row and not self._fits(picture, caption):
@@ -58,13 +58,21 @@ class Screen:
         widths = [max(line.cell_len for line in (*lines, below)) for lines, below in cells]
         return len(cells) <= IMAGES_PER_ROW_MAX and sum(widths) + len(GAP) * (len(cells) - 1) <= self.console.width
 
+    def height(self, status: dict[str, Any], up: int, of: int) -> None:
+        """Where the chain is."""
+        self.flush()
+        root = status["state_root"][:32]
+        self.console.print(
+            Text(f"  height {status['height']}, state root {root}..., {up} of {of} validators up", "dim")
+        )
+        self.console.print()
+
     def flush(self) -> None:
         """Show a row that is not full."""
         if self._row:
             pictures, captions = zip(*self._row, strict=True)
             for line in side_by_side(list(pictures), list(captions), gap=GAP):
                 self.console.print(line, no_wrap=True, overflow="crop")
-            self.console.print()
             self._row = []
 
     def nodes(self, statuses: list[tuple[str, dict[str, Any]]]) -> None:
