@@ -22,6 +22,7 @@ OVERRIDABLE: Final = frozenset(
     ("name", "version", "events", "errors", "GenesisConfig", "Params", "genesis", "export_genesis", *HOOKS)
 )
 _FORBIDDEN: Final = frozenset(("__init__", "__new__", "__setattr__", "__getattr__", "__getattribute__", "__delattr__"))
+_MADE: Final = frozenset(("_metadata", "_is_complete"))  # by the metaclass
 _CONSTANTS: Final = (int, str, bytes, type(None), enum.Enum, Struct)
 
 
@@ -66,9 +67,9 @@ def check_body(module: Any) -> None:
                 raise DefinitionError(
                     f"{where}: a module has no {name}: its state is its storage; write genesis(self, config)"
                 )
-            if name.startswith("__"):
+            if name.startswith("__") or name in _MADE:
                 continue
-            if name not in OVERRIDABLE and hasattr(root, name) and name != "_metadata":
+            if name not in OVERRIDABLE and hasattr(root, name):
                 raise DefinitionError(f"{where}: this name belongs to Module: rename it")
             _check_attribute(where, name, value)
 

@@ -17,13 +17,9 @@ from runtime.codec import codec
 from runtime.errors import CodecError, DefinitionError
 from runtime.module.body import HOOKS, NAME_CHARACTERS_MAX, OVERRIDABLE, check_body, check_name, layers, root_of
 from runtime.module.config import Genesis, ModuleParams
-from runtime.module.errors import CallError
-from runtime.module.event import Event
+from runtime.module.facts import errors_of, events_of
 from runtime.module.metadata import (
     CallInfo,
-    ErrorInfo,
-    EventInfo,
-    Field,
     InvariantInfo,
     ModuleMetadata,
     QueryInfo,
@@ -48,6 +44,10 @@ class Scope:
         """The file's names, the enclosing function's, and those of the class body."""
         around = vars(sys.modules[module.__module__]) if module.__module__ in sys.modules else {}
         return cls(around, {**frame_locals, **vars(module)})
+
+    def within(self, layer: type) -> Scope:
+        """The scope of one of the module's bases, which may stand in another file."""
+        return Scope.of(layer, self.locals if layer.__module__ == self.globals.get("__name__") else {})
 
     def hints(self, where: str, annotations: Mapping[str, Any]) -> dict[str, Any]:
         """The annotations as types. Raises DefinitionError naming the one that does not resolve."""
@@ -83,8 +83,8 @@ def declare(module: Any, scope: Scope) -> ModuleMetadata:
         calls=calls,
         queries=queries,
         storage=storage,
-        events=_events(module, scope),
-        errors=_errors(module, scope),
+        events=events_of(module, scope.locals.values()),
+        errors=errors_of(module, scope.locals.values()),
         invariants=_invariants(module),
         uses=uses,
         params=_config(module, "Params", ModuleParams),
@@ -96,18 +96,20 @@ def declare(module: Any, scope: Scope) -> ModuleMetadata:
 def _nouns(module: Any, owner: str, scope: Scope) -> tuple[dict[str, StorageInfo], dict[str, Uses[Any]]]:
     storage: dict[str, StorageInfo] = {}
     uses: dict[str, Uses[Any]] = {}
-    for layer in layers(module):
+    for layer, body in _bodies(module):
         annotations = inspect.get_annotations(layer)
-        for name, value in vars(layer).items():
+        for name, value in body.items():
             if isinstance(value, Declared) and name not in annotations:
                 raise DefinitionError(f"{module.__name__}.{name} has no annotation: {_mend(name, value)}")
-        hints = scope.hints(f"{module.__name__}.", {n: a for n, a in annotations.items() if n not in OVERRIDABLE})
+        hints = scope.within(layer).hints(
+            f"{module.__name__}.", {n: a for n, a in annotations.items() if n not in OVERRIDABLE}
+        )
         for name, hint in hints.items():
             kind = get_origin(hint) or hint
             if kind in (Item, Map):
-                storage[name] = _storage(module, layer, owner, name, hint)
+                storage[name] = _storage(module, body, owner, name, hint)
             elif kind is Uses:
-                uses[name] = _uses(module, layer, name, hint)
+                uses[name] = _uses(module, body, name, hint)
             elif kind not in (ClassVar, Final):
                 raise DefinitionError(
                     f"{module.__name__}.{name}: {shown(hint)} is no storage: write {name}: Item[{shown(hint)}] = "
@@ -124,14 +126,14 @@ def _mend(name: str, value: Declared) -> str:
     )
 
 
-def _storage(module: Any, layer: Any, owner: str, name: str, hint: Any) -> StorageInfo:
+def _storage(module: Any, body: Mapping[str, Any], owner: str, name: str, hint: Any) -> StorageInfo:
     where, kind, parts = f"{module.__name__}.{name}", get_origin(hint), get_args(hint)
     if kind is None:
         form = "Item[U64]" if hint is Item else "Map[AccountId, U64]"
         raise DefinitionError(f"{where}: {hint.__name__} says no types: write {name}: {form}")
-    if name not in vars(layer):
+    if name not in body:
         raise DefinitionError(f"{where} is declared and not made: write {name}: {shown(hint)} = {kind.__name__}()")
-    declared = vars(layer)[name]
+    declared = body[name]
     if not isinstance(declared, kind):
         raise DefinitionError(
             f"{where} is annotated as {kind.__name__} and is {declared!r}: write = {kind.__name__}(...)"
@@ -150,11 +152,11 @@ def _storage(module: Any, layer: Any, owner: str, name: str, hint: Any) -> Stora
     return StorageInfo(name, kind.__name__.lower(), key, parts[-1], declared.default, declared)
 
 
-def _uses(module: Any, layer: Any, name: str, hint: Any) -> Uses[Any]:
+def _uses(module: Any, body: Mapping[str, Any], name: str, hint: Any) -> Uses[Any]:
     where, parts = f"{module.__name__}.{name}", get_args(hint)
     if len(parts) != 1 or not getattr(parts[0], "_is_protocol", False):
         raise DefinitionError(f"{where}: Uses names a Protocol: write {name}: Uses[Ledger], class Ledger(Protocol)")
-    given = vars(layer).get(name, Uses())
+    given = body.get(name, Uses())
     if not isinstance(given, Uses):
         raise DefinitionError(f"{where} is annotated as Uses and is {given!r}: write {name}: {shown(hint)}")
     made: Uses[Any] = Uses(given.provider)
@@ -166,13 +168,18 @@ def _uses(module: Any, layer: Any, name: str, hint: Any) -> Uses[Any]:
 def _verbs(module: Any, owner: str, scope: Scope) -> tuple[dict[str, CallInfo], dict[str, QueryInfo]]:
     calls: dict[str, CallInfo] = {}
     queries: dict[str, QueryInfo] = {}
-    for layer in layers(module):
-        for name, value in list(vars(layer).items()):
-            if isinstance(value, CallMethod):
-                calls[name] = declare_call(module, owner, name, value, scope.hints)
-            elif isinstance(value, QueryMethod):
-                queries[name] = declare_query(module, owner, name, value, scope.hints)
+    found = {name: (value, scope.within(layer)) for layer, body in _bodies(module) for name, value in body.items()}
+    for name, (value, around) in found.items():
+        if isinstance(value, CallMethod):
+            calls[name] = declare_call(module, owner, name, value, around.hints)
+        elif isinstance(value, QueryMethod):
+            queries[name] = declare_query(module, owner, name, value, around.hints)
     return calls, queries
+
+
+def _bodies(module: Any) -> list[tuple[Any, dict[str, Any]]]:
+    """The class bodies, base first, as they are now: what is declared is put on the module while they are read."""
+    return [(layer, dict(vars(layer))) for layer in layers(module)]
 
 
 def _invariants(module: Any) -> dict[str, InvariantInfo]:
@@ -228,58 +235,3 @@ def _genesis(module: Any) -> type[Genesis] | None:
             f"{module.__name__}.genesis needs its configuration's type: write class GenesisConfig(Genesis)"
         )
     return declared
-
-
-def _visible(module: Any, scope: Scope, base: type[Any], listed: str) -> list[Any]:
-    """The classes below `base` that belong to the module: listed, in its body, or in its own file or package."""
-    own, package = module.__module__, module.__module__.rpartition(".")[0]
-    explicit = getattr(module, listed, ())
-    if not isinstance(explicit, tuple) or not all(
-        isinstance(kind, type) and issubclass(kind, base) for kind in explicit
-    ):
-        raise DefinitionError(f"{module.__name__}.{listed}: write a tuple of classes below {base.__name__}")
-    around = [
-        value
-        for value in scope.locals.values()
-        if isinstance(value, type)
-        and issubclass(value, base)
-        and (value.__module__ == own or (package and value.__module__.rpartition(".")[0] == package))
-    ]
-    return list(dict.fromkeys(kind for kind in (*explicit, *around) if kind is not base))
-
-
-def _named(module: Any, kinds: list[Any], what: str) -> dict[str, Any]:
-    named: dict[str, Any] = {}
-    for kind in kinds:
-        if not re.fullmatch("[A-Z][A-Za-z0-9]{0,63}", kind.__name__):
-            raise DefinitionError(f"{module.__name__}: the {what} {kind.__name__} is not named in CapWords: rename it")
-        if named.setdefault(kind.__name__, kind) is not kind:
-            raise DefinitionError(f"{module.__name__} has two {what}s named {kind.__name__}: rename one of them")
-    return named
-
-
-def _events(module: Any, scope: Scope) -> dict[str, EventInfo]:
-    found = {}
-    for name, kind in _named(module, _visible(module, scope, Event, "events"), "event").items():
-        try:
-            coder = codec(kind)
-        except (DefinitionError, NameError) as error:
-            raise DefinitionError(f"{module.__name__}, event {name}: {error}") from None
-        found[name] = EventInfo(name, inspect.cleandoc(kind.__doc__ or ""), _fields(kind), kind, coder)
-    return found
-
-
-def _errors(module: Any, scope: Scope) -> dict[str, ErrorInfo]:
-    found = {}
-    for name, kind in _named(module, _visible(module, scope, CallError, "errors"), "error").items():
-        try:
-            record = kind.record()
-        except (DefinitionError, NameError) as error:
-            raise DefinitionError(f"{module.__name__}, error {name}: {error}") from None
-        found[name] = ErrorInfo(name, inspect.cleandoc(kind.__doc__ or ""), _fields(record), kind, record)
-    return found
-
-
-def _fields(record: Any) -> tuple[Field, ...]:
-    hints = get_type_hints(record, include_extras=True)
-    return tuple(Field(name, hints[name], shown(hints[name])) for name in record.__struct_fields__)

@@ -20,6 +20,7 @@ from runtime.module.context import Context
 from runtime.module.declaration import Scope, declare
 from runtime.module.errors import BadValue
 from runtime.module.event import Event
+from runtime.module.facts import completed
 from runtime.module.metadata import ModuleMetadata
 from runtime.module.origin import ModuleOrigin
 from runtime.module.storage import Item, Map
@@ -81,6 +82,7 @@ class Module(metaclass=ModuleMeta):
 
     _is_module_root: ClassVar[bool] = True
     _metadata: ClassVar[ModuleMetadata]
+    _is_complete: ClassVar[bool]
     _context: Context
     _bound: dict[str, Any]
     _params: ModuleParams | None
@@ -162,6 +164,9 @@ class Module(metaclass=ModuleMeta):
         """Everything that the module declares, as data."""
         if cls is Module:
             raise DefinitionError("Module itself declares nothing: derive from it")
+        if "_is_complete" not in vars(cls):
+            cls._metadata = completed(cls, cls._metadata)
+            cls._is_complete = True
         return cls._metadata
 
     @classmethod

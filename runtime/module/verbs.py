@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from types import MethodType
-from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Concatenate, Final, Generic, Never, ParamSpec, TypeVar, cast, overload
 
 from runtime.codec import Codec
 from runtime.errors import CodecError, DefinitionError
@@ -23,6 +23,7 @@ R = TypeVar("R")
 R_co = TypeVar("R_co", covariant=True)
 O_contra = TypeVar("O_contra", bound=Origin, contravariant=True)
 F = TypeVar("F", bound=Callable[..., None])
+NO_GAS: Final = -1
 
 
 class Verb:
@@ -108,13 +109,15 @@ class Invariant:
         return self if instance is None else MethodType(self.function, instance)
 
 
-def call(*, gas: int) -> Callable[[Callable[Concatenate[Any, O_contra, P], None]], CallMethod[O_contra, P]]:
+def call(
+    *misplaced: Never, gas: int = NO_GAS
+) -> Callable[[Callable[Concatenate[Any, O_contra, P], None]], CallMethod[O_contra, P]]:
     """A method that transactions may call: `def name(self, origin: Signed, *, argument: Type, ...) -> None`.
 
     gas: what the method's own work costs, in nanoseconds on the reference machine; storage, events and services are
     metered besides. The annotation of `origin` is the authorisation.
     """
-    if callable(gas):
+    if misplaced or gas == NO_GAS:
         raise DefinitionError("@call needs its gas: write @call(gas=5_000)")
     if not isinstance(gas, int) or isinstance(gas, bool) or not 0 <= gas < 1 << 63:
         raise DefinitionError(f"@call(gas={gas!r}): gas is an integer from 0 to 2^63 - 1")
@@ -131,10 +134,10 @@ def invariant(function: Callable[[Any], None]) -> Invariant:
     return Invariant(function)
 
 
-def hook(*, gas: int) -> Callable[[F], F]:
+def hook(*misplaced: Never, gas: int = NO_GAS) -> Callable[[F], F]:
     """Declares what `begin_block` or `end_block` may use at most, its storage included; that much of each block's gas
     is set aside. A hook that uses more, or raises, is rolled back and emits HookFailed; the chain goes on."""
-    if callable(gas) or not isinstance(gas, int) or isinstance(gas, bool) or not 0 < gas < 1 << 63:
+    if misplaced or not isinstance(gas, int) or isinstance(gas, bool) or not 0 < gas < 1 << 63:
         raise DefinitionError("@hook needs its gas: write @hook(gas=100_000)")
 
     def mark(function: F) -> F:

@@ -5,6 +5,7 @@ Lives here: what tests of the execution need of a module and no real module shou
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated
 
 from runtime import (
@@ -174,7 +175,7 @@ def _raise(error: BaseException) -> None:
     raise error
 
 
-FAILURES = {
+FAILURES: dict[str, Callable[[Bank], object]] = {
     "nothing": lambda bank: None,
     "error": lambda bank: _raise(Misbehaviour(note="asked")),
     "bad field": lambda bank: _raise(Misbehaviour(note="x" * 17)),

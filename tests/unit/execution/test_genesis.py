@@ -317,7 +317,7 @@ def test_invalid_queries(chain: Chain) -> None:
         application.query("bank", "writes", {})
     with pytest.raises(QueryFailed, match="does not fit its declared type"):
         application.query("bank", "lies", {})
-    with pytest.raises(UnknownQuery, match="no storage bank.nothing"):
+    with pytest.raises(UnknownQuery, match=r"no storage bank.nothing"):
         application.prove("bank", "nothing")
 
 
