@@ -138,7 +138,7 @@ class _Socket(ReadWriteCloser):
         self._allowance = None
 
     async def read(self, n: int | None = None) -> bytes:
-        if not self._buffer:
+        if not self._buffer and n != 0:
             self._buffer += await self._receive()
         size = len(self._buffer) if n is None else min(n, len(self._buffer))
         if self._allowance is not None:
