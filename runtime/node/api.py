@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib.metadata import PackageNotFoundError, version
-from typing import Final
+from typing import Final, TypeVar
+
+import trio
 
 from runtime.codec import codec
 from runtime.consensus import Block, CommitCertificate, Header
@@ -34,7 +36,12 @@ from runtime.rpc.views import (
 from runtime.types import Hash, Name
 
 RECORDS: Final = ("oracle", "records")  # module and storage of what /certificates/{record} proves
+LONG_REQUESTS_MAX: Final = 2
+LONG_REQUESTS_WAITING_MAX: Final = 64
 FULL: Final = frozenset({Rule.POOL_FULL.value, Rule.SENDER_FULL.value})
+
+
+T = TypeVar("T")
 
 
 def program_version() -> str:
@@ -53,6 +60,7 @@ class RunningNodeApi:
         self._app = app
         self._values = Values(app)
         self._version = program_version()
+        self._limiter = trio.CapacityLimiter(LONG_REQUESTS_MAX)
 
     async def status(self) -> StatusView:
         node, app, tip = self._node, self._app, self._node.consensus.tip
@@ -93,7 +101,7 @@ class RunningNodeApi:
             raise
 
     async def simulate(self, transaction: bytes) -> SimulationView:
-        outcome = await self._node.setup.runner(lambda: self._app.simulate(transaction))
+        outcome = await self._outside(lambda: self._app.simulate(transaction))
         receipt = outcome.receipt
         return SimulationView(
             hash=receipt.transaction,
@@ -147,7 +155,7 @@ class RunningNodeApi:
             raise NotFound(str(error)) from None
         at = self._node.consensus.tip.height if height is None else height
         given = self._values.arguments(info, arguments)
-        answer = await self._node.setup.runner(lambda: self._app.query(module, query, given, height=at))
+        answer = await self._outside(lambda: self._app.query(module, query, given, height=at))
         return QueryView(height=at, state_root=self._app.store.root_at(at), result=self._values.answer(info, answer))
 
     async def certificate(self, record: str) -> RecordCertificateView:
@@ -173,6 +181,13 @@ class RunningNodeApi:
             proof=proven.proof,
         )
         return RecordCertificateView(record=record, height=tip.height, certificate=encode_decision(decision).hex())
+
+    async def _outside(self, work: Callable[[], T]) -> T:
+        """Run something long outside the event loop, few at a time: requests never take what consensus needs."""
+        if self._limiter.statistics().tasks_waiting >= LONG_REQUESTS_WAITING_MAX:
+            raise Busy(f"{LONG_REQUESTS_WAITING_MAX} requests wait for this node already")
+        async with self._limiter:
+            return await self._node.setup.runner(work)
 
     def _trail(self, height: int) -> tuple[TrailStep, ...]:
         """Every change of the validator set from the genesis to the set that decided `height`."""

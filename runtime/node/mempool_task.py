@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Any, Final
 
@@ -12,7 +12,7 @@ import trio
 from runtime.codec import codec
 from runtime.errors import CallerError, CodecError
 from runtime.execution.errors import InvalidTransaction
-from runtime.mempool import Added, Gossip, Mempool, MempoolMessage, Misbehaved, Offer, Rejected, Rule
+from runtime.mempool import Added, Gossip, Mempool, MempoolMessage, Misbehaved, Offer, Rejected, Rule, Send
 from runtime.mempool.gossip import Effect
 from runtime.network.transport import Channel, PeerId, Transport
 from runtime.node.application import STATE_RULES, Application, check, next_nonces, recheck, wire_hash
@@ -22,7 +22,8 @@ from runtime.types import Hash
 
 FLUSH_S: Final = 0.01
 TICK_S: Final = 0.5
-RECHECKS_PER_BLOCK_MAX: Final = 512
+RECHECKS_PER_BLOCK_MAX: Final = 64  # about 10 ms of the event loop
+CHECKS_AT_ONCE_MAX: Final = 8
 
 
 class TransactionRefused(CallerError):
@@ -98,7 +99,11 @@ class MempoolTask:
             except CodecError as error:
                 self._blame(received.peer_id, f"sent a transaction message that is none: {error}")
                 continue
-            self._perform(self._gossip.received(received.peer_id, message, self._now_ms()))
+            for effect in self._gossip.received(received.peer_id, message, self._now_ms()):
+                if isinstance(effect, Offer):
+                    await self._take_all(effect.transactions)
+                else:
+                    self._perform([effect])
             await trio.lowlevel.checkpoint()
 
     async def _flush(self) -> None:
@@ -119,12 +124,18 @@ class MempoolTask:
             match effect:
                 case Misbehaved(peer, reason):
                     self._blame(PeerId(peer), reason)
-                case Offer(_, transactions):
-                    for data in transactions:
-                        self._take(data)
-                case _:
-                    encoded = codec(MempoolMessage).encode(effect.message)
-                    self._transport.send(PeerId(effect.peer), Channel.TRANSACTIONS, encoded)
+                case Send(peer, message):
+                    encoded = codec(MempoolMessage).encode(message)
+                    self._transport.send(PeerId(peer), Channel.TRANSACTIONS, encoded)
+                case Offer():
+                    raise AssertionError("only messages of peers make offers, and those are taken where they are read")
+
+    async def _take_all(self, transactions: Sequence[bytes]) -> None:
+        """Check a peer's transactions a few at a time: votes do not wait behind a megabyte of signatures."""
+        for index, data in enumerate(transactions):
+            self._take(data)
+            if index % CHECKS_AT_ONCE_MAX == CHECKS_AT_ONCE_MAX - 1:
+                await trio.lowlevel.checkpoint()
 
     def _take(self, data: bytes) -> None:
         """A peer's transaction. A bad one is no fault of the peer: its state may be another."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
-from runtime.errors import OurError
 from runtime.rpc.problems import from_error, problem
 
 Message = MutableMapping[str, Any]
@@ -16,6 +15,25 @@ Asgi = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
 
 class _TooLarge(Exception):
     pass
+
+
+class _Bounded:
+    """A request's body, up to a bound."""
+
+    def __init__(self, receive: Receive, bytes_max: int) -> None:
+        self._receive = receive
+        self._left = bytes_max
+
+    @property
+    def exceeded(self) -> bool:
+        return self._left < 0
+
+    async def receive(self) -> Message:
+        message = await self._receive()
+        self._left -= len(message.get("body", b""))
+        if self.exceeded:
+            raise _TooLarge
+        return message
 
 
 class Guard:
@@ -33,33 +51,26 @@ class Guard:
         if self._declared(scope) > self._bytes_max:
             await self._refuse(scope, receive, send)
             return
+        body = _Bounded(receive, self._bytes_max)
         started = False
-        left = self._bytes_max
-
-        async def bounded() -> Message:
-            nonlocal left
-            message = await receive()
-            left -= len(message.get("body", b""))
-            if left < 0:
-                raise _TooLarge
-            return message
 
         async def watched(message: Message) -> None:
             nonlocal started
-            started = started or message["type"] == "http.response.start"
+            if body.exceeded and not started:
+                return  # the application's own answer to a body that it could not read
+            started = True
             await send(message)
 
         try:
-            await self._app(scope, bounded, watched)
+            await self._app(scope, body.receive, watched)
         except _TooLarge:
-            if not started:
-                await self._refuse(scope, receive, send)
-        except Exception as error:
+            pass  # refused below
+        except Exception as error:  # noqa: BLE001  the last line before the server: whatever it is becomes a problem
             self._on_fault(error)
-            if not started:
+            if not started and not body.exceeded:
                 await from_error(error)(scope, receive, send)
-            if isinstance(error, OurError):
-                raise
+        if body.exceeded and not started:
+            await self._refuse(scope, receive, send)
 
     async def _refuse(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         response = problem(413, "request-too-large", f"a request body may have at most {self._bytes_max} bytes")

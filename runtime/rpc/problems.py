@@ -58,6 +58,7 @@ def install(app: FastAPI) -> None:
         return problem(error.status_code, _kebab(HTTPStatus(error.status_code).phrase), str(error.detail))
 
     app.add_exception_handler(CallerError, caller)
+    app.add_exception_handler(Exception, caller)  # answered here, then raised on to the guard, which logs it
     app.add_exception_handler(RequestValidationError, malformed)
     app.add_exception_handler(HTTPException, http)
 

@@ -22,6 +22,7 @@ import structlog
 import trio
 
 from runtime.crypto import SigningKey
+from runtime.errors import OurError
 from runtime.execution.application import Application
 from runtime.execution.genesis import ChainGenesis
 from runtime.module import Module
@@ -47,6 +48,7 @@ class _Running:
     signer: Signer | None
     scope: trio.CancelScope
     stopped: trio.Event
+    fault: BaseException | None = None
 
 
 class SimulatedNodes:
@@ -97,12 +99,12 @@ class SimulatedNodes:
         for index in range(self._count):
             await self.start(index)
 
-    async def start(self, index: int) -> None:
-        """Start a node from whatever its folder holds."""
+    async def start(self, index: int, *, modules: Sequence[type[Module]] | None = None) -> None:
+        """Start a node from whatever its folder holds; with other modules than the rest, for a node gone wrong."""
         folder = self._folder / self.names[index]
         folder.mkdir(parents=True, exist_ok=True)
         store = DiskStore(folder / "state")
-        application = Application(self._genesis, self._modules, store)
+        application = Application(self._genesis, modules or self._modules, store)
         application.start()
         signer = Signer(folder / "signer.journal", self._keys[index]) if index < len(self._keys) else None
         setup = NodeSetup(
@@ -134,6 +136,8 @@ class SimulatedNodes:
         try:
             with running.scope:
                 await running.node.run(task_status=task_status)
+        except* OurError as group:
+            running.fault = _leaf(group)
         finally:
             running.store.close()
             if running.signer is not None:
@@ -151,6 +155,10 @@ class SimulatedNodes:
     def submit(self, index: int, transaction: bytes) -> Hash:
         """As a client of that node. Raises InvalidTransaction or TransactionRefused."""
         return self.node(index).mempool.submit(transaction)
+
+    def fault(self, index: int) -> BaseException | None:
+        """Why a node halted by itself; None while it runs."""
+        return self._running[index].fault
 
     def height(self, index: int) -> int:
         return self.node(index).consensus.tip.height
@@ -174,11 +182,16 @@ class SimulatedNodes:
         stands = {index: (self.height(index), self.node(index).consensus.progress) for index in waiting}
         raise SimulationFailed(f"{what} was not reached within {within_s} s; the nodes are at {stands}")
 
+    async def halted(self, index: int, *, within_s: float = 60) -> None:
+        """Wait until a node has halted by itself."""
+        await self._until(lambda one: self.fault(one) is not None, "a halt", (index,), within_s)
+
     # --- what must hold ---------------------------------------------------------------------------------------------
 
     def signed(self, index: int) -> tuple[Signed, ...]:
         """Everything the node ever signed for consensus."""
-        return read_signed(self._folder / self.names[index] / "signer.journal")
+        path = self._folder / self.names[index] / "signer.journal"
+        return read_signed(path) if path.exists() else ()
 
     def check(self) -> None:
         """No validator ever signed two things for one moment. That blocks and roots agree is checked as they come."""
@@ -194,3 +207,8 @@ class SimulatedNodes:
             raise SimulationFailed(
                 f"node {index} has another block or state at height {height} than the first one there"
             )
+
+
+def _leaf(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    first = group.exceptions[0]
+    return _leaf(first) if isinstance(first, BaseExceptionGroup) else first

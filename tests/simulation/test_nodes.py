@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,13 +13,17 @@ import trio
 
 from modules.validators import Validators
 from runtime import Map, Module, Name, Signed, call
+from runtime.consensus import UnsignedVote, VoteKind, vote_sign_bytes
 from runtime.crypto import SigningKey
 from runtime.execution.chain import BareAccounts
 from runtime.execution.composition import module_genesis
 from runtime.execution.genesis import DEFAULT_CONSENSUS, FREE, GENESIS_VERSION, ChainGenesis, Roles
-from runtime.execution.transaction import build_transaction, encode_transaction, prepare_transaction
+from runtime.execution.transaction import build_transaction, encode_transaction
 from runtime.network.identity import NetworkKey
 from runtime.network.simulated import Conditions, run_simulation
+from runtime.node.consensus_parts import FromPeer
+from runtime.node.errors import Diverged
+from runtime.node.wire import VoteMessage
 from runtime.testing.node_simulator import SimulatedNodes
 from runtime.types import U64, AccountId, Hash
 
@@ -44,11 +49,17 @@ MODULES = (BareAccounts, Validators, Counter)
 
 def make_genesis(keys: tuple[SigningKey, ...] = KEYS) -> ChainGenesis:
     members = [
-        {"public_key": key.public_key, "operator": AccountId(key.public_key), "power": 10, "peer": NetworkKey(key.seed).peer_id}
+        {
+            "public_key": key.public_key,
+            "operator": AccountId(key.public_key),
+            "power": 10,
+            "peer": NetworkKey(key.seed).peer_id,
+        }
         for key in keys
     ]
     entries = tuple(
-        module_genesis(module, genesis={"validators": tuple(members)} if module is Validators else None) for module in MODULES
+        module_genesis(module, genesis={"validators": tuple(members)} if module is Validators else None)
+        for module in MODULES
     )
     roles = Roles(auth=Name("accounts"), fees=None, validators=Name("validators"))
     return ChainGenesis(GENESIS_VERSION, Name("sim"), "arm", TIME_MS, entries, DEFAULT_CONSENSUS, FREE, roles)
@@ -103,16 +114,18 @@ def test_an_idle_chain_makes_an_empty_block_per_interval_and_no_more(tmp_path: P
 
 
 def test_the_same_seed_gives_the_same_run(tmp_path: Path) -> None:
-    async def main(folder: Path) -> list[tuple[bytes, bytes]]:
+    async def main(folder: Path) -> list[Hash]:
         async with simulated(folder, 3, Conditions(latency_s=(0.001, 0.05))) as nodes:
             await nodes.start_all()
             for nonce in range(3):
                 nodes.submit(nonce, bump(0, nonce))
                 await trio.sleep(0.2)
             await nodes.reach(3)
-            return [(nodes.node(0).store.certificate(height).block_id, b"") for height in (1, 2, 3)]
+            certificates = [nodes.node(0).store.certificate(height) for height in (1, 2, 3)]
+            return [certificate.block_id for certificate in certificates if certificate]
 
     runs = [run_simulation(main, tmp_path / name, seed=3) for name in ("one", "two")]
+    assert len(runs[0]) == 3
     assert runs[0] == runs[1]
 
 
@@ -182,8 +195,7 @@ def test_a_node_cut_off_catches_up_by_block_sync_while_the_others_go_on(tmp_path
         async with simulated(tmp_path, 7, observers=1) as nodes:
             await nodes.start_all()
             await nodes.reach(1)
-            *others, fourth, observer = nodes.names
-            nodes.network.partition((*others, observer))
+            nodes.network.partition((*nodes.names[:3], nodes.names[4]))
             for nonce in range(60):
                 hash_ = nodes.submit(nonce % 3, bump(1, nonce))
                 await nodes.committed(hash_, of=(0, 1, 2, 4), within_s=60)
@@ -213,8 +225,60 @@ def test_a_lossy_slow_network_still_decides(tmp_path: Path) -> None:
     run_simulation(main, seed=8)
 
 
-if __name__ == "__main__":
-    import sys, tempfile
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(20))
-    for name in sys.argv[1:]:
-        globals()[name](Path(tempfile.mkdtemp()))
+class BrokenCounter(Module):
+    """Counter, but for one bit."""
+
+    name = "counter"
+    counts: Map[AccountId, U64] = Map(default=0)
+
+    @call(gas=1_000)
+    def bump(self, origin: Signed) -> None:
+        """Count two."""
+        self.counts[origin.account] += 2
+
+
+def test_a_diverging_node_halts_with_its_bundle_and_never_goes_on(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with simulated(tmp_path, 9) as nodes:
+            for index in range(3):
+                await nodes.start(index)
+            await nodes.start(3, modules=(BareAccounts, Validators, BrokenCounter))
+            await nodes.reach(1)
+            hash_ = nodes.submit(0, bump(0, 0))
+            await nodes.committed(hash_, of=range(3), within_s=30)
+            await nodes.halted(3)
+            assert isinstance(nodes.fault(3), Diverged)
+            assert "state_root" in str(nodes.fault(3))
+            await nodes.reach(nodes.height(0) + 1, of=range(3))
+            nodes.check()
+
+    run_simulation(main, seed=9)
+    bundles = [json.loads(path.read_text()) for path in (tmp_path / "node3" / "diverged").iterdir()]
+    assert all(bundle["computed"]["module_roots"]["counter"] for bundle in bundles)
+    assert bundles[-1]["block"]
+
+
+def test_an_equivocating_validator_is_proven_guilty_in_a_block_and_loses_its_vote(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with simulated(tmp_path, 10) as nodes:
+            for index in range(3):
+                await nodes.start(index)
+            await nodes.reach(1, within_s=30)
+            await trio.sleep(1)
+            height = nodes.height(0) + 1
+            for block in (b"\1" * 32, b"\2" * 32):
+                unsigned = UnsignedVote(VoteKind.PREVOTE, height, 0, Hash(block), KEYS[3].public_key)
+                signature = KEYS[3].sign(vote_sign_bytes(GENESIS.hash, unsigned))
+                await nodes.node(0).consensus.inbox.send(FromPeer("liar", VoteMessage(unsigned.signed(signature))))
+            await nodes.reach(height + 4, of=range(3), within_s=60)
+            assert KEYS[3].public_key not in nodes.node(1).consensus.tip.validators
+            found = [nodes.node(2).store.block(at).evidence for at in range(height, height + 5)]
+            assert sum(map(len, found)) == 1, "once, and no more"
+            await trio.sleep(1)
+            before = trio.current_time()
+            for nonce in range(4):
+                await nodes.committed(nodes.submit(nonce % 3, bump(0, nonce)), within_s=5)
+            assert trio.current_time() - before < 1, "nobody waits for the one that is out"
+            nodes.check()
+
+    run_simulation(main, seed=10)
