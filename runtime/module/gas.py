@@ -1,5 +1,5 @@
 """What each thing that a module does costs. Gas is nanoseconds on the reference machine, about three times slower than
-a current server core. The figures are upper bounds of `tests/unit/execution/test_gas_schedule.py`'s measurements.
+a current server core. tests/unit/execution/test_gas.py holds them against the clock.
 
 Lives here: the price list of storage, events and codec. Must not: meter (runtime.module.context), price transactions
 (runtime.execution.gas).
