@@ -61,9 +61,7 @@ def test_a_torn_end_is_cut_at_any_byte_and_writing_goes_on(records: list[bytes],
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.binary(min_size=1, max_size=20), min_size=2, max_size=6), st.data())
-def test_invalid_damage_before_the_end_is_never_taken_for_a_torn_end(
-    records: list[bytes], data: st.DataObject
-) -> None:
+def test_invalid_damage_before_the_end_is_never_taken_for_a_torn_end(records: list[bytes], data: st.DataObject) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "j"
         journal = Journal(path)

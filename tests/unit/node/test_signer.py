@@ -65,18 +65,14 @@ def test_the_identical_message_gets_the_identical_signature_after_a_restart(tmp_
     signer.close()
     again = Signer(tmp_path / "s", KEY)
     assert again.sign(5, 1, SignStep.PREVOTE, b"vote") == first
-    with pytest.raises(
-        DoubleSignRefused, match="height 5, round 1, prevote, but this key already signed another"
-    ):
+    with pytest.raises(DoubleSignRefused, match="height 5, round 1, prevote, but this key already signed another"):
         again.sign(5, 1, SignStep.PREVOTE, b"other")
     with pytest.raises(DoubleSignRefused, match=r"height 5, round 0, precommit.*height 5, round 1, prevote"):
         again.sign(5, 0, SignStep.PRECOMMIT, b"vote")
     again.close()
 
 
-def test_a_large_journal_is_rewritten_and_still_refuses(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_large_journal_is_rewritten_and_still_refuses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("runtime.node.signer.JOURNAL_BYTES_MAX", 2000)
     signer = Signer(tmp_path / "s", KEY)
     for height in range(1, 100):
@@ -134,9 +130,7 @@ def test_every_signature_that_left_is_remembered_after_kill_9(tmp_path: Path) ->
     path = tmp_path / "s"
     left: dict[tuple[int, int], str] = {}
     for lines in (5, 40):
-        with subprocess.Popen(
-            [sys.executable, "-c", CHILD, str(path)], stdout=subprocess.PIPE, text=True
-        ) as child:
+        with subprocess.Popen([sys.executable, "-c", CHILD, str(path)], stdout=subprocess.PIPE, text=True) as child:
             assert child.stdout is not None
             for _ in range(lines):
                 height, step, signature = child.stdout.readline().split()
