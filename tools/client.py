@@ -76,9 +76,17 @@ class NodeClient:
             time.sleep(pause)
             pause = min(pause * 1.5, POLL_S_MAX)
 
+    def _request(self, method: str, path: str, **content: Any) -> httpx.Response:
+        """A kept connection may be closed by the node just as it is used again: then asked anew, once. Every request
+        may be repeated: a transaction is known by its hash."""
+        try:
+            return self._http.request(method, path, **content)
+        except httpx.RemoteProtocolError:
+            return self._http.request(method, path, **content)
+
     def _ask(self, method: str, path: str, **content: Any) -> Any:
         try:
-            response = self._http.request(method, path, **content)
+            response = self._request(method, path, **content)
         except httpx.TimeoutException:
             raise NodeError(f"{self.url} did not answer in time") from None
         except (httpx.HTTPError, httpx.InvalidURL) as error:

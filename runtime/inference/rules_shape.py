@@ -43,7 +43,7 @@ def max_pool(node: MaxPool, place: Place) -> Proof:
 def reshape(node: Reshape, place: Place) -> Proof:
     x = place.fact(node.x)
     place.demand(prod(node.shape) == x.elements, "a Reshape keeps the number of elements", x=x.shape, shape=node.shape)
-    return Proof(Fact(node.shape, x.low, x.high), Work(kernels=1, streamed=x.elements // 2))
+    return Proof(Fact(node.shape, x.low, x.high), Work(kernels=1, streamed=-(-x.elements // 2)))
 
 
 def _transpose_units(permutation: Dims, x: Fact) -> int:
