@@ -159,13 +159,13 @@ class Tokens(Module):
     @call(gas=5_000)
     def transfer(self, origin: Signed, *, to: AccountId, denom: Denom, amount: U128) -> None:
         """Move `amount` base units of `denom` from the signer to `to`."""
-        self._check_amount(denom, amount)
+        self._check_amount(amount)
         self.move(origin.account, to, denom, amount)
 
     @call(gas=5_000)
     def mint(self, origin: Signed | Root, *, to: AccountId, denom: Denom, amount: U128) -> None:
         """Make `amount` base units of `denom` and give them to `to`. For the denomination's issuer, and for Root."""
-        self._check_amount(denom, amount)
+        self._check_amount(amount)
         self._check_issuer(origin, denom)
         self._mint(to, denom, amount)
         self.emit(Minted(recipient=to, denom=denom, amount=amount))
@@ -174,7 +174,7 @@ class Tokens(Module):
     def burn(self, origin: Signed | Root, *, holder: AccountId, denom: Denom, amount: U128) -> None:
         """Destroy `amount` base units of `denom` that `holder` has. The denomination's issuer may burn what it holds
         itself; Root what anyone holds."""
-        self._check_amount(denom, amount)
+        self._check_amount(amount)
         self._check_issuer(origin, denom)
         if isinstance(origin, Signed) and holder != origin.account:
             raise NotHolder(holder=holder)
@@ -258,9 +258,7 @@ class Tokens(Module):
         for denom, info in self.denoms.items(limit=EVERYTHING):
             assert sums[denom] == info.supply, f"{denom}: balances sum to {sums[denom]}, the supply is {info.supply}"
 
-    def _check_amount(self, denom: Denom, amount: int) -> None:
-        if not self.has_denom(denom):
-            raise UnknownDenom(denom=denom)
+    def _check_amount(self, amount: int) -> None:
         if amount == 0:
             raise ZeroAmount()
 
