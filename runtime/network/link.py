@@ -121,6 +121,8 @@ class Link:
         try:
             await task(*args)
         except PeerError as error:
+            if self._session.is_over and task != self._read_control:
+                return  # the control stream is read to its end: a goodbye there says why
             self.close(str(error), Farewell.CLOSING if isinstance(error, ProtocolViolation) else None)
 
     # Reading

@@ -20,6 +20,7 @@ from typing import Final, Protocol
 
 import trio
 
+from runtime.errors import PeerError
 from runtime.network.errors import ConnectionLost, ProtocolViolation
 from runtime.network.limits import (
     GOODBYE_TIMEOUT_S,
@@ -173,6 +174,10 @@ class YamuxSession:
         self._scope = trio.CancelScope()
         self._opened, self._to_accept = trio.open_memory_channel[YamuxStream](YAMUX_STREAMS_MAX)
 
+    @property
+    def is_over(self) -> bool:
+        return self._ended is not None
+
     async def run(self) -> str:
         """Serve until the connection ends or the task is cancelled, then close it. Returns why it ended."""
         farewell = _NORMAL
@@ -257,7 +262,7 @@ class YamuxSession:
     async def _close(self, farewell: int) -> None:
         with trio.CancelScope(deadline=trio.current_time() + GOODBYE_TIMEOUT_S, shield=True):
             if not self._torn and not self._write_lock.locked():
-                with suppress(ConnectionLost):
+                with suppress(PeerError):
                     await self._channel.send(_HEADER.pack(0, _GO_AWAY, 0, 0, farewell))
             await self._channel.aclose()
 
