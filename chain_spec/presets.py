@@ -7,9 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pydantic import ValidationError
+
 from chain_spec import plugins
+from chain_spec.errors import SpecError
+from chain_spec.resolve import spec_error
 from chain_spec.types import ChainSpec, Consensus, ModuleSpec
-from runtime.bech32m import DEFAULT_PREFIX, encode_address
+from runtime.bech32m import DEFAULT_PREFIX, encode_address, is_prefix
 from runtime.types import AccountId, Hash, Name, PublicKey
 
 FEE_DENOM = "arm"
@@ -40,18 +44,35 @@ def make_spec(
     consensus: Consensus = LOCAL_CONSENSUS,
     genesis_time_ms: int | None = None,
 ) -> ChainSpec:
-    """A spec of these modules, each pinned to its installed sources. balances: base units of the fee denomination."""
+    """A spec of these modules, each pinned to its installed sources. balances: base units of the fee denomination.
+
+    Raises SpecError with the JSON path of what is wrong.
+    """
+    if not is_prefix(prefix):
+        raise SpecError("$.address_prefix", f"{prefix!r} is not 1 to 16 of a-z and 0-9, a letter first")
     genesis: dict[str, dict[str, Any]] = {
         "tokens": {"balances": {encode_address(a, prefix): {FEE_DENOM: str(n)} for a, n in balances.items()}},
         "validators": {"validators": [_validator(validator, prefix) for validator in validators]},
     }
-    return ChainSpec(
-        name=Name(name),
-        address_prefix=prefix,
-        genesis_time_ms=int(time.time() * 1000) if genesis_time_ms is None else genesis_time_ms,
-        consensus=consensus,
-        modules=[_module(module, genesis.get(module, {}), prefix) for module in modules],
-    )
+    entries = [_module(module, genesis.get(module, {}), prefix) for module in modules]
+    try:
+        return ChainSpec(
+            name=Name(name),
+            address_prefix=prefix,
+            genesis_time_ms=int(time.time() * 1000) if genesis_time_ms is None else genesis_time_ms,
+            consensus=consensus,
+            modules=entries,
+        )
+    except ValidationError as error:
+        raise spec_error(error, "$") from None
+
+
+def check_modules(names: Sequence[str], where: str) -> None:
+    """Raises SpecError, at `where`, when one of the names cannot be composed with the standard modules."""
+    for index, name in enumerate(names):
+        plugins.load(name, where)
+        if name in STANDARD_MODULES or name in names[:index]:
+            raise SpecError(where, f"the module {name!r} is composed already; name it once, the standard ones never")
 
 
 def _module(name: str, genesis: dict[str, Any], prefix: str) -> ModuleSpec:

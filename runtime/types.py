@@ -164,7 +164,7 @@ class Pattern:
         if len(value) > self.limit or not re.fullmatch(self.regex, value, re.ASCII):
             raise PydanticCustomError(
                 "identifier",
-                "{value!r} is not of the form {regex}, at most {limit} characters",
+                "'{value}' is not of the form {regex}, at most {limit} characters",
                 {"value": value[:80], "regex": self.regex, "limit": self.limit},
             )
         return value
@@ -183,8 +183,8 @@ PublicKey = NewType("PublicKey", Annotated[bytes, FixedBytes(32, "public key")])
 Signature = NewType("Signature", Annotated[bytes, FixedBytes(64, "signature")])
 
 IDENTIFIER = r"[a-z][a-z0-9_]*"
-Name = NewType("Name", Annotated[str, Pattern(IDENTIFIER, 48)])
-Denom = NewType("Denom", Annotated[str, Pattern(r"[a-z][a-z0-9/_-]*", 48)])
+Name = Annotated[str, Pattern(IDENTIFIER, 48)]
+Denom = Annotated[str, Pattern(r"[a-z][a-z0-9/_-]*", 48)]
 
 ZERO_HASH = Hash(bytes(32))
 

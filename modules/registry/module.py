@@ -220,7 +220,7 @@ class Registry(Module):
         """deposit_*: what the space of a model costs while it is held; returned when an upload ends without a model.
         upload_blocks: how long an upload may take."""
 
-        deposit_denom: Denom = Denom("arm")
+        deposit_denom: Denom = "arm"
         deposit_base: U128 = 1_000
         deposit_per_byte: U128 = 1
         upload_blocks: U32 = 10_000

@@ -129,7 +129,7 @@ class Tokens(Module):
     class Params(ModuleParams):
         """fee_denom: what transactions pay their fees in. fee_collector: who receives them; none: they are burned."""
 
-        fee_denom: Denom = Denom("arm")
+        fee_denom: Denom = "arm"
         fee_collector: AccountId | None = None
 
     class GenesisConfig(Genesis):

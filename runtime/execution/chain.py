@@ -230,7 +230,7 @@ class Chain:
     # --- reading
 
     def query(self, query: QueryMethod[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-        """The answer of a query: chain.query(Tokens.balance_of, account=alice.id, denom=Denom("arm"))."""
+        """The answer of a query: chain.query(Tokens.balance_of, account=alice.id, denom="arm")."""
         return self.query_at(self.height, query, *args, **kwargs)
 
     def query_at(self, height: int, query: QueryMethod[P, R], *args: P.args, **kwargs: P.kwargs) -> R:

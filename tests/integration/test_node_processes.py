@@ -17,7 +17,7 @@ from runtime.node.keystore import open_keystore
 from runtime.node.records import decode_records
 from runtime.node.signer import read_signed
 from runtime.node.wal import read_wal
-from runtime.types import AccountId, Denom
+from runtime.types import AccountId
 from tools.client import NodeError
 from tools.localnet.network import Localnet
 from tools.transactions import Sender
@@ -42,7 +42,7 @@ def operator(net: Localnet, index: int) -> SigningKey:
 
 
 def transfer(sender: Sender, amount: int = 1) -> str:
-    call = Tokens.transfer.build(to=RECIPIENT, denom=Denom("arm"), amount=amount)
+    call = Tokens.transfer.build(to=RECIPIENT, denom="arm", amount=amount)
     return sender.send([call], gas_limit=GAS_LIMIT)
 
 
@@ -93,12 +93,12 @@ def test_a_node_stops_at_once_and_leaves_its_ports(net: Localnet) -> None:
 def test_invalid_transactions_get_a_sentence_that_names_the_rule(net: Localnet) -> None:
     with net.nodes[0].client() as client:
         sender = Sender(client, operator(net, 0))
-        good = sender.build([Tokens.transfer.build(to=RECIPIENT, denom=Denom("arm"), amount=1)], gas_limit=GAS_LIMIT)
+        good = sender.build([Tokens.transfer.build(to=RECIPIENT, denom="arm", amount=1)], gas_limit=GAS_LIMIT)
         spoiled = bytearray(good)
         spoiled[-1] ^= 1
-        poor = sender.build([Tokens.transfer.build(to=RECIPIENT, denom=Denom("arm"), amount=1)], gas_limit=1)
+        poor = sender.build([Tokens.transfer.build(to=RECIPIENT, denom="arm", amount=1)], gas_limit=1)
         sender.nonce += 5000
-        ahead = sender.build([Tokens.transfer.build(to=RECIPIENT, denom=Denom("arm"), amount=1)], gas_limit=GAS_LIMIT)
+        ahead = sender.build([Tokens.transfer.build(to=RECIPIENT, denom="arm", amount=1)], gas_limit=GAS_LIMIT)
         for data, words in (
             (bytes(spoiled), "signature"),
             (poor, "gas"),

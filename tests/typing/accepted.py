@@ -132,9 +132,9 @@ class Shop(Module):
     @call(gas=1)
     def buy(self, origin: Signed, *, price: U128) -> None:
         assert_type(self.ledger, Ledger)
-        self.ledger.transfer(origin, to=self.account, denom=Denom("arm"), amount=price)
+        self.ledger.transfer(origin, to=self.account, denom="arm", amount=price)
         with self.checkpoint():
-            self.coins.move(origin.account, self.account, Denom("arm"), price)
+            self.coins.move(origin.account, self.account, "arm", price)
 
 
 class Fees(Tokens):
@@ -147,7 +147,7 @@ def conforms(tokens: Tokens, fees: Fees) -> tuple[Ledger, FeeLedger]:
 
 
 def use(bob: AccountId) -> None:
-    assert_type(Tokens.transfer.build(to=bob, denom=Denom("arm"), amount=4), Call)
+    assert_type(Tokens.transfer.build(to=bob, denom="arm", amount=4), Call)
     chain = Chain(Tokens)
-    assert_type(chain.query(Tokens.balance_of, account=bob, denom=Denom("arm")), int)
+    assert_type(chain.query(Tokens.balance_of, account=bob, denom="arm"), int)
     assert_type(InsufficientBalance(held=1, amount=2).held, int)

@@ -39,8 +39,8 @@ class Counter(Module):
     def bump(self, origin: Signed, *, step: U64) -> None:
         self.count = "one"  # [assignment]
         self.counts[origin.account] = 1  # [index]
-        self.counts[origin.account, Denom("a")] = "1"  # [assignment]
-        self.counts["alice", Denom("a")] += 1  # [index]
+        self.counts[origin.account, "a"] = "1"  # [assignment]
+        self.counts["alice", "a"] += 1  # [index]
         self.emit(TooMany(count=1))  # [arg-type]
         self.emit(Counted(by=origin.account, count="1"))  # [arg-type]
         self.emit(Counted(by=origin.account))  # [call-arg]
@@ -48,9 +48,9 @@ class Counter(Module):
 
     @call(gas=1)
     def set_by_root(self, origin: Root) -> None:
-        self.counts[origin.account, Denom("a")] = 1  # [attr-defined]
-        self.ledger.transfer(origin, to=self.account, denom=Denom("a"), amount=1)  # [arg-type]
-        self.ledger.transfer(Signed(self.account), to=self.account, denom=Denom("a"))  # [call-arg]
+        self.counts[origin.account, "a"] = 1  # [attr-defined]
+        self.ledger.transfer(origin, to=self.account, denom="a", amount=1)  # [arg-type]
+        self.ledger.transfer(Signed(self.account), to=self.account, denom="a")  # [call-arg]
         self.ledger.burn(1)  # [attr-defined]
         _ = self.params  # [arg-type]
 
@@ -60,10 +60,10 @@ class Counter(Module):
 
 
 def use(chain: Chain, alice: AccountId, counter: Counter) -> Ledger:
-    Tokens.transfer.build(to=alice, denom=Denom("arm"))  # [call-arg]
-    Tokens.transfer.build(to="alice", denom=Denom("arm"), amount=1)  # [arg-type]
-    Tokens.transfer.build(to=alice, denom=Denom("arm"), amount="1")  # [arg-type]
-    Tokens.transfer.build(alice, Denom("arm"), 1)  # [call-arg]
+    Tokens.transfer.build(to=alice, denom="arm")  # [call-arg]
+    Tokens.transfer.build(to="alice", denom="arm", amount=1)  # [arg-type]
+    Tokens.transfer.build(to=alice, denom="arm", amount="1")  # [arg-type]
+    Tokens.transfer.build(alice, "arm", 1)  # [call-arg]
     chain.query(Counter.value)  # [call-arg]
     text: str = chain.query(Counter.value, scale=1)  # [assignment]
     Counter.bump.build(step=1).arguments.decode(text).nothing()  # [attr-defined]

@@ -15,7 +15,6 @@ from chain_spec import read_spec, resolve
 from modules.registry.protocol import Card, Price
 from runtime.inference import Engine, interpret
 from runtime.light import DecisionRefused
-from runtime.types import Denom
 from tools.certificates import verify_file
 from tools.cli.home import OPERATOR_KEY
 from tools.client import NodeError
@@ -83,7 +82,7 @@ class Story:
             licence="BSD-3-Clause",
             parents=(),
             remarks=(),
-            price=Price(denom=Denom("arm"), amount=PRICE),
+            price=Price(denom="arm", amount=PRICE),
         )
         with self.screen.working("registering the model: uploaded in transactions, verified by every validator"):
             outcome = register(self.sender, self.lowered.model, card, lambda step, outcome: None)

@@ -48,7 +48,7 @@ from runtime.testing.graphs import wrap
 from tools.lowering import Lowered
 from tools.registration import registration_calls
 
-ARM, GOLD = Denom("arm"), Denom("gold")
+ARM, GOLD = "arm", "gold"
 FUNDS = 10**6
 
 

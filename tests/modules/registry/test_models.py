@@ -16,7 +16,7 @@ from modules.registry import Registry
 from modules.registry.module import ModelExists, ModelRegistered, WrongModelHash
 from modules.registry.protocol import Card, Price
 from modules.tokens import Tokens
-from runtime import Call, Denom, Hash, OutOfGas
+from runtime import Call, Hash, OutOfGas
 from runtime.execution import Chain
 from runtime.execution.inference_port import EnginePort
 from runtime.inference import TensorSpec, encode_graph, model_hash, verification_gas, verify
@@ -28,7 +28,7 @@ from runtime.testing.strategies import from_type
 from tools.lowering import Lowered
 from tools.registration import registration_calls
 
-ARM = Denom("arm")
+ARM = "arm"
 CARD = Card(title="a model", version="1", licence="MIT", parents=(), remarks=(), price=Price(denom=ARM, amount=7))
 
 

@@ -32,12 +32,12 @@ from modules.registry.module import (
 from modules.registry.protocol import Card, Price, Remark, Upload
 from modules.tokens import Tokens
 from modules.tokens.module import InsufficientBalance
-from runtime import Denom, Hash, hash_bytes, module_account
+from runtime import Hash, hash_bytes, module_account
 from runtime.execution import Chain
 from runtime.limits import BLOB_CHUNK_BYTES_MAX
 from runtime.state import blob_root, chunk_hash, split_chunks
 
-ARM = Denom("arm")
+ARM = "arm"
 FUNDS = 10**9
 BLOCKS = 5
 CARD = Card(
@@ -313,9 +313,9 @@ def test_invalid_parent_that_is_not_registered(chain: Chain, fails: Any) -> None
 
 
 def test_invalid_price_in_an_unknown_denomination(chain: Chain, fails: Any) -> None:
-    price = Price(denom=Denom("none"), amount=1)
+    price = Price(denom="none", amount=1)
     card = Card(title="", version="", licence="", parents=(), remarks=(), price=price)
-    fails(chain, begin(DATA[0], card), chain.account("alice"), UnknownPriceDenom(denom=Denom("none")))
+    fails(chain, begin(DATA[0], card), chain.account("alice"), UnknownPriceDenom(denom="none"))
 
 
 def test_invalid_chunks(fails: Any) -> None:

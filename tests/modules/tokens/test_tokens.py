@@ -31,7 +31,7 @@ from runtime import Denom, Module, Signed, Uses, call
 from runtime.codec import codec
 from runtime.execution import Chain, FeeParams, GenesisError, InvalidTransaction, Rule
 
-GOLD, ARM, NONE = Denom("gold"), Denom("arm"), Denom("none")
+GOLD, ARM, NONE = "gold", "arm", "none"
 TOP = (1 << 128) - 1
 
 
@@ -176,18 +176,18 @@ def test_the_issuer_mints_and_burns_its_own(chain: Chain) -> None:
 def test_root_mints_burns_and_names_issuers_anywhere(chain: Chain) -> None:
     alice = chain.account("alice").id
     events = chain.root(
-        Tokens.create_denom.build(denom=Denom("new"), issuer=None),
-        Tokens.mint.build(to=alice, denom=Denom("new"), amount=5),
+        Tokens.create_denom.build(denom="new", issuer=None),
+        Tokens.mint.build(to=alice, denom="new", amount=5),
         Tokens.burn.build(holder=alice, denom=GOLD, amount=1),
-        Tokens.set_issuer.build(denom=Denom("new"), issuer=alice),
+        Tokens.set_issuer.build(denom="new", issuer=alice),
     )
     assert [chain.decode_event(event) for event in events] == [
-        DenomCreated(denom=Denom("new"), issuer=None),
-        Minted(recipient=alice, denom=Denom("new"), amount=5),
+        DenomCreated(denom="new", issuer=None),
+        Minted(recipient=alice, denom="new", amount=5),
         Burned(holder=alice, denom=GOLD, amount=1),
-        IssuerChanged(denom=Denom("new"), issuer=alice),
+        IssuerChanged(denom="new", issuer=alice),
     ]
-    assert chain.query(Tokens.denomination, denom=Denom("new")) == Denomination(supply=5, issuer=alice)
+    assert chain.query(Tokens.denomination, denom="new") == Denomination(supply=5, issuer=alice)
 
 
 def test_giving_the_issuer_up_is_final_for_accounts(chain: Chain, fails: Any) -> None:

@@ -3,7 +3,7 @@
 from modules.oracle import Oracle
 from modules.tokens import Tokens
 from modules.tokens.protocol import Ledger
-from runtime import U64, AccountId, Denom, Event, Hash, Item, Map, Module, ModuleParams, Root, Signed, Uses, call, query
+from runtime import U64, AccountId, Event, Hash, Item, Map, Module, ModuleParams, Root, Signed, Uses, call, query
 from runtime.execution import Chain
 
 
@@ -32,7 +32,7 @@ class Counter(Module):
         self.valeu += 1  # error: [attr-defined]
         self.emit(Bumped(by="1"))  # error: [arg-type]
         self.emit(by)  # error: [arg-type]
-        self.ledger.move(origin.account, origin.account, "arm", 1)  # error: [arg-type]
+        self.ledger.move(origin.account, origin.account, 5, 1)  # error: [arg-type]
         self.ledger.mint(origin.account)  # error: [attr-defined]
         self.value = self.params.stop  # error: [attr-defined]
 
@@ -51,8 +51,8 @@ chain, alice = Chain(Counter), Chain().account("alice")
 Counter.bump.build(by="1")  # error: [arg-type]
 Counter.bump.build(step=1)  # error: [call-arg]
 Counter.bump.build()  # error: [call-arg]
-Tokens.transfer.build(to=alice.id, denom="arm", amount=1)  # error: [arg-type]
-Tokens.transfer.build(to=Hash(bytes(32)), denom=Denom("arm"), amount=1)  # error: [arg-type]
+Tokens.transfer.build(to=alice.id, denom=5, amount=1)  # error: [arg-type]
+Tokens.transfer.build(to=Hash(bytes(32)), denom="arm", amount=1)  # error: [arg-type]
 Oracle.infer.build(model=alice.id, inputs=())  # error: [arg-type]
 chain.query(Tokens.balance_of, account=alice.id)  # error: [call-arg]
 chain.query(Tokens.transfer, to=alice.id)  # error: [arg-type]

@@ -14,7 +14,6 @@ from runtime import (
     AccountId,
     Call,
     CallError,
-    Denom,
     Event,
     Genesis,
     Hash,
@@ -66,7 +65,7 @@ class Counter(Module):
         if by > self.params.limit:
             raise TooMuch(limit=self.params.limit)
         if isinstance(origin, Signed):
-            self.ledger.move(origin.account, self.account, Denom("arm"), by)
+            self.ledger.move(origin.account, self.account, "arm", by)
             self.seen[origin.account, self.height] += by
             for key, value in self.seen.items((origin.account,), limit=5):
                 assert_type(key, tuple[AccountId, int])
@@ -91,8 +90,8 @@ class Counter(Module):
 def use(chain: Chain, account: AccountId, model: Hash) -> None:
     assert_type(Counter.bump.build(by=1), Call)
     assert_type(chain.query(Counter.total), int)
-    assert_type(chain.query(Tokens.balance_of, account=account, denom=Denom("arm")), int)
+    assert_type(chain.query(Tokens.balance_of, account=account, denom="arm"), int)
     assert_type(chain.query(Oracle.record, id=0), Record | None)
     assert_type(chain.query(Registry.model, model=model), ModelView | None)
-    amount: U128 = chain.query(Tokens.balance_of, account=account, denom=Denom("arm"))
-    Tokens.transfer.build(to=account, denom=Denom("arm"), amount=amount)
+    amount: U128 = chain.query(Tokens.balance_of, account=account, denom="arm")
+    Tokens.transfer.build(to=account, denom="arm", amount=amount)

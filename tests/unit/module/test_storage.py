@@ -87,7 +87,7 @@ def test_an_item_is_read_and_assigned_as_an_attribute() -> None:
 def test_storage_of_two_modules_and_two_items_never_meets() -> None:
     made, context = shelf()
     made.count, made.note = 1, 1
-    made.books[1, Denom("a")] = 1
+    made.books[1, "a"] = 1
     assert [key for key, _ in context.state.iterate("shelf")] == [b"books\x00\x01a\x00\x00", b"count\x00", b"note\x00"]
     assert list(context.state.iterate("other")) == []
 
@@ -131,10 +131,10 @@ def test_invalid_use_outside_of_a_run() -> None:
     context.close()
     for use in (
         lambda: made.count,
-        lambda: made.books[1, Denom("a")],
-        lambda: made.books.__setitem__((1, Denom("a")), 1),
+        lambda: made.books[1, "a"],
+        lambda: made.books.__setitem__((1, "a"), 1),
         lambda: list(made.books.items(limit=1)),
-        lambda: Shelf.books[1, Denom("a")],
+        lambda: Shelf.books[1, "a"],
         lambda: setattr(made, "count", 1),
     ):
         with pytest.raises(OutsideContext, match="nothing runs"):
@@ -146,7 +146,7 @@ def test_invalid_writing_in_a_query() -> None:
     assert made.count == 7
     for write in (
         lambda: setattr(made, "count", 1),
-        lambda: made.books.__delitem__((1, Denom("a"))),
+        lambda: made.books.__delitem__((1, "a")),
         lambda: made.strict.__setitem__(1, 1),
         lambda: delattr(made, "count"),
     ):
@@ -173,7 +173,7 @@ def test_every_access_is_charged_and_a_meter_that_ran_out_stays_out() -> None:
         lambda: made.count,
         lambda: setattr(made, "count", 1),
         lambda: delattr(made, "count"),
-        lambda: (1, Denom("a")) in made.books,
+        lambda: (1, "a") in made.books,
         lambda: list(made.books.items(limit=1)),
         lambda: made.charge(5),
     ):
