@@ -123,10 +123,11 @@ def _validate(model: Any, values: dict[str, Any], path: str, prefix: str) -> Any
     try:
         return model.model_validate_json(json.dumps(values), context={"prefix": prefix} if prefix else None)
     except ValidationError as error:
-        raise _spec_error(model, error, path) from None
+        raise spec_error(error, path) from None
 
 
-def _spec_error(model: type[BaseModel], error: ValidationError, path: str) -> SpecError:
+def spec_error(error: ValidationError, path: str) -> SpecError:
+    """The first thing that pydantic found wrong, as ours. path: of what was validated."""
     first = error.errors(include_url=False)[0]
     where = path + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"])
     if first["type"] == "extra_forbidden":

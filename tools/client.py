@@ -8,28 +8,35 @@ from __future__ import annotations
 import time
 from types import TracebackType
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 
-from runtime.errors import CallerError
+from runtime.errors import CallerError, UsageError
 
 POLL_S = 0.02
 POLL_S_MAX = 0.25
 
 
 class NodeError(CallerError):
-    """A node could not be reached, or refused. `status`: the HTTP status, 0 when it was not reached."""
+    """A node could not be reached, or refused. `status`: the HTTP status, 0 when it was not reached; `rule`: the
+    transaction's rule that was broken (runtime.execution.errors.Rule), "" where it is about something else."""
 
-    def __init__(self, sentence: str, status: int = 0) -> None:
+    def __init__(self, sentence: str, status: int = 0, rule: str = "") -> None:
         self.status = status
+        self.rule = rule
         super().__init__(sentence)
 
 
 class NodeClient:
-    """Talks to one node. `url` is like http://127.0.0.1:8400; `timeout_s` bounds each request."""
+    """Talks to one node. `url` is like http://127.0.0.1:8400; `timeout_s` bounds each request.
+
+    Raises UsageError when `url` is no such thing.
+    """
 
     def __init__(self, url: str, *, timeout_s: float = 10.0) -> None:
         self.url = url.rstrip("/")
+        _check_url(self.url)
         self._http = httpx.Client(base_url=self.url, timeout=timeout_s, trust_env=False)
 
     def __enter__(self) -> NodeClient:
@@ -53,8 +60,12 @@ class NodeClient:
 
     def status(self) -> dict[str, Any]:
         """What the node says of itself: chain, height, roots, peers."""
-        answer: dict[str, Any] = self.get("/status")
-        return answer
+        return self._holding(self.get("/status"), "genesis_hash", "address_prefix", "height")
+
+    def certificate(self, record: int) -> tuple[bytes, int]:
+        """The decision certificate of an inference record, and at which height it proves it. Raises NodeError."""
+        answer = self._holding(self.get(f"/certificates/{record}"), "certificate", "height")
+        return bytes.fromhex(answer["certificate"]), answer["height"]
 
     def submit(self, transaction: bytes) -> str:
         """Hand a signed transaction to the node. Returns its hash in hex; NodeError says why it was refused."""
@@ -92,16 +103,35 @@ class NodeClient:
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise NodeError(f"{self.url} cannot be reached ({error}); is the node running?") from None
         if response.status_code >= 400:
-            raise NodeError(_reason(response), response.status_code)
+            raise _refused(response)
         try:
             return response.json()
-        except ValueError:
+        except (ValueError, RecursionError):
             raise NodeError(f"{self.url}{path} answered with something that is no JSON: no Armillary node?") from None
 
+    def _holding(self, answer: Any, *names: str) -> dict[str, Any]:
+        if not isinstance(answer, dict) or any(name not in answer for name in names):
+            raise NodeError(f"{self.url} answers, but not as an Armillary node does")
+        return answer
 
-def _reason(response: httpx.Response) -> str:
+
+def _check_url(url: str) -> None:
+    try:
+        parts = urlsplit(url)
+        is_good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0 and url.isprintable()
+        httpx.URL(url)
+    except (ValueError, httpx.InvalidURL):
+        is_good = False
+    if not is_good:
+        raise UsageError(f"{url!r} is no URL of a node: write it like http://127.0.0.1:8400")
+
+
+def _refused(response: httpx.Response) -> NodeError:
+    """The node's own reason (RFC 9457), or the bare status where something else than a node answered."""
+    status = response.status_code
     try:
         problem = response.json()
-        return str(problem.get("detail") or problem.get("title"))
-    except (ValueError, AttributeError):
-        return f"the node answered {response.status_code} {response.reason_phrase}"
+        detail, rule = str(problem.get("detail") or problem["title"]), problem.get("rule", "")
+    except (ValueError, AttributeError, KeyError, RecursionError):
+        return NodeError(f"{response.url} answered {status} {response.reason_phrase}", status)
+    return NodeError(detail, status, rule if isinstance(rule, str) else "")

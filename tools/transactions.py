@@ -9,12 +9,14 @@ from typing import Any
 from runtime.bech32m import encode_address
 from runtime.crypto import SigningKey
 from runtime.execution import FeeParams, build_transaction, encode_transaction
+from runtime.execution.errors import Rule
+from runtime.execution.transaction import VALID_FOREVER
 from runtime.module import Call
 from runtime.types import AccountId, Hash
-from tools.client import NodeClient
+from tools.client import NodeClient, NodeError
 
 GAS_MARGIN_PERCENT = 10  # on top of a dry run: the state may have changed until the block
-UNLIMITED_FEE = (1 << 128) - 1
+DRY_RUN_GAS_MIN = 1_000_000  # who cannot pay even this is told so
 
 
 @dataclass(frozen=True)
@@ -58,26 +60,49 @@ class Sender:
         nonce: int = info["result"]["nonce"]
         return nonce
 
-    def build(self, calls: Sequence[Call], *, gas_limit: int, max_fee: int | None = None, tip: int = 0) -> bytes:
-        """A signed transaction with the next nonce; nothing is sent. max_fee: what the gas limit costs, if None."""
+    def build(
+        self,
+        calls: Sequence[Call],
+        *,
+        gas_limit: int,
+        nonce: int | None = None,
+        max_fee: int | None = None,
+        tip: int = 0,
+        last_valid_height: int = VALID_FOREVER,
+    ) -> bytes:
+        """A signed transaction; nothing is sent. nonce: the next one, if None; max_fee: what the gas limit costs."""
         transaction = build_transaction(
             calls,
             genesis_hash=self.chain.genesis_hash,
             key=self.key,
-            nonce=self.nonce,
+            nonce=self.nonce if nonce is None else nonce,
             gas_limit=gas_limit,
             max_fee=self.chain.fees.fee(gas_limit) + tip if max_fee is None else max_fee,
             tip=tip,
+            last_valid_height=last_valid_height,
         )
         return encode_transaction(transaction)
 
-    def dry_run(self, calls: Sequence[Call], *, gas_limit: int | None = None, tip: int = 0) -> dict[str, Any]:
-        """What the calls would do in the next block: succeeds, gas_used, fee, events, error."""
+    def dry_run(
+        self, calls: Sequence[Call], *, gas_limit: int | None = None, nonce: int | None = None, **terms: Any
+    ) -> dict[str, Any]:
+        """What the calls would do in the next block: succeeds, gas_used, fee, events, error.
+
+        nonce: the account's in the node's state, if None, whatever else is on its way. gas_limit: if None, half a
+        block's, or as much of it as the account can pay and the max fee allows.
+        """
         limit = self.chain.block_gas_max // 2 if gas_limit is None else gas_limit
-        outcome: dict[str, Any] = self.client.post(
-            "/simulate", {"transaction": self.build(calls, gas_limit=limit, tip=tip).hex()}
-        )
-        return outcome
+        nonce = self.next_nonce() if nonce is None else nonce
+        while True:
+            transaction = self.build(calls, gas_limit=limit, nonce=nonce, **terms)
+            try:
+                outcome: dict[str, Any] = self.client.post("/simulate", {"transaction": transaction.hex()})
+            except NodeError as error:
+                if gas_limit is not None or error.rule not in (Rule.FUNDS, Rule.FEE) or limit < 2 * DRY_RUN_GAS_MIN:
+                    raise
+                limit //= 2
+            else:
+                return outcome
 
     def send(self, calls: Sequence[Call], *, gas_limit: int | None = None, **terms: Any) -> str:
         """Sign and submit; the gas limit is a dry run's gas and a margin, if None. Returns the hash in hex."""

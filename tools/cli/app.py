@@ -7,6 +7,7 @@ Exit codes: 0 ok, 1 refused or failed, 2 usage, 3 our fault. Commands are import
 from __future__ import annotations
 
 import importlib
+import io
 import os
 import sys
 import tempfile
@@ -16,23 +17,24 @@ from typing import Any, Final
 import click
 
 from runtime.errors import ArmillaryError
+from tools.cli.groups import Listed
 
 COMMANDS: Final = {
     "init": ("tools.cli.node:init", "Make the home of a node: keys, config.toml, a place for its data."),
     "node": ("tools.cli.node:node", "Run a node until Ctrl-C or SIGTERM."),
     "localnet": ("tools.cli.localnet:localnet", "Run a network of validators on this machine until Ctrl-C."),
-    "keys": ("tools.cli.keys:keys", "Make and show account keys."),
+    "keys": ("tools.cli.keys:keys", "Make, list and show account keys."),
     "spec": ("tools.cli.spec:spec", "Make, check and show chain specs."),
-    "tx": ("tools.cli.tx:tx", "Send a transaction: armillary tx MODULE CALL --argument value."),
-    "query": ("tools.cli.query:query", "Ask a module: armillary query MODULE QUERY --argument value."),
-    "model": ("tools.cli.model:model", "Lower, verify, run and register models."),
+    "tx": ("tools.cli.tx:tx", "Send a transaction: armillary tx MODULE CALL --argument value --key NAME."),
+    "query": ("tools.cli.query:query", "Ask a module about the state: armillary query MODULE QUERY --argument value."),
+    "model": ("tools.cli.model:model", "Lower, verify, run, register and show models."),
     "certificate": ("tools.cli.certificate:certificate", "Fetch the decision certificate of one inference."),
     "verify-certificate": ("tools.cli.certificate:verify", "Check a decision certificate offline."),
     "demo": ("tools.cli.demo:demo", "See four validators classify images with one model, and one of them die."),
 }
 
 
-class Lazy(click.Group):
+class Lazy(Listed):
     """A group whose commands are named in a table and imported when they are needed."""
 
     def list_commands(self, context: click.Context) -> list[str]:
@@ -45,9 +47,8 @@ class Lazy(click.Group):
         command: click.Command = getattr(importlib.import_module(module), attribute)
         return command
 
-    def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, help_text) for name, (_, help_text) in COMMANDS.items()])
+    def summary(self, context: click.Context, name: str) -> str:
+        return COMMANDS[name][1]
 
 
 @click.group(cls=Lazy, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -58,6 +59,9 @@ def app() -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """The console script's entry: runs the command line and exits with its code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal that lacks a character is no reason to fail
     sys.exit(run(sys.argv[1:] if arguments is None else arguments))
 
 
@@ -65,17 +69,18 @@ def run(arguments: list[str]) -> int:
     """Run one command line and return its exit code. No exception leaves it, no traceback reaches the terminal."""
     try:
         result: Any = app.main(args=arguments, prog_name="armillary", standalone_mode=False)
-    except click.ClickException as error:
+    except click.exceptions.NoArgsIsHelpError as error:
         error.show()
         return error.exit_code
+    except click.ClickException as error:
+        return _fail(_sentence(error), error.exit_code)
     except (click.Abort, KeyboardInterrupt):
         click.echo("stopped", err=True)
         return 130
     except ArmillaryError as error:
         return _fail(str(error) or type(error).__name__, error.exit_code)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # the reader has left; say nothing more
-        return 0
+    except SystemExit as error:  # click's way out when the reader of a pipe has left: say nothing more
+        return error.code if isinstance(error.code, int) else 1
     except OSError as error:
         named = f"{error.filename}: {error.strerror}" if error.filename else str(error)
         return _fail(named, 1)
@@ -84,8 +89,17 @@ def run(arguments: list[str]) -> int:
     return result if isinstance(result, int) else 0
 
 
+def _sentence(error: click.ClickException) -> str:
+    """Click's message as one line of ours, and whose help says more."""
+    text = " ".join(error.format_message().split()).rstrip(".")
+    context = getattr(error, "ctx", None)
+    help_at = f" ({context.command_path} --help says more)" if context is not None else ""
+    return text[:1].lower() + text[1:] + help_at
+
+
 def _fail(sentence: str, code: int) -> int:
-    click.echo(click.style("error: ", fg="red") + sentence, err=True)
+    clean = "".join(character if character.isprintable() or character == "\n" else "?" for character in sentence)
+    click.echo(click.style("error: ", fg="red") + clean, err=True)
     return code
 
 

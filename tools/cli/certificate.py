@@ -10,35 +10,38 @@ from chain_spec import read_spec, resolve
 from runtime.errors import UsageError
 from runtime.node.files import write_atomically
 from tools.certificates import describe, verify_file
+from tools.cli.options import FILE, NODE, Whole
 from tools.cli.output import progress
-from tools.cli.tx import DEFAULT_NODE
 from tools.client import NodeClient
 
 CERTIFICATE_BYTES_MAX = 64 * 1024 * 1024
-FILE = click.Path(path_type=Path, dir_okay=False)
+U64_MAX = (1 << 64) - 1
 
 
 @click.command()
-@click.argument("record", type=click.IntRange(0))
+@click.argument("record", type=Whole(0, U64_MAX))
 @click.option("--out", "-o", type=FILE, required=True, help="The file to write.")
-@click.option("--node", default=DEFAULT_NODE, envvar="ARMILLARY_NODE", show_default=True, help="The node's URL.")
+@NODE
 def certificate(record: int, out: Path, node: str) -> None:
-    """Fetch the decision certificate of inference RECORD: header, signatures, proof and record in one file.
+    """Fetch the decision certificate of the inference record of number RECORD.
 
-    armillary verify-certificate checks the file offline, from the chain spec alone.
+    It is one file with header, signatures, proof and record; armillary verify-certificate checks it offline, from the
+    chain spec alone.
     """
     with NodeClient(node) as client:
-        answer = client.get(f"/certificates/{record}")
-    data = bytes.fromhex(answer["certificate"])
+        data, height = client.certificate(record)
     write_atomically(out, data)
-    click.echo(f"wrote {out}: record {record}, proven at height {answer['height']}, {len(data):,} bytes")
+    click.echo(f"wrote {out}: record {record}, proven at height {height}, {len(data):,} bytes")
 
 
 @click.command(name="verify-certificate")
 @click.argument("file", type=FILE)
 @click.option("--spec", type=FILE, required=True, help="The chain spec: all that is trusted.")
 def verify(file: Path, spec: Path) -> None:
-    """Check that FILE proves its decision, offline, trusting nothing but the chain spec. Says which part fails."""
+    """Check that FILE proves its decision, offline.
+
+    Nothing is trusted but the chain spec. Prints what is proven, or says which part of FILE fails.
+    """
     read = read_spec(spec)
     try:
         with file.open("rb") as opened:

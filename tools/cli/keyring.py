@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from runtime.bech32m import decode_address
+from runtime.bech32m import Bech32mError, decode_address
 from runtime.crypto import SigningKey
 from runtime.errors import UsageError
 from runtime.node.keystore import open_keystore, read_keystore, write_keystore
@@ -30,8 +30,10 @@ def password(*, confirm: bool = False) -> str:
     if named:
         try:
             lines = Path(named).read_text(encoding="utf-8").splitlines()
-        except (OSError, UnicodeDecodeError) as error:
-            raise UsageError(f"{PASSWORD_FILE_VARIABLE}: {named} cannot be read: {error}") from None
+        except OSError as error:
+            raise UsageError(f"{PASSWORD_FILE_VARIABLE}: {named} cannot be read: {error.strerror}") from None
+        except UnicodeDecodeError:
+            raise UsageError(f"{PASSWORD_FILE_VARIABLE}: {named} is no text in UTF-8") from None
         if not lines or not lines[0]:
             raise UsageError(f"{PASSWORD_FILE_VARIABLE}: {named} is empty; its first line is the password")
         return lines[0]
@@ -69,7 +71,10 @@ class Keyring:
     def public_key(self, name: str) -> bytes:
         """The public key of `name`: the account that its address spells. Needs no password."""
         address = self.address(name)
-        return decode_address(address, address.rpartition("1")[0])
+        try:
+            return decode_address(address, address.rpartition("1")[0])
+        except Bech32mError as error:
+            raise UsageError(f"{self.path(name)}: address: {error}") from None
 
     def open(self, name: str) -> SigningKey:
         """The secret key, decrypted. Raises UsageError naming the keys that exist, or the keystore's own errors."""
@@ -79,5 +84,5 @@ class Keyring:
         path = self.path(name)
         if not path.exists():
             there = ", ".join(self.names()) or "none"
-            raise UsageError(f"no key {name!r} in {self.folder} (there: {there}); armillary keys new {name} makes it")
+            raise UsageError(f"no key {name!r} in {self.folder} (there: {there}); armillary keys new makes one")
         return path

@@ -7,19 +7,15 @@ from pathlib import Path
 import click
 
 from runtime.bech32m import DEFAULT_PREFIX
-from tools.cli.keyring import Keyring, default_home
-
-HOME = click.option(
-    "--home",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=default_home,
-    help="Folder of keys (~/.armillary).",
-)
+from runtime.node.errors import KeystoreError
+from tools.cli.groups import Listed
+from tools.cli.keyring import Keyring
+from tools.cli.options import HOME_OF_KEYS, Prefix
 
 
-@click.group()
+@click.group(cls=Listed)
 def keys() -> None:
-    """Make and show account keys. They are stored encrypted (scrypt, AES-256-GCM) in HOME/keys/NAME.json.
+    """Make, list and show account keys. They are encrypted (scrypt, AES-256-GCM) in HOME/keys/NAME.json.
 
     The password comes from a prompt, or from the first line of the file named in ARMILLARY_PASSWORD_FILE.
     """
@@ -27,8 +23,8 @@ def keys() -> None:
 
 @keys.command()
 @click.argument("name")
-@click.option("--prefix", default=DEFAULT_PREFIX, show_default=True, help="The chain's address prefix.")
-@HOME
+@click.option("--prefix", type=Prefix(), default=DEFAULT_PREFIX, show_default=True, help="Of the chain's addresses.")
+@HOME_OF_KEYS
 def new(name: str, prefix: str, home: Path) -> None:
     """Make a new key NAME and print its address."""
     click.echo(Keyring(home).create(name, prefix))
@@ -36,18 +32,24 @@ def new(name: str, prefix: str, home: Path) -> None:
 
 @keys.command()
 @click.argument("name")
-@HOME
+@HOME_OF_KEYS
 def show(name: str, home: Path) -> None:
     """Print the address of key NAME. Needs no password."""
     click.echo(Keyring(home).address(name))
 
 
 @keys.command(name="list")
-@HOME
-def list_keys(home: Path) -> None:
-    """List the keys and their addresses."""
+@HOME_OF_KEYS
+def list_keys(home: Path) -> int:
+    """List the keys and their addresses. Exits 1 when a keystore is damaged."""
     ring = Keyring(home)
-    for name in ring.names():
-        click.echo(f"{name:<20} {ring.address(name)}")
-    if not ring.names():
+    names, damaged = ring.names(), False
+    for name in names:
+        try:
+            click.echo(f"{name:<{max(map(len, names))}}  {ring.address(name)}")
+        except KeystoreError as error:
+            click.echo(f"error: {error}", err=True)
+            damaged = True
+    if not names:
         click.echo(f"no keys in {ring.folder}; armillary keys new NAME makes one", err=True)
+    return int(damaged)

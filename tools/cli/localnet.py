@@ -3,38 +3,44 @@
 from __future__ import annotations
 
 import json
-import signal
 import time
 from pathlib import Path
-from types import FrameType
 
 import click
 
 from runtime.node.files import write_atomically
+from tools.cli.options import FILE, FOLDER, Whole
 from tools.cli.output import progress
 from tools.localnet import Localnet
+from tools.localnet.homes import VALIDATORS_MAX
+from tools.localnet.signals import stop_on_signals
 
 
 @click.command()
-@click.option("--validators", default=4, show_default=True, type=click.IntRange(1, 32))
+@click.option("--validators", default=4, show_default=True, type=Whole(1, VALIDATORS_MAX), help="How many there are.")
+@click.option("--home", required=True, type=FOLDER, metavar="HOME", help="A new folder for it all.")
 @click.option(
-    "--home", required=True, type=click.Path(path_type=Path, file_okay=False), help="A new folder for it all."
+    "--base-port",
+    type=Whole(1024, 65_000),
+    metavar="PORT",
+    help="Node i listens on PORT + 2i for peers, on PORT + 2i + 1 for HTTP; free ports if left out.",
 )
-@click.option("--base-port", type=click.IntRange(1024, 65_000), help="Node i takes this + 2i and + 2i + 1.")
 @click.option(
     "--json",
     "file",
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="Once all nodes answer, write {spec, nodes: [{name, pid, home, http, p2p, account}]} to this file.",
+    type=FILE,
+    help="Once all nodes answer, write {spec, nodes: [{name, pid, home, http, p2p, account}]} here.",
 )
-@click.option("--module", "modules", multiple=True, help="Also compose this installed module. Repeat for several.")
+@click.option(
+    "--module", "modules", multiple=True, metavar="NAME", help="Also compose this module. Repeat for several."
+)
 def localnet(validators: int, home: Path, base_port: int | None, file: Path | None, modules: tuple[str, ...]) -> int:
     """Run a network of validators on this machine, in the foreground, until Ctrl-C.
 
     HOME gets a folder for each node, spec.json, and the password of their keys in the file `password`.
     Each node's operator has tokens: armillary tx ... --home HOME/node0 --key operator.
     """
-    signal.signal(signal.SIGTERM, _interrupt)
+    stop_on_signals()
     with Localnet(home, validators, base_port=base_port, modules=modules) as network:
         with progress(f"starting {validators} validators"):
             network.start()
@@ -53,7 +59,3 @@ def localnet(validators: int, home: Path, base_port: int | None, file: Path | No
             with progress("stopping"):
                 network.stop()
     return 0
-
-
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt

@@ -15,9 +15,10 @@ from modules.registry.protocol import Card
 from runtime.errors import UsageError
 from runtime.inference import Engine, TensorSpec, model_hash, verify
 from tools.cli.arguments import typed
-from tools.cli.keyring import Keyring, default_home
+from tools.cli.groups import Listed
+from tools.cli.keyring import Keyring
+from tools.cli.options import HOME_OF_KEYS, KEY, NODE
 from tools.cli.output import progress
-from tools.cli.tx import DEFAULT_NODE
 from tools.client import NodeClient
 from tools.registration import register
 from tools.transactions import Sender
@@ -26,7 +27,7 @@ FILE = click.Path(path_type=Path, dir_okay=False, exists=True)
 OUT = click.Path(path_type=Path, dir_okay=False)
 
 
-@click.group()
+@click.group(cls=Listed)
 def model() -> None:
     """Lower, verify, run and register models."""
 
@@ -91,9 +92,9 @@ def run(graph: Path, inputs: Path, out: Path | None, fixed_point: bool) -> None:
 
 @model.command(name="register")
 @click.argument("graph", type=FILE)
-@click.option("--key", required=True, help="The name of the key that signs; its account owns the model.")
-@click.option("--home", type=click.Path(path_type=Path, file_okay=False), default=default_home, help="Folder of keys.")
-@click.option("--node", default=DEFAULT_NODE, envvar="ARMILLARY_NODE", show_default=True, help="The node's URL.")
+@KEY
+@HOME_OF_KEYS
+@NODE
 @click.option("--title", help="What people call the model; the file's name if not given.")
 @click.option("--version", default="1", show_default=True, help="Of the model, for people.")
 @click.option("--licence", required=True, help="Its SPDX identifier, for example CC-BY-4.0.")
@@ -118,7 +119,7 @@ def register_command(
 
 @model.command()
 @click.argument("graph", metavar="GRAPH|HASH")
-@click.option("--node", default=DEFAULT_NODE, envvar="ARMILLARY_NODE", help="Where a HASH is looked up.")
+@NODE
 def show(graph: str, node: str) -> None:
     """Print what a graph file holds, or what the chain knows of the registered model HASH."""
     if re.fullmatch("[0-9a-f]{64}", graph):

@@ -7,17 +7,20 @@ from typing import Any
 
 import click
 
-from chain_spec import plugins
+from chain_spec import SpecError, plugins
 from runtime.module import Field, ModuleMetadata
 from tools.cli.arguments import options
+from tools.cli.groups import Listed
 
 Verbs = Callable[[ModuleMetadata], Mapping[str, Any]]
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
-class ModulesGroup(click.Group):
+class ModulesGroup(Listed):
     """MODULE VERB: a group for each installed module, a command for each of its calls (or queries).
 
-    verbs: which of a module's declarations become commands; make: the command of one of them.
+    verbs: which of a module's declarations become commands; make: the command of one of them. A module that cannot be
+    loaded is listed with the reason, and is an error only for who names it.
     """
 
     def __init__(self, *, verbs: Verbs, make: Callable[[str, Any], click.Command], **settings: Any) -> None:
@@ -26,19 +29,29 @@ class ModulesGroup(click.Group):
         self._make = make
 
     def list_commands(self, context: click.Context) -> list[str]:
-        return [name for name in sorted(plugins.installed()) if self._verbs(plugins.load(name).metadata())]
+        return [name for name in sorted(plugins.installed()) if self._has_verbs(name)]
+
+    def summary(self, context: click.Context, name: str) -> str:
+        try:
+            return super().summary(context, name)
+        except SpecError as error:
+            return error.reason
 
     def get_command(self, context: click.Context, name: str) -> click.Command | None:
         if name not in plugins.installed():
             return None
-        metadata = plugins.load(name).metadata()
-        verbs = self._verbs(metadata)
-        commands = {verb.replace("_", "-"): self._make(name, info) for verb, info in verbs.items()}
-        commands |= {verb: self._make(name, info) for verb, info in verbs.items()}
+        metadata = plugins.load(name, name).metadata()
+        commands = {verb: self._make(name, info) for verb, info in self._verbs(metadata).items()}
         return _Verbs(commands, name=name, help=metadata.docs)
 
+    def _has_verbs(self, name: str) -> bool:
+        try:
+            return bool(self._verbs(plugins.load(name).metadata()))
+        except SpecError:
+            return True
 
-class _Verbs(click.Group):
+
+class _Verbs(Listed):
     """A module's verbs, in the order of its page; `set_issuer` may be written set-issuer."""
 
     def __init__(self, commands: dict[str, click.Command], **settings: Any) -> None:
@@ -46,14 +59,16 @@ class _Verbs(click.Group):
         self._all = commands
 
     def list_commands(self, context: click.Context) -> list[str]:
-        return [name for name in self._all if "-" not in name]
+        return list(self._all)
 
     def get_command(self, context: click.Context, name: str) -> click.Command | None:
-        return self._all.get(name)
+        return self._all.get(name.replace("-", "_"))
 
 
 def verb_command(
-    name: str, docs: str, fields: Sequence[Field], shared: Sequence[click.Parameter], callback: Callable[..., Any]
+    name: str, docs: str, fields: Sequence[Field], shared: Sequence[Decorator], callback: Callable[..., Any]
 ) -> click.Command:
     """The command of one call or query: an option for each argument, then the shared options."""
-    return click.Command(name, params=[*options(fields), *shared], help=docs, callback=callback)
+    for decorate in reversed(shared):
+        callback = decorate(callback)
+    return click.command(name, help=docs, params=options(fields))(callback)

@@ -35,12 +35,13 @@ def show_outcome(outcome: dict[str, Any], *, as_json: bool) -> int:
         return 1 if failed else 0
     where = f"in block {outcome['height']}" if "status" in outcome else "in a dry run, nothing sent"
     click.echo(f"{'failed' if failed else 'ok'} {where}: gas {outcome['gas_used']:,}, fee {int(outcome['fee']):,}")
-    click.echo(f"hash    {outcome['hash']}")
+    if "status" in outcome:
+        click.echo(f"hash    {outcome['hash']}")
     for event in outcome["events"] or ():
         fields = ", ".join(f"{name}={_short(value)}" for name, value in event["fields"].items())
         click.echo(f"event   {event['module']}.{event['name']}  {fields}")
     if failed:
-        click.echo(click.style("error   ", fg="red") + outcome["error"]["message"], err=True)
+        click.echo(click.style("error: ", fg="red") + outcome["error"]["message"], err=True)
     return 1 if failed else 0
 
 

@@ -8,15 +8,19 @@ from typing import Any
 import click
 from pydantic import TypeAdapter
 
+from runtime.limits import HEIGHT_MAX
 from runtime.module import QueryInfo
 from tools.cli.arguments import gather, typed
-from tools.cli.modules import ModulesGroup, verb_command
-from tools.cli.tx import ARGS, JSON, NODE
+from tools.cli.modules import Decorator, ModulesGroup, verb_command
+from tools.cli.options import ARGUMENTS, AS_JSON, NODE, Whole
 from tools.client import NodeClient
 
-HEIGHT = click.Option(
-    ["--height"], type=click.IntRange(0, (1 << 63) - 1), help="Of the state; the newest if not given."
-)
+SHARED: list[Decorator] = [
+    ARGUMENTS,
+    click.option("--height", type=Whole(0, HEIGHT_MAX), help="The state after this block; the newest if left out."),
+    NODE,
+    AS_JSON,
+]
 
 
 def _command(module: str, info: QueryInfo) -> click.Command:
@@ -31,7 +35,7 @@ def _command(module: str, info: QueryInfo) -> click.Command:
         click.echo(json.dumps(answer if given["as_json"] else answer["result"], indent=2))
         return 0
 
-    return verb_command(info.name, info.docs, info.fields, [ARGS, HEIGHT, NODE, JSON], run)
+    return verb_command(info.name, info.docs, info.fields, SHARED, run)
 
 
 def _text(value: Any) -> str:
@@ -40,7 +44,7 @@ def _text(value: Any) -> str:
 
 query = ModulesGroup(
     name="query",
-    help="Ask a module at the newest height, or another: armillary query MODULE QUERY --argument value.",
+    help="Ask a module about the chain's state: armillary query MODULE QUERY --argument value.",
     verbs=lambda metadata: metadata.queries,
     make=_command,
 )

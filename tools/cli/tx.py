@@ -3,38 +3,44 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 import click
 
-from runtime.errors import UsageError
+from runtime.errors import CallerError
+from runtime.limits import HEIGHT_MAX
 from runtime.module import Call, CallInfo
 from tools.cli.arguments import gather, typed
-from tools.cli.keyring import Keyring, default_home
-from tools.cli.modules import ModulesGroup, verb_command
+from tools.cli.keyring import Keyring
+from tools.cli.modules import Decorator, ModulesGroup, verb_command
+from tools.cli.options import ARGUMENTS, AS_JSON, HOME_OF_KEYS, KEY, NODE, Whole
 from tools.cli.output import progress, show_outcome
 from tools.client import NodeClient
 from tools.transactions import Sender, with_margin
 
-DEFAULT_NODE = "http://127.0.0.1:8400"
-NODE = click.Option(
-    ["--node"], default=DEFAULT_NODE, envvar="ARMILLARY_NODE", show_default=True, help="The node's URL."
-)
-JSON = click.Option(["--json", "as_json"], is_flag=True, help="Print the node's answer as JSON.")
-ARGS = click.Option(["--args", "file"], type=click.Path(path_type=Path, dir_okay=False), help="Arguments as JSON.")
-SHARED: list[click.Parameter] = [
-    ARGS,
-    click.Option(["--key"], required=True, help="The name of the key that signs."),
-    click.Option(["--home"], type=click.Path(path_type=Path, file_okay=False), default=default_home, help="Of keys."),
+U64_MAX = (1 << 64) - 1
+U128_MAX = (1 << 128) - 1
+
+SHARED: list[Decorator] = [
+    ARGUMENTS,
+    KEY,
+    HOME_OF_KEYS,
     NODE,
-    click.Option(["--dry-run"], is_flag=True, help="Say what it would do: gas, fee, events, errors. Send nothing."),
-    click.Option(["--gas-limit"], type=click.IntRange(1, 1 << 63), help="If not given: a dry run's gas and a tenth."),
-    click.Option(["--max-fee"], type=click.IntRange(0), help="If not given: what the gas limit costs, and the tip."),
-    click.Option(["--tip"], type=click.IntRange(0), default=0, help="For coming first; base units."),
-    click.Option(["--no-wait"], is_flag=True, help="Print the hash and leave; do not wait for the block."),
-    JSON,
+    click.option("--dry-run", is_flag=True, help="Say what it would do: gas, fee, events, error. Send nothing."),
+    click.option("--gas-limit", type=Whole(1, U64_MAX), help="The most gas; a dry run's and a tenth if left out."),
+    click.option("--max-fee", type=Whole(0, U128_MAX), help="The most it may cost; gas limit and tip if left out."),
+    click.option("--tip", type=Whole(0, U128_MAX), default=0, help="Base units on top of the fee, for coming first."),
+    click.option("--nonce", type=Whole(0, U64_MAX), help="The account's next nonce if left out."),
+    click.option(
+        "--last-valid-height", type=Whole(0, HEIGHT_MAX), help="The last block that may hold it; any if left out."
+    ),
+    click.option("--no-wait", is_flag=True, help="Print the hash and leave; do not wait for the block."),
+    AS_JSON,
 ]
+
+
+class WouldFail(CallerError):
+    """Not sent: a dry run says that the call would fail, and the signer pays for failing too."""
 
 
 def _command(module: str, info: CallInfo) -> click.Command:
@@ -58,21 +64,24 @@ def _run(info: CallInfo, given: dict[str, Any]) -> int:
         key = Keyring(given["home"]).open(given["key"])
         sender = Sender(client, key)
         call = Call(info.full_name, info.codec.encode(typed(info.arguments, values, sender.chain.prefix)))
+        terms = {name: given[name] for name in ("tip", "max_fee", "last_valid_height") if given[name] is not None}
         if given["dry_run"]:
-            outcome = sender.dry_run([call], gas_limit=given["gas_limit"], tip=given["tip"])
+            outcome = sender.dry_run([call], gas_limit=given["gas_limit"], nonce=given["nonce"], **terms)
             return show_outcome(outcome, as_json=given["as_json"])
-        limit = given["gas_limit"]
-        if limit is None:
-            outcome = sender.dry_run([call], tip=given["tip"])
-            if outcome["error"]:
-                raise UsageError(
-                    f"not sent, it would fail: {outcome['error']['message']} (--gas-limit sends it anyway)"
-                )
-            limit = with_margin(outcome["gas_used"])
-        sent = sender.send([call], gas_limit=limit, max_fee=given["max_fee"], tip=given["tip"])
+        limit = given["gas_limit"] or _gas_limit(sender, call, terms)
+        if given["nonce"] is not None:
+            sender.nonce = given["nonce"]
+        sent = sender.send([call], gas_limit=limit, **terms)
         if given["no_wait"]:
             click.echo(json.dumps({"hash": sent}) if given["as_json"] else sent)
             return 0
         with progress(f"waiting for {sent[:16]}... to be in a block"):
             outcome = client.wait(sent)
         return show_outcome(outcome, as_json=given["as_json"])
+
+
+def _gas_limit(sender: Sender, call: Call, terms: dict[str, Any]) -> int:
+    outcome = sender.dry_run([call], **terms)
+    if outcome["error"]:
+        raise WouldFail(f"not sent, it would fail: {outcome['error']['message']} (--gas-limit sends it anyway)")
+    return with_margin(outcome["gas_used"])

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from chain_spec import make_spec, render_spec
-from chain_spec.presets import FOUNDER_BALANCE, STANDARD_MODULES
+from chain_spec.presets import FOUNDER_BALANCE, STANDARD_MODULES, check_modules
 from runtime.bech32m import DEFAULT_PREFIX, decode_address
 from runtime.errors import UsageError
 from runtime.node.config import HttpConfig, NetworkConfig, NodeConfig, write_config
@@ -32,6 +32,7 @@ def prepare(
     """
     if not 1 <= validators <= VALIDATORS_MAX:
         raise UsageError(f"--validators {validators}: 1 to {VALIDATORS_MAX} are possible on one machine")
+    check_modules(modules, "--module")
     if home.exists() and any(home.iterdir()):
         raise UsageError(f"{home} is not empty; name a new folder, or remove it")
     home.mkdir(parents=True, exist_ok=True)

@@ -11,6 +11,7 @@ from runtime.errors import UsageError
 from tools.localnet.homes import PORTS_PER_NODE, prepare
 from tools.localnet.ports import first_busy, free_base_port
 from tools.localnet.process import NodeProcess
+from tools.localnet.signals import held_back
 
 
 class Localnet:
@@ -56,11 +57,17 @@ class Localnet:
             node.wait_ready()
 
     def stop(self) -> None:
-        """Ask all to stop, then wait for each; one that does not stop in time is killed."""
-        for node in self.nodes:
-            node.ask_to_stop()
-        for node in self.nodes:
-            node.wait_stopped()
+        """Ask all to stop, then wait for each; one that does not stop in time is killed, all are when interrupted."""
+        try:
+            for node in self.nodes:
+                node.ask_to_stop()
+            for node in self.nodes:
+                node.wait_stopped()
+        except BaseException:  # a second Ctrl-C: no more patience, but no process is left either
+            with held_back():
+                for node in self.nodes:
+                    node.kill()
+            raise
 
     def describe(self) -> dict[str, Any]:
         """What scripts need: {spec, nodes: [{name, pid, home, http, p2p, account}]}."""

@@ -22,10 +22,14 @@ def free_base_port(count: int, *, start: int = 27_000) -> int:
 
 
 def first_busy(base: int, count: int) -> int | None:
-    """The first port of base, base + 1, ... that cannot be bound on 127.0.0.1, or None."""
+    """The first port of base, base + 1, ... on which a node could not listen on 127.0.0.1, or None.
+
+    Connections that linger after their listener has left (TIME_WAIT) do not keep a port busy.
+    """
     with ExitStack() as held:
         for port in range(base, base + count):
             probe = held.enter_context(socket.socket(socket.AF_INET, socket.SOCK_STREAM))
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 probe.bind(("127.0.0.1", port))
             except OSError:

@@ -15,6 +15,7 @@ from runtime.errors import CallerError
 from runtime.node.keystore import open_keystore
 from tools.cli.keyring import PASSWORD_FILE_VARIABLE
 from tools.client import NodeClient, NodeError
+from tools.localnet.signals import held_back
 
 STOP_S_MAX = 15.0
 READY_S_MAX = 60.0
@@ -58,15 +59,15 @@ class NodeProcess:
         return self._process is not None and self._process.poll() is None
 
     def start(self) -> None:
-        """Start the process; it dies with this one's terminal, and is stopped by `stop`."""
-        with (self.home / "node.log").open("ab") as log:
+        """Start the process in a session of its own: Ctrl-C reaches this one alone, which stops the nodes in order."""
+        with held_back(), (self.home / "node.log").open("ab") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "tools.cli", "node", "--home", str(self.home)],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 env={**os.environ, PASSWORD_FILE_VARIABLE: str(self.password_file)},
-                start_new_session=True,  # Ctrl-C reaches the parent alone, which then stops the nodes in order
+                start_new_session=True,
             )
 
     def kill(self) -> None:
