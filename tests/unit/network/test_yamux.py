@@ -85,7 +85,7 @@ async def read_exactly(stream: Any, size: int) -> bytes:
 
 
 @given(st.lists(st.binary(min_size=1, max_size=70_000), min_size=1, max_size=8), st.integers(1, 70_000), st.booleans())
-@settings(max_examples=25)
+@settings(max_examples=12)
 def test_both_ends_read_what_the_other_wrote(pieces: list[bytes], read_size: int, lockstep: bool) -> None:
     async def main() -> None:
         async with sessions(lockstep) as (dialer, listener):
