@@ -80,13 +80,15 @@ class NodeProcess:
         if self.is_running and self._process:
             self._process.send_signal(signal.SIGTERM)
 
-    def wait_stopped(self) -> None:
-        """Wait until the process has ended; kill it when it does not end in time."""
-        if self._process:
-            try:
-                self._process.wait(STOP_S_MAX)
-            except subprocess.TimeoutExpired:
-                self.kill()
+    def wait_stopped(self) -> int | None:
+        """Wait until the process has ended, and return its exit code; one that does not end in time is killed."""
+        if self._process is None:
+            return None
+        try:
+            self._process.wait(STOP_S_MAX)
+        except subprocess.TimeoutExpired:
+            self.kill()
+        return self._process.returncode
 
     def key(self, name: str) -> SigningKey:
         """A key of this node's home, opened with the network's password."""
