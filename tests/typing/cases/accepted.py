@@ -1,4 +1,4 @@
-"""An author's page that mypy --strict accepts, with what it knows of each part (tests/unit/module/test_typing.py)."""
+"""An author's page that mypy --strict accepts, with what it knows of each part (tests/typing/test_author_page.py)."""
 
 from __future__ import annotations
 
