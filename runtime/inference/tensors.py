@@ -42,7 +42,10 @@ def from_array(name: str, values: npt.NDArray[Any]) -> Tensor:
 
 
 def to_array(tensor: Tensor) -> Int64Array:
-    """The array, its own copy. InvalidInput where data is not of shape's size."""
+    """The array, its own copy. InvalidInput where data is not of shape's size, or shape has a 0: an empty tensor may
+    have other dimensions of any size, which numpy refuses in its own words."""
+    if 0 in tensor.shape:
+        raise InvalidInput(tensor.name, f"shape {tensor.shape} holds nothing: every dimension is at least 1")
     if len(tensor.data) != 8 * prod(tensor.shape):
         raise InvalidInput(
             tensor.name, f"shape {tensor.shape} needs {8 * prod(tensor.shape)} bytes of int64, found {len(tensor.data)}"

@@ -41,8 +41,8 @@ def small_model() -> bytes:
     return encode_graph(wrap([spec], [np.array([[3, -2]], np.int64)], [Gemm(0, 0, None, None)], (1,)))
 
 
-def whole_chain(fees: FeeParams | None = None, collector: str | None = "carol") -> Chain:
-    """Every module of the house, with fees; alice, bob and dora hold FUNDS arm each, alice mints gold.
+def whole_chain(fees: FeeParams | None = None, collector: str | None = "carol", funds: int = FUNDS) -> Chain:
+    """Every module of the house, with fees; alice, bob and dora hold `funds` arm each, alice mints gold.
 
     alice has a model registered, an upload of bytes that are no model, complete, and one whose chunk is missing.
     """
@@ -57,7 +57,7 @@ def whole_chain(fees: FeeParams | None = None, collector: str | None = "carol") 
         Validators,
         genesis={
             "tokens": {
-                "balances": {person: {ARM: FUNDS, GOLD: 1_000} for person in people},
+                "balances": {person: {ARM: funds, GOLD: 1_000} for person in people},
                 "issuers": {GOLD: people[0]},
             },
             "validators": {"validators": (validator,)},
