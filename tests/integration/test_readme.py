@@ -80,7 +80,8 @@ def network(package: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
             time.sleep(0.1)
         node = json.loads((folder / "net.json").read_text())["nodes"][0]
         password = str(folder / "net" / "password")
-        yield environment(package, ARMILLARY_NODE=node["http"], ARMILLARY_PASSWORD_FILE=password, HOME_OF_NODE=node["home"])
+        known = {"ARMILLARY_NODE": node["http"], "ARMILLARY_PASSWORD_FILE": password, "HOME_OF_NODE": node["home"]}
+        yield environment(package, **known)
     finally:
         process.send_signal(signal.SIGINT)
         assert process.wait(timeout=30) == 0
