@@ -4,6 +4,10 @@ CallerError
 ├── KeystoreError
 │   ├── WrongPassword        the file is whole, the password does not open it
 │   └── KeystoreCorrupted    the file is not what was written
+├── MnemonicError            a text is no BIP-39 mnemonic
+│   ├── UnknownWord          a word is not in the list; names the nearest
+│   └── WrongChecksum        the words are, but not these in this order
+├── DerivationError          SLIP-10 has no Ed25519 key there; names the step of the path
 └── UsageError
     ├── ConfigError          config.toml is wrong; names the key
     └── AlreadyRunning       another process holds the node's home
@@ -28,6 +32,35 @@ class WrongPassword(KeystoreError):
 
 class KeystoreCorrupted(KeystoreError):
     """The keystore is not a whole keystore of a known version within the bounds."""
+
+
+class MnemonicError(CallerError):
+    """A text is no BIP-39 mnemonic."""
+
+
+class UnknownWord(MnemonicError):
+    """`word`, number `place` from 1, is not in the word list; `nearest` are like it, if any."""
+
+    def __init__(self, place: int, word: str, nearest: tuple[str, ...]) -> None:
+        self.place = place
+        self.word = word
+        self.nearest = nearest
+        question = f"; did you mean {' or '.join(nearest)}?" if nearest else ""
+        super().__init__(f"word {place}, {word[:32]!r}, is not in the word list{question}")
+
+
+class WrongChecksum(MnemonicError):
+    """Every word is in the list, but the checksum in the last one does not fit."""
+
+    def __init__(self, words: int) -> None:
+        super().__init__(
+            f"checksum: all {words} words are in the word list, but they do not belong together; "
+            "one is wrong, or their order is"
+        )
+
+
+class DerivationError(CallerError):
+    """No Ed25519 key can be derived as asked."""
 
 
 class ConfigError(UsageError):
