@@ -17,11 +17,12 @@ from modules.oracle.module import (
     Inferred,
     NoInput,
     OutputTooLarge,
+    TooManyOutputs,
     TooManyRows,
     UnknownModel,
     inputs_hash,
 )
-from modules.oracle.protocol import ROWS_MAX, Decisions, Record
+from modules.oracle.protocol import OUTPUTS_MAX, ROWS_MAX, Decisions, Record
 from modules.registry import Registry
 from modules.registry.protocol import Card, Price
 from modules.tokens import Tokens
@@ -41,7 +42,7 @@ from runtime.inference import (
     to_arrays,
     verify,
 )
-from runtime.inference.graph import Gemm, Reshape
+from runtime.inference.graph import Gemm, Output, Relu, Reshape
 from runtime.module import InputRefused
 from runtime.state import verify_proof
 from runtime.testing.graphs import wrap
@@ -64,11 +65,17 @@ def pair_model() -> bytes:
     return encode_graph(wrap([spec], [np.array([[3, -2]], np.int64)], [Gemm(0, 0, None, None)], (1,)))
 
 
-def wide_model() -> bytes:
-    """One row of output that is just too large for a record."""
-    size = OUTPUT_BYTES_MAX // 8 + 1
+def wide_model(size: int) -> bytes:
+    """One row of output of so many numbers."""
     spec = TensorSpec("x", (size,), 0, 0, 1)
     return encode_graph(wrap([spec], [], [Reshape(0, (1, size))], (1, size)))
+
+
+def many_model(count: int) -> bytes:
+    """So many outputs of one number."""
+    spec = TensorSpec("x", (), 0, 0, 1)
+    outputs = tuple(Output(1 + number, replace(spec, name=f"y{number:02}")) for number in range(count))
+    return encode_graph(replace(wrap([spec], [], [Relu(0)] * count), outputs=outputs))
 
 
 def card(amount: int = 7, denom: Denom = GOLD) -> Card:
@@ -263,7 +270,7 @@ def test_invalid_without_rows(chain: Chain, fails: Any, inputs: tuple[Tensor, ..
         (wire(x=[[1, 2]], z=[[1, 2]]), "z", "no such input"),
         (wire(x=[[1, 2, 3]]), "x", "expected shape (rows, 2), found (1, 3)"),
         (wire(x=[1, 2]), "x", "expected shape"),
-        (wire(x=np.zeros((0, 2))), "x", "rows, found 0"),
+        (wire(x=np.zeros((0, 2))), "x", "holds nothing"),
         (wire(x=[[1, 101]]), "x", "the model takes [-100, 100]"),
         (wire(x=[[-101, 0]]), "x", "the model takes [-100, 100]"),
         ((replace(wire(x=[[1, 2]])[0], data=bytes(15)),), "x", "needs 16 bytes"),
@@ -290,10 +297,18 @@ def test_invalid_too_many_rows(chain: Chain, fails: Any) -> None:
 
 
 def test_invalid_output_larger_than_a_record(chain: Chain, fails: Any) -> None:
-    name = register(chain, wide_model())
-    size = OUTPUT_BYTES_MAX // 8 + 1
-    made = Oracle.infer.build(model=name, inputs=wire(x=[[0] * size]))
-    fails(chain, made, chain.account("bob"), OutputTooLarge(bytes_needed=8 * size, limit=OUTPUT_BYTES_MAX))
+    size = OUTPUT_BYTES_MAX // 8
+    fits, exceeds = register(chain, wide_model(size)), register(chain, wide_model(size + 1))
+    assert infer(chain, fits, x=[[0] * size]).rows == 1
+    made = Oracle.infer.build(model=exceeds, inputs=wire(x=[[0] * (size + 1)]))
+    fails(chain, made, chain.account("bob"), OutputTooLarge(bytes_needed=8 * size + 8, limit=OUTPUT_BYTES_MAX))
+
+
+def test_invalid_more_outputs_than_a_record_holds(chain: Chain, fails: Any) -> None:
+    fits, exceeds = register(chain, many_model(OUTPUTS_MAX)), register(chain, many_model(OUTPUTS_MAX + 1))
+    assert len(infer(chain, fits, x=[1]).outputs) == OUTPUTS_MAX
+    made = Oracle.infer.build(model=exceeds, inputs=wire(x=[1]))
+    fails(chain, made, chain.account("bob"), TooManyOutputs(outputs=OUTPUTS_MAX + 1, limit=OUTPUTS_MAX))
 
 
 def test_invalid_price_that_the_caller_cannot_pay(chain: Chain, fails: Any) -> None:

@@ -45,7 +45,7 @@ CARD = Card(
     version="1",
     licence="Apache-2.0",
     parents=(),
-    remarks=(Remark(name="trained_on", text="scikit-learn's digits"),),  # type: ignore[arg-type] # a literal Name
+    remarks=(Remark(name="trained_on", text="scikit-learn's digits"),),
     price=Price(denom=ARM, amount=7),
 )
 
