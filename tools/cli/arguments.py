@@ -1,7 +1,7 @@
 """From a module's declaration to command line options, and from their text to typed values.
 
 The text of an option: numbers in decimal, bytes in hex, accounts as addresses, texts as they are, true or false;
-whatever has parts as JSON.
+whatever has parts as JSON, tensors also as a file.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from runtime.errors import UsageError
 from runtime.module import Field
 from runtime.types import Struct
 from tools.cli.forms import describe, metavar
+from tools.cli.tensors import is_file, read_tensors, takes_tensors
 
 ARGUMENTS_BYTES_MAX = 8 * 1024 * 1024
 SHOWN_CHARACTERS_MAX = 60
@@ -72,6 +73,8 @@ def parse(schema: Schema, text: str, option: str) -> Any:
         return parse(schema.items[0], text, option)
     if schema.kind in ("int", "bytes", "str"):
         return text
+    if takes_tensors(schema) and is_file(text):
+        return read_tensors(text, option)
     try:
         value = json.loads(text)
     except (ValueError, RecursionError):

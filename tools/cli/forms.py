@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from runtime.codec.schema import Schema
+from tools.cli.tensors import FORM as TENSORS
+from tools.cli.tensors import takes_tensors
 
 _ACCOUNT = "AccountId"
 POWERS_FROM_BITS = 32
@@ -16,6 +18,8 @@ def metavar(schema: Schema) -> str:
         return "ADDRESS" if schema.name == _ACCOUNT else "HEX"
     if schema.kind == "str":
         return schema.name.upper() or "TEXT"
+    if takes_tensors(schema):
+        return "FILE|JSON"
     return {"int": "NUMBER", "enum": "NUMBER", "bool": "true|false"}.get(schema.kind, "JSON")
 
 
@@ -33,7 +37,8 @@ def describe(schema: Schema) -> str:
     if schema.kind == "str":
         return (f"of the form {schema.regex}, " if schema.regex else "") + f"at most {schema.limit} characters"
     if schema.kind == "array":
-        return f"{shape(schema)}, at most {schema.limit}"
+        file = f"{TENSORS}, or " if takes_tensors(schema) else ""
+        return f"{file}{shape(schema)}, at most {schema.limit}"
     return "" if schema.kind == "bool" else shape(schema)
 
 
