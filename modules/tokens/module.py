@@ -147,6 +147,11 @@ class Tokens(Module):
             for denom, amount in balances.items():
                 self._mint(account, denom, amount)
 
+    def check_params(self) -> None:
+        """Fees are in a denomination of this chain: otherwise nobody could pay them."""
+        if not self.has_denom(self.params.fee_denom):
+            raise UnknownDenom(denom=self.params.fee_denom)
+
     def export_genesis(self) -> GenesisConfig:
         balances: dict[AccountId, dict[Denom, U128]] = {}
         for (account, denom), amount in self.balances.items(limit=EVERYTHING):
@@ -238,7 +243,8 @@ class Tokens(Module):
 
     def settle_fee(self, payer: AccountId, fee: int, refund: int) -> None:
         """Give the refund back; the fee goes to the collector, or is burned where there is none."""
-        denom, collector = self.params.fee_denom, self.params.fee_collector
+        params = self.params
+        denom, collector = params.fee_denom, params.fee_collector
         if refund:
             self.balances[payer, denom] += refund
         if fee and collector is not None:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -25,6 +26,7 @@ from runtime.execution.genesis import ChainGenesis
 from runtime.execution.transaction import Prepared, prepare_transaction
 from runtime.module import BlockInfo, CallError, Map, Module, ModuleMetadata, QueryInfo, ValidatorPower
 from runtime.module.gas import QUERY_GAS_MAX
+from runtime.module.params import PARAMS, PARAMS_KEY
 from runtime.state import HEIGHT_EMPTY, Overlay, StateProof, Store
 from runtime.state import Prepared as PreparedState
 from runtime.types import AccountId, Hash
@@ -122,17 +124,19 @@ class Application:
         environment.context.open(overlay, BlockInfo(0, self.genesis.time_ms))
         environment.core.genesis_hash = self.genesis_hash
         environment.core.stamp = BlockStamp(0, self.genesis.time_ms)
+        for entry in self.genesis.modules:
+            if self.composition.metadata[entry.name].params is not None:
+                environment.core.keep_params(entry.name, entry.params)
         for place, entry in enumerate(self.genesis.modules):
             where = f"modules[{place}].genesis ({entry.name})"
             config = self.composition.config(entry, where)
-            try:
-                if config is not None:
+            if config is not None:
+                with _at_genesis(where):
                     environment.modules[entry.name].genesis(config)
-            except LET_THROUGH:
-                raise
-            except Exception as error:
-                raise GenesisError(where, f"{type(error).__name__}: {explain(error)}") from error
             environment.context.events = []
+        for place, entry in enumerate(self.genesis.modules):
+            with _at_genesis(f"modules[{place}].params ({entry.name})"):
+                environment.modules[entry.name].check_params()
         if environment.validators is not None:
             validators = environment.validators.validators()
             reason = validators_refused(validators)
@@ -241,16 +245,21 @@ class Application:
         return info
 
     def prove(self, module: str, storage: str, key: Any = None, *, height: int | None = None) -> ProvenValue:
-        """A stored value with its proof. key: None for an item. Raises UnknownQuery, BadValue, HeightUnavailable."""
-        metadata = self.composition.metadata.get(module)
-        info = None if metadata is None else metadata.storage.get(storage)
-        if info is None:
-            raise UnknownQuery(f"no storage {module}.{storage} in this chain")
-        declared = info.declared
-        raw = declared.storage_key(key) if isinstance(declared, Map) else declared.prefix
+        """A stored value with its proof. storage: a declared name, or "params". key: None for an item. Raises
+        UnknownQuery, BadValue, HeightUnavailable."""
+        raw = self._storage_key(module, storage, key)
         at = self.store.height if height is None else height
         value = self.store.at(at).get(module, raw)
         return ProvenValue(module, raw, value, at, self.store.root_at(at), self.store.prove(module, raw, at))
+
+    def _storage_key(self, module: str, storage: str, key: Any) -> bytes:
+        metadata = self.composition.metadata.get(module)
+        if metadata is not None and metadata.params is not None and storage == PARAMS:
+            return PARAMS_KEY
+        info = None if metadata is None else metadata.storage.get(storage)
+        if info is None:
+            raise UnknownQuery(f"no storage {module}.{storage} in this chain")
+        return info.declared.storage_key(key) if isinstance(info.declared, Map) else info.declared.prefix
 
     def next_nonce(self, account: AccountId) -> int:
         """The nonce that the account's next transaction must carry, in the committed state."""
@@ -310,6 +319,17 @@ class Application:
 
 
 _STAMP_KEY = b"stamp\x00"
+
+
+@contextmanager
+def _at_genesis(where: str) -> Iterator[None]:
+    """What module code raises over the genesis is the genesis' fault."""
+    try:
+        yield
+    except LET_THROUGH:
+        raise
+    except Exception as error:
+        raise GenesisError(where, f"{type(error).__name__}: {explain(error)}") from error
 
 
 class _Run:

@@ -26,7 +26,6 @@ from runtime.module import (
     FeeLedger,
     Module,
     ModuleMetadata,
-    ModuleParams,
     ValidatorSource,
     find_provider,
 )
@@ -57,7 +56,6 @@ class Composition:
                 "modules", f"two modules have one name, or one is called {CORE}, which is the runtime's own"
             )
         self.modules: dict[str, type[Module]] = {CORE: Core}
-        self.params: dict[str, ModuleParams | None] = {CORE: None}
         for place, entry in enumerate(genesis.modules):
             self._add(f"modules[{place}]", entry, by_name.get(entry.name))
         self.metadata: dict[str, ModuleMetadata] = {name: module.metadata() for name, module in self.modules.items()}
@@ -87,8 +85,7 @@ class Composition:
         if entry.version != module.version:
             raise GenesisError(where, f"{entry.name} is pinned at version {entry.version}, at hand is {module.version}")
         self.modules[entry.name] = module
-        params = module.metadata().params
-        self.params[entry.name] = _decode(f"{where}.params", params, entry.params)
+        _decode(f"{where}.params", module.metadata().params, entry.params)
 
     def _check_roles(self) -> None:
         roles = self.genesis.roles
@@ -135,13 +132,14 @@ class Environment:
         self.composition = composition
         self.context = Context()
         self.modules: dict[str, Module] = {
-            name: module.bind(self.context, composition.params[name]) for name, module in composition.modules.items()
+            name: module.bind(self.context) for name, module in composition.modules.items()
         }
         for name, needs in composition.providers.items():
             for use, provider in needs.items():
                 self.modules[name].connect(use, self.modules[provider])
         self.core = cast("Core", self.modules[CORE])
         self.core.connect("engine", composition.engine)
+        self.core.connect("modules", self.modules)
         roles = composition.genesis.roles
         self.auth = cast("AuthRules", self.modules[roles.auth])
         self.fees = cast("FeeLedger | None", self.modules[roles.fees] if roles.fees else None)

@@ -1,17 +1,21 @@
 """The runtime's own module, `runtime`: in every chain, first. It keeps what the runtime itself must remember in state,
 and provides Blobs and Inference to the others; so that services are found, bound, metered and rolled back like modules.
 
-Lives here: block stamp, effective validators, chunks and verified models. Must not: know which modules use them.
+Lives here: block stamp, effective validators, changes of parameters, chunks and verified models. Must not: know which
+modules use them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Annotated, Final, Protocol, cast
 
 from runtime.codec import codec
+from runtime.errors import CodecError
+from runtime.execution.genesis import MODULE_PARAMS_BYTES_MAX
 from runtime.limits import BLOB_CHUNKS_MAX
 from runtime.module import (
+    CallError,
     ChunkMissing,
     Event,
     Item,
@@ -20,11 +24,15 @@ from runtime.module import (
     ModelRefused,
     ModelUnknown,
     Module,
+    ModuleParams,
+    Root,
     Tensor,
+    call,
     query,
 )
 from runtime.module import gas as prices
 from runtime.module.errors import RUNTIME_ERRORS, BoundExceeded, Text
+from runtime.module.params import PARAMS_KEY
 from runtime.module.roles import ValidatorPowers
 from runtime.module.services import InputRefused
 from runtime.state import BlobMissing, blob_root_of
@@ -70,6 +78,8 @@ class ModelRecord(Struct):
     chunks: U32
 
 
+PARAMS_GAS: Final = 60_000  # validating parameters, whatever their number
+PARAMS_BYTE_GAS: Final = 200
 SEGMENT_CHUNKS: Final = 1024
 ChunkSegment = Annotated[tuple[Hash, ...], MaxLen(SEGMENT_CHUNKS)]
 """Part of a model's list of chunks: the whole list may be longer than one stored value."""
@@ -89,12 +99,34 @@ class ValidatorsRefused(Event):
     reason: Text
 
 
+ParamsBytes = Annotated[bytes, MaxLen(MODULE_PARAMS_BYTES_MAX)]
+
+
+class ParamsChanged(Event):
+    """A module has other parameters from here on: the canonical bytes of its Params."""
+
+    module: Name
+    params: ParamsBytes
+
+
+class NoParams(CallError):
+    """No module of this chain has this name and parameters."""
+
+    module: Name
+
+
+class ParamsRefused(CallError):
+    """The bytes are not the canonical bytes of the module's Params."""
+
+    module: Name
+
+
 class Core(Module):
-    """What the runtime keeps in state for itself, and the services that it offers to modules."""
+    """What the runtime keeps in state for itself, changes of modules' parameters, and the services offered to them."""
 
     name = NAME
-    events = (HookFailed, ValidatorsRefused)
-    errors = (*RUNTIME_ERRORS, ChunkMissing, ModelUnknown, ModelRefused, InputRefused)
+    events = (HookFailed, ValidatorsRefused, ParamsChanged)
+    errors = (*RUNTIME_ERRORS, NoParams, ParamsRefused, ChunkMissing, ModelUnknown, ModelRefused, InputRefused)
 
     genesis_hash: Item[Hash] = Item()
     stamp: Item[BlockStamp] = Item()
@@ -112,6 +144,43 @@ class Core(Module):
     def last_block(self) -> BlockStamp:
         """Height and time of the last block."""
         return self.stamp
+
+    # --- parameters
+
+    @call(gas=20_000)
+    def set_params(self, origin: Root, *, module: Name, params: ParamsBytes) -> None:
+        """Give a module other parameters, all of them: the canonical bytes of its Params. Refused where they are not of
+        their types, or where the module says that they cannot be."""
+        kind = self._params_type(module)
+        if kind is None:
+            raise NoParams(module=module)
+        self.charge(PARAMS_GAS + PARAMS_BYTE_GAS * len(params))
+        try:
+            codec(kind).decode(params)
+        except CodecError as error:
+            refused = ParamsRefused(module=module)
+            refused.add_note(str(error))
+            raise refused from None
+        self.keep_params(module, params)
+        self._modules[module].check_params()
+        self.emit(ParamsChanged(module=module, params=params))
+
+    @query
+    def params_of(self, *, module: Name) -> ParamsBytes | None:
+        """The canonical bytes of a module's parameters at this height; nothing where it has none."""
+        return None if self._params_type(module) is None else self._context.read(module, PARAMS_KEY)
+
+    def keep_params(self, module: str, params: bytes) -> None:
+        """Writes them as they are: of the genesis, or checked by `set_params`."""
+        self._context.write(module, PARAMS_KEY, params)
+
+    @property
+    def _modules(self) -> Mapping[str, Module]:
+        return cast("Mapping[str, Module]", self._bound["modules"])
+
+    def _params_type(self, module: str) -> type[ModuleParams] | None:
+        found = self._modules.get(module)
+        return None if found is None else found.metadata().params
 
     # --- Blobs
 

@@ -13,7 +13,7 @@ from runtime.types import U32, U64, ZERO_HASH, Hash, MaxLen, Name, Pattern, Stru
 
 GENESIS_VERSION: Final = 1
 MODULES_MAX: Final = 64
-MODULE_PARAMS_BYTES_MAX: Final = 64 * 1024
+MODULE_PARAMS_BYTES_MAX: Final = 8 * 1024  # kept in state as one value, and whole in the event of a change
 MODULE_GENESIS_BYTES_MAX: Final = 64 * 1024 * 1024
 UNPINNED: Final = ZERO_HASH
 

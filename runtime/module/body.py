@@ -18,9 +18,8 @@ from runtime.types import IDENTIFIER, Struct
 
 NAME_CHARACTERS_MAX: Final = 48
 HOOKS: Final = ("begin_block", "end_block")
-OVERRIDABLE: Final = frozenset(
-    ("name", "version", "events", "errors", "GenesisConfig", "Params", "genesis", "export_genesis", *HOOKS)
-)
+_SETTINGS: Final = ("GenesisConfig", "Params", "genesis", "check_params", "export_genesis")
+OVERRIDABLE: Final = frozenset(("name", "version", "events", "errors", *_SETTINGS, *HOOKS))
 _FORBIDDEN: Final = frozenset(("__init__", "__new__", "__setattr__", "__getattr__", "__getattribute__", "__delattr__"))
 _MADE: Final = frozenset(("_metadata", "_is_complete"))  # by the metaclass
 _CONSTANTS: Final = (int, str, bytes, type(None), enum.Enum, Struct)

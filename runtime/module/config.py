@@ -15,6 +15,8 @@ class Genesis(BaseModel):
 
 
 class ModuleParams(BaseModel):
-    """Base of `class Params(ModuleParams)` inside a module: set by the chain spec, read as `self.params`."""
+    """Base of `class Params(ModuleParams)` inside a module: set by the chain spec, read as `self.params`.
+
+    Kept in state: changed as a whole by the chain itself (runtime.set_params, Root only)."""
 
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from runtime.errors import CodecError, DefinitionError
 from runtime.module.authorisation import module_account
@@ -23,12 +23,10 @@ from runtime.module.event import Event
 from runtime.module.facts import completed
 from runtime.module.metadata import ModuleMetadata
 from runtime.module.origin import ModuleOrigin
+from runtime.module.params import StoredParams
 from runtime.module.storage import Item, Map
 from runtime.module.wire import EventRecord
 from runtime.types import AccountId, Name
-
-P = TypeVar("P")
-P_co = TypeVar("P_co", covariant=True)
 
 
 class _Body(dict[str, Any]):
@@ -59,21 +57,6 @@ class ModuleMeta(type):
         return made
 
 
-class _HasParams(Protocol[P_co]):
-    @property
-    def Params(self) -> type[P_co]: ...  # noqa: N802 # the name of the nested class
-
-
-class _Params:
-    """`self.params`: typed as the module's own nested class `Params`."""
-
-    def __get__(self, instance: _HasParams[P], owner: Any = None) -> P:
-        params: P | None = instance._params  # type: ignore[attr-defined] # of Module, whose Params the Protocol names
-        if params is None:
-            raise DefinitionError(f"{type(instance).__name__} declares no parameters: add class Params(ModuleParams)")
-        return params
-
-
 class Module(metaclass=ModuleMeta):
     """Derive from it, give it a `name`, declare storage and verbs. The docstring becomes the module's documentation."""
 
@@ -85,9 +68,9 @@ class Module(metaclass=ModuleMeta):
     _is_complete: ClassVar[bool]
     _context: Context
     _bound: dict[str, Any]
-    _params: ModuleParams | None
+    _params: tuple[bytes, ModuleParams | None]  # their bytes, and what these decode to
 
-    params = _Params()
+    params = StoredParams()
 
     # --- for authors: what a verb or a hook may use
 
@@ -126,7 +109,7 @@ class Module(metaclass=ModuleMeta):
                 f"module's own file or package, or list it: events = ({kind.__name__}, ...)"
             )
         try:
-            data = info.codec.encode(event)
+            data = self._context.encode(info.codec, event)
         except CodecError as error:
             bad = BadValue(module=Name(self.name), where=f"{kind.__name__}{error.path.removeprefix('$')}"[:128])
             bad.add_note(str(error))
@@ -153,6 +136,10 @@ class Module(metaclass=ModuleMeta):
     def genesis(self, config: Any) -> None:
         """Writes the module's state at height 0 from its GenesisConfig. Raise CallError on a bad configuration."""
 
+    def check_params(self) -> None:
+        """Raise CallError where `self.params` cannot be, by themselves or with the state as it is. Runs after the
+        genesis, and after each change, which is undone then."""
+
     def export_genesis(self) -> Genesis:
         """The present state as a GenesisConfig, for a new chain that starts where this one stands."""
         raise DefinitionError(f"{self.name} cannot be exported: {type(self).__name__} does not define export_genesis()")
@@ -170,11 +157,11 @@ class Module(metaclass=ModuleMeta):
         return cls._metadata
 
     @classmethod
-    def bind(cls, context: Context, params: ModuleParams | None) -> Self:
+    def bind(cls, context: Context) -> Self:
         """An instance whose storage reads and writes through `context`. `connect` gives it what it uses."""
         instance = object.__new__(cls)
         state = vars(instance)
-        state.update(_context=context, _params=params, _bound={})
+        state.update(_context=context, _params=(b"", None), _bound={})
         for name, storage in cls._metadata.storage.items():
             if isinstance(storage.declared, Map):
                 state[name] = storage.declared.bind(context)

@@ -27,9 +27,10 @@ from modules.tokens.module import (
     ZeroAmount,
 )
 from modules.tokens.protocol import Ledger
-from runtime import Denom, Module, Signed, Uses, call
+from runtime import Denom, Module, Name, Signed, Uses, call
 from runtime.codec import codec
 from runtime.execution import Chain, FeeParams, GenesisError, InvalidTransaction, Rule
+from runtime.execution.core import Core
 
 GOLD, ARM, NONE = "gold", "arm", "none"
 TOP = (1 << 128) - 1
@@ -328,3 +329,21 @@ def test_invalid_genesis_of_more_than_128_bits() -> None:
     alice, bob = Chain().account("alice").id, Chain().account("bob").id
     with pytest.raises(GenesisError, match="supply would exceed"):
         Chain(Accounts, Tokens, genesis={"tokens": {"balances": {alice: {GOLD: TOP}, bob: {GOLD: 1}}}})
+
+
+def test_invalid_fee_denomination_that_is_not_there(chain: Chain) -> None:
+    params = codec(Tokens.Params).encode(Tokens.Params(fee_denom=Denom("tin")))
+    with pytest.raises(UnknownDenom, match="tin"):
+        chain.root(Core.set_params.build(module=Name("tokens"), params=params))
+
+
+def test_fees_go_to_a_collector_from_the_change_on() -> None:
+    chain = chain_of(units=1)
+    alice, carol = chain.account("alice"), chain.account("carol").id
+    params = codec(Tokens.Params).encode(Tokens.Params(fee_collector=carol))
+    give = Tokens.transfer.build(to=chain.account("bob").id, denom=Denom(GOLD), amount=1)
+    chain.submit(give, signer=alice)
+    assert balance(chain, "carol", Denom(ARM)) == 0
+    chain.root(Core.set_params.build(module=Name("tokens"), params=params))
+    receipt = chain.submit(give, signer=alice)
+    assert balance(chain, "carol", Denom(ARM)) == receipt.fee > 0

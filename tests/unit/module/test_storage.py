@@ -30,7 +30,7 @@ class Shelf(Module):
 def shelf(*, writable: bool = True) -> tuple[Shelf, Context]:
     context = Context()
     context.open(Overlay(MemoryStore()), BlockInfo(height=3, time_ms=4), writable=writable)
-    return Shelf.bind(context, None), context
+    return Shelf.bind(context), context
 
 
 KEYS = st.tuples(st.integers(0, 3), st.sampled_from([Denom(each) for each in ("a", "ab", "b")]))
