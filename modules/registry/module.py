@@ -322,15 +322,14 @@ class Registry(Module):
 
     # --- the end of uploads
 
-    @hook(gas=40_000_000)
+    @hook(gas=60_000_000)
     def end_block(self) -> None:
         """Clear away uploads whose time is over: a bounded number of chunks in each block, the rest in the next."""
         work = SWEPT_PER_BLOCK
-        while work > 0:
-            first = next(self.expiries.keys(limit=1), None)
-            if first is None or first[0] > self.height:
+        for expires, owner, model in self.expiries.keys(limit=SWEPT_PER_BLOCK):
+            if expires > self.height or work <= 0:
                 return
-            work -= self._sweep(first[1], first[2], work)
+            work -= self._sweep(owner, model, work)
 
     def _sweep(self, owner: AccountId, model: Hash, work: int) -> int:
         """Drop at most `work` chunks of an upload, and the upload with the last of them. How much work it was."""

@@ -17,6 +17,7 @@ import msgspec
 from pydantic import BaseModel, ValidationError
 
 from runtime.codec.schema import Schema, schema_of
+from runtime.codec.work import work_of
 from runtime.errors import CodecError
 
 T = TypeVar("T")
@@ -33,6 +34,11 @@ class Codec(Generic[T]):
         self._decoder = msgspec.msgpack.Decoder(_wire_type(self.schema))
         self._to_wire = _to_wire(self.schema)
         self._from_wire = _from_wire(self.schema)
+        self._work = work_of(self.schema)
+
+    def work(self, size_bytes: int) -> int:
+        """What decoding so many bytes, or encoding to them, is at most, in units (runtime.codec.work)."""
+        return self._work.of(size_bytes)
 
     def encode(self, value: T) -> bytes:
         """The canonical bytes of `value`. Raises CodecError when it is not of the declared type."""

@@ -30,6 +30,7 @@ from runtime.module import (
     UnknownCall,
 )
 from runtime.module.errors import TEXT_CHARACTERS_MAX
+from runtime.module.gas import CODEC_UNIT_GAS
 from runtime.module.origin import Origin, describe_origin
 from runtime.state import StateBoundError
 from runtime.types import Name
@@ -46,7 +47,8 @@ def dispatch(environment: Environment, origin: Origin, call: Call) -> None:
     info, context = target.info, environment.context
     if type(origin) not in info.origins:
         raise OriginRefused(call=call.name, origin=describe_origin(origin))
-    context.charge(info.gas + dispatch_gas(len(call.arguments)))
+    size = len(call.arguments)
+    context.charge(info.gas + dispatch_gas(size) + CODEC_UNIT_GAS * info.codec.work(size))
     try:
         arguments = info.codec.decode(call.arguments)
     except CodecError as error:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-TRANSACTION_GAS: Final = 150_000  # decode, nonce, two fee movements, receipt, its share of the roots
+TRANSACTION_GAS: Final = 250_000  # decode, nonce, two fee movements, receipt, its share of the roots
 TRANSACTION_BYTE_GAS: Final = 40
 SIGNATURE_GAS: Final = 160_000
 DISPATCH_GAS: Final = 6_000
@@ -21,5 +21,5 @@ def fixed_gas(size_bytes: int, signatures: int) -> int:
 
 
 def dispatch_gas(argument_bytes: int) -> int:
-    """The price of finding a call and decoding its arguments."""
+    """The price of finding a call and taking its arguments; what decoding them costs depends on their type."""
     return DISPATCH_GAS + ARGUMENT_BYTE_GAS * argument_bytes

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TypeVar
 
+from runtime.codec import Codec
 from runtime.limits import EVENT_BYTES_MAX, EVENTS_PER_TRANSACTION_MAX
 from runtime.module import gas
 from runtime.module.block import BlockInfo
@@ -20,6 +21,7 @@ from runtime.state import Overlay
 from runtime.types import Hash, Name
 
 UNLIMITED: Final = 1 << 63
+T = TypeVar("T")
 
 
 class State(Protocol):
@@ -31,6 +33,7 @@ class State(Protocol):
     def iterate(
         self, module: str, prefix: bytes = b"", *, limit: int | None = None, start: bytes | None = None
     ) -> Iterator[tuple[bytes, bytes]]: ...
+    def pending(self, module: str, prefix: bytes, *, start: bytes | None = None) -> int: ...
     def put_blob(self, chunk: bytes) -> Hash: ...
     def get_blob(self, name: Hash) -> bytes | None: ...
     def checkpoint(self) -> None: ...
@@ -124,11 +127,25 @@ class Context:
         self.state.delete(module, key)
 
     def scan(self, module: str, prefix: bytes, limit: int, start: bytes | None) -> Iterator[tuple[bytes, bytes]]:
-        """At most `limit` items under a prefix in key order, each charged as it is read."""
+        """At most `limit` items under a prefix in key order, each charged as it is read; first, what the block has
+        changed there: all of it is laid over what is stored, and deletions are passed uncounted."""
         self.charge(gas.SCAN_GAS)
+        self.charge(gas.SCAN_PENDING_GAS * self.state.pending(module, prefix, start=start))
         for key, value in self.state.iterate(module, prefix, limit=limit, start=start):
             self.charge(gas.READ_GAS + gas.READ_BYTE_GAS * (len(key) + len(value)))
             yield key, value
+
+    def decode(self, codec: Codec[T], data: bytes) -> T:
+        """The value of stored bytes."""
+        self.charge(gas.CODEC_UNIT_GAS * codec.work(len(data)))
+        return codec.decode(data)
+
+    def encode(self, codec: Codec[T], value: T) -> bytes:
+        """The bytes of a value to store or emit. Charged after: how many they are, nobody knows before. Raises
+        CodecError."""
+        data = codec.encode(value)
+        self.charge(gas.CODEC_UNIT_GAS * codec.work(len(data)))
+        return data
 
     def put_blob(self, module: str, chunk: bytes) -> Hash:
         """Keep a chunk beside the state until the block is committed. Uncharged: the caller did."""
@@ -158,6 +175,7 @@ class Context:
     @contextmanager
     def checkpoint(self) -> Iterator[None]:
         """Keep what happens inside, or undo state, blobs and events where it raises. Gas is not given back."""
+        self.charge(gas.CHECKPOINT_GAS)
         self.state.checkpoint()
         mark = len(self.events)
         try:

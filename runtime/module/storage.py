@@ -82,14 +82,14 @@ class Item(Declared, Generic[T]):
             return self
         data = instance._context.read(self._module, self._prefix)
         if data is not None:
-            return self._codec.decode(data)
+            return instance._context.decode(self._codec, data)
         if self.default is NO_DEFAULT:
             raise KeyMissing(module=self._module, storage=Name(self.name))
         return cast("T", self.default)
 
     def __set__(self, instance: Module, value: T) -> None:
         try:
-            data = self._codec.encode(value)
+            data = instance._context.encode(self._codec, value)
         except CodecError as error:
             raise self._bad_value(error) from None
         instance._context.write(self._module, self._prefix, data)
@@ -140,27 +140,30 @@ class Map(Declared, Generic[K, V]):
         return self._context
 
     def __getitem__(self, key: K) -> V:
-        data = self._running().read(self._module, self.storage_key(key))
+        context = self._running()
+        data = context.read(self._module, self.storage_key(key))
         if data is not None:
-            return self._codec.decode(data)
+            return context.decode(self._codec, data)
         if self.default is NO_DEFAULT:
             raise KeyMissing(module=self._module, storage=Name(self.name))
         return cast("V", self.default)
 
     def get(self, key: K) -> V | None:
         """The stored value, or None where nothing is stored (also where the declaration has a default)."""
-        data = self._running().read(self._module, self.storage_key(key))
-        return None if data is None else self._codec.decode(data)
+        context = self._running()
+        data = context.read(self._module, self.storage_key(key))
+        return None if data is None else context.decode(self._codec, data)
 
     def __contains__(self, key: K) -> bool:
         return self._running().read(self._module, self.storage_key(key)) is not None
 
     def __setitem__(self, key: K, value: V) -> None:
+        context = self._running()
         try:
-            data = self._codec.encode(value)
+            data = context.encode(self._codec, value)
         except CodecError as error:
             raise self._bad_value(error) from None
-        self._running().write(self._module, self.storage_key(key), data)
+        context.write(self._module, self.storage_key(key), data)
 
     def __delitem__(self, key: K) -> None:
         self._running().delete(self._module, self.storage_key(key))
@@ -176,8 +179,9 @@ class Map(Declared, Generic[K, V]):
             raise self._bad_value(error) from None
         start = None if after is None else self.storage_key(after) + b"\x00"
         cut = len(self._prefix)
-        for key, value in self._running().scan(self._module, low, limit, start):
-            yield self._keys.decode(key[cut:]), self._codec.decode(value)
+        context = self._running()
+        for key, value in context.scan(self._module, low, limit, start):
+            yield self._keys.decode(key[cut:]), context.decode(self._codec, value)
 
     def keys(self, prefix: tuple[Any, ...] = (), *, limit: int, after: K | None = None) -> Iterator[K]:
         """The keys of `items`."""

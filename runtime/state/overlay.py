@@ -25,8 +25,8 @@ class _Absent(enum.Enum):
 
 
 _UNCHANGED: Final = _Absent.UNCHANGED
-_Change = bytes | None | _Absent
-_Undo = tuple[Table[_Change] | None, bytes, _Change]  # table None: the chunk of this hash was put
+_Change = bytes | None
+_Undo = tuple[Table[_Change] | None, bytes, _Change | _Absent]  # table None: the chunk of this hash was put
 
 
 class Overlay:
@@ -68,17 +68,17 @@ class Overlay:
         table = self._tables.get(module)
         if table is not None:
             low, high = key_range(prefix, start)
-            changed = [(key, change) for key, change in table.range(low, high) if change is not _UNCHANGED]
-            base = merge(base, changed)
+            base = merge(base, table.range(low, high))
         return base if limit is None else islice(base, max(limit, 0))
+
+    def pending(self, module: str, prefix: bytes = b"", *, start: bytes | None = None) -> int:
+        """How many keys of that range are changed here, deleted ones included: what `iterate` has to lay over."""
+        table = self._tables.get(module)
+        return 0 if table is None else table.count(*key_range(prefix, start))
 
     def changes(self) -> dict[str, dict[bytes, bytes | None]]:
         """The pending changes by module and key, None for a deletion; for `Store.prepare`."""
-        pending = {
-            module: {key: change for key, change in table.values.items() if change is not _UNCHANGED}
-            for module, table in self._tables.items()
-        }
-        return {module: changed for module, changed in pending.items() if changed}
+        return {module: dict(table.values) for module, table in self._tables.items() if table.values}
 
     # --- writing
 
@@ -150,6 +150,8 @@ class Overlay:
             table, key, before = journal.pop()
             if table is None:
                 del self._chunks[Hash(key)]
+            elif before is _UNCHANGED:
+                table.remove(key)  # so that `pending` does not tell what was undone
             else:
                 table.values[key] = before
 

@@ -5,7 +5,7 @@ Lives here: ordering. Must not: know modules, heights, or what a value means.
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_left, insort
 from collections.abc import Callable, Iterator
 from typing import Generic, TypeVar
 
@@ -13,6 +13,7 @@ V = TypeVar("V")
 
 _CHUNK_FIRST = 16
 _CHUNK_MAX = 512
+_INSERTED_MAX = 32
 
 
 class Table(Generic[V]):
@@ -38,25 +39,39 @@ class Table(Generic[V]):
         """Forget `key`; nothing happens where it is not there."""
         if key not in self.values:
             return
+        del self.values[key]
+        if self._fresh and self._fresh[-1] == key:
+            self._fresh.pop()
+            return
         self._settle()
         del self._keys[bisect_left(self._keys, key)]
-        del self.values[key]
+
+    def count(self, low: bytes, high: bytes | None) -> int:
+        """How many items `range` would give."""
+        first, last = self._places(low, high)
+        return last - first
 
     def range(self, low: bytes, high: bytes | None, count: int | None = None) -> list[tuple[bytes, V]]:
         """The items with low <= key < high in key order, the first `count` of them; high None: no upper end."""
-        self._settle()
-        first = bisect_left(self._keys, low)
-        last = len(self._keys) if high is None else bisect_left(self._keys, high, first)
+        first, last = self._places(low, high)
         if count is not None:
             last = min(last, first + count)
         values = self.values
         return [(key, values[key]) for key in self._keys[first:last]]
 
+    def _places(self, low: bytes, high: bytes | None) -> tuple[int, int]:
+        self._settle()
+        first = bisect_left(self._keys, low)
+        return first, len(self._keys) if high is None else bisect_left(self._keys, high, first)
+
     def _settle(self) -> None:
-        if self._fresh:
+        if len(self._fresh) <= _INSERTED_MAX:  # who writes and ranges by turns must not pay for all keys each time
+            for key in self._fresh:
+                insort(self._keys, key)
+        else:
             self._keys.extend(self._fresh)
             self._keys.sort()  # two sorted runs nearly: linear
-            self._fresh.clear()
+        self._fresh.clear()
 
 
 def key_range(prefix: bytes, start: bytes | None) -> tuple[bytes, bytes | None]:

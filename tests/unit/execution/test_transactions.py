@@ -105,7 +105,7 @@ def test_preparing_candidates_in_any_order_changes_nothing(order: list[int], thr
 
 
 @settings(max_examples=60, deadline=None)
-@given(what=st.sampled_from([each for each in FAILURES if each != "memory"]), gas_limit=st.integers(330_000, 600_000))
+@given(what=st.sampled_from([each for each in FAILURES if each != "memory"]), gas_limit=st.integers(430_000, 600_000))
 def test_gas_is_never_above_the_limit_whatever_the_module_does(what: str, gas_limit: int) -> None:
     chain = bank_chain()
     receipt = do(chain, what, gas_limit=gas_limit)
