@@ -19,7 +19,7 @@ from tools.cli.groups import Listed
 from tools.cli.keyring import Keyring
 from tools.cli.options import HOME_OF_KEYS, KEY, NODE
 from tools.cli.output import progress
-from tools.client import NodeClient
+from tools.client import NodeClient, NodeError
 from tools.registration import register
 from tools.transactions import Sender
 
@@ -144,7 +144,7 @@ def show(graph: str, node: str) -> None:
 def _show_registered(client: NodeClient, name: str) -> None:
     found = client.get("/query/registry/model", model=name)["result"]
     if found is None:
-        raise UsageError(f"no model {name} is registered on this chain")
+        raise NodeError(f"no model {name} is registered on this chain", 404)
     click.echo(json.dumps(found, indent=2))
 
 
