@@ -33,6 +33,7 @@ class Roles(Section):
     auth: Name = Field(default=Name("accounts"), description="nonces and keys of accounts")
     fees: Name | None = Field(default=Name("tokens"), description="takes fees and gives back what is left; null: free")
     validators: Name = Field(default=Name("validators"), description="who validates, with what power")
+    governance: Name | None = Field(default=None, description="may run calls as the chain itself (Root); null: nobody")
 
 
 class ModuleSpec(Section):

@@ -23,6 +23,7 @@ from runtime.execution.dispatch import LET_THROUGH, contained, explain
 from runtime.execution.errors import ExecutionFault, GenesisError, InvariantBroken
 from runtime.execution.executor import Outcome, check_calls, check_rules, roles_contained, run_transaction, withdraw
 from runtime.execution.genesis import ChainGenesis
+from runtime.execution.root import RootDispatcher
 from runtime.execution.transaction import Prepared, prepare_transaction
 from runtime.module import BlockInfo, CallError, Map, Module, ModuleMetadata, QueryInfo, ValidatorPower
 from runtime.module.gas import QUERY_GAS_MAX
@@ -83,7 +84,7 @@ class Application:
     ) -> None:
         self.genesis = genesis
         self.genesis_hash = genesis.hash
-        self.composition = Composition(genesis, modules, engine or NoEngine())
+        self.composition = Composition(genesis, modules, engine or NoEngine(), RootDispatcher)
         self.store = store
         self._cache: OrderedDict[bytes, Prepared] = OrderedDict()
         self._cache_bytes = 0
@@ -126,7 +127,7 @@ class Application:
         environment.core.stamp = BlockStamp(0, self.genesis.time_ms)
         for entry in self.genesis.modules:
             if self.composition.metadata[entry.name].params is not None:
-                environment.core.keep_params(entry.name, entry.params)
+                environment.context.write(entry.name, PARAMS_KEY, entry.params)
         for place, entry in enumerate(self.genesis.modules):
             where = f"modules[{place}].genesis ({entry.name})"
             config = self.composition.config(entry, where)

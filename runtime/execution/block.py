@@ -105,7 +105,7 @@ class BlockRun:
         self.overlay = Overlay(store, store.blobs)
         self.outcomes: list[Outcome] = []
         self.taken: list[bytes] = []
-        self.faults: list[str] = []
+        self.faults = environment.faults
         self.bytes = 0
         params = environment.composition.genesis.consensus
         self.bytes_max, self.count_max = params.block_bytes_max, params.block_transactions_max

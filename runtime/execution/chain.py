@@ -20,7 +20,7 @@ from runtime.crypto import SigningKey, hash_bytes
 from runtime.errors import UsageError
 from runtime.execution.application import Application
 from runtime.execution.block import BlockInputs, BlockRun, Executed
-from runtime.execution.composition import module_genesis
+from runtime.execution.composition import module_genesis, wants_root
 from runtime.execution.core import ModelEngine
 from runtime.execution.dispatch import dispatch
 from runtime.execution.executor import Outcome
@@ -134,6 +134,7 @@ class Chain:
             auth=Name(auth or BareAccounts.name),
             fees=Name(fee_module) if fee_module else None,
             validators=Name(validators) if validators else None,
+            governance=next((Name(module.name) for module in modules if wants_root(module)), None),
         )
         made = ChainGenesis(GENESIS_VERSION, Name(name), "arm", time_ms, entries, consensus, fees, roles)
         self.application = Application(made, composed, store or MemoryStore(), engine=engine)

@@ -7,7 +7,7 @@ block, check and query has its own.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -26,10 +26,11 @@ from runtime.module import (
     FeeLedger,
     Module,
     ModuleMetadata,
+    RootCalls,
     ValidatorSource,
     find_provider,
 )
-from runtime.module.uses import missing
+from runtime.module.uses import missing, protocol_methods
 from runtime.types import Name
 
 
@@ -43,13 +44,20 @@ class Target:
 
 class Composition:
     """A chain's modules. metadata: in the order of hooks, the runtime's own first. hook_gas: what hooks may use in each
-    block. targets: where calls go, by full name.
+    block. targets: where calls go, by full name. root: makes an environment's RootCalls.
 
     Raises GenesisError where genesis and modules do not fit, DefinitionError where modules do not fit each other."""
 
-    def __init__(self, genesis: ChainGenesis, modules: Sequence[type[Module]], engine: ModelEngine) -> None:
+    def __init__(
+        self,
+        genesis: ChainGenesis,
+        modules: Sequence[type[Module]],
+        engine: ModelEngine,
+        root: Callable[[Environment], RootCalls],
+    ) -> None:
         self.genesis = genesis
         self.engine = engine
+        self.root = root
         by_name = {module.metadata().name: module for module in modules}
         if len(by_name) < len(modules) or CORE in by_name:
             raise GenesisError(
@@ -61,6 +69,7 @@ class Composition:
         self.metadata: dict[str, ModuleMetadata] = {name: module.metadata() for name, module in self.modules.items()}
         self.hook_gas = sum(gas for metadata in self.metadata.values() for gas in metadata.hooks.values())
         self._check_roles()
+        self._check_root()
         self._check_prices()
         self.providers = {
             name: {
@@ -102,6 +111,20 @@ class Composition:
             if reason:
                 raise GenesisError(f"roles.{role}", f"module {name} {reason} ({protocol.__name__} asks for it)")
 
+    def _check_root(self) -> None:
+        """Only the module that the genesis names may run calls as Root, and only one that does so is named."""
+        bound = self.genesis.roles.governance
+        wanting = [name for name, module in self.modules.items() if wants_root(module)]
+        if bound is not None and bound not in self.modules:
+            raise GenesisError("roles.governance", f"no module {bound} is listed: list it, or bind another")
+        if bound is not None and bound not in wanting:
+            raise GenesisError("roles.governance", f"module {bound} runs no calls as Root: bind one that does, or none")
+        for name in wanting:
+            if name != bound:
+                raise GenesisError(
+                    "roles.governance", f"module {name} would run calls as Root: bind the role to it, or leave it out"
+                )
+
     def _check_prices(self) -> None:
         fees = self.genesis.fees
         if fees.per_gas < 1:
@@ -124,9 +147,9 @@ class Composition:
 
 
 class Environment:
-    """Module instances, connected, over one context."""
+    """Module instances, connected, over one context. faults: tracebacks of what broke under Root, for the log."""
 
-    __slots__ = ("auth", "composition", "context", "core", "fees", "modules", "validators")
+    __slots__ = ("auth", "composition", "context", "core", "faults", "fees", "modules", "validators")
 
     def __init__(self, composition: Composition) -> None:
         self.composition = composition
@@ -140,10 +163,18 @@ class Environment:
         self.core = cast("Core", self.modules[CORE])
         self.core.connect("engine", composition.engine)
         self.core.connect("modules", self.modules)
+        self.core.connect("root", composition.root(self))
+        self.faults: list[str] = []
         roles = composition.genesis.roles
         self.auth = cast("AuthRules", self.modules[roles.auth])
         self.fees = cast("FeeLedger | None", self.modules[roles.fees] if roles.fees else None)
         self.validators = cast("ValidatorSource | None", self.modules[roles.validators] if roles.validators else None)
+
+
+def wants_root(module: type[Module]) -> bool:
+    """Whether the module declares that it uses RootCalls."""
+    uses = module.metadata().uses.values()
+    return any(RootCalls.run_as_root.__name__ in protocol_methods(each.protocol) for each in uses)
 
 
 def _decode(where: str, declared: Any, data: bytes) -> Any:

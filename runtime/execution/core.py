@@ -15,6 +15,7 @@ from runtime.errors import CodecError
 from runtime.execution.genesis import MODULE_PARAMS_BYTES_MAX
 from runtime.limits import BLOB_CHUNKS_MAX
 from runtime.module import (
+    Call,
     CallError,
     ChunkMissing,
     Event,
@@ -26,6 +27,8 @@ from runtime.module import (
     Module,
     ModuleParams,
     Root,
+    RootCalls,
+    RootOutcome,
     Tensor,
     call,
     query,
@@ -78,8 +81,6 @@ class ModelRecord(Struct):
     chunks: U32
 
 
-PARAMS_GAS: Final = 60_000  # validating parameters, whatever their number
-PARAMS_BYTE_GAS: Final = 200
 SEGMENT_CHUNKS: Final = 1024
 ChunkSegment = Annotated[tuple[Hash, ...], MaxLen(SEGMENT_CHUNKS)]
 """Part of a model's list of chunks: the whole list may be longer than one stored value."""
@@ -147,21 +148,20 @@ class Core(Module):
 
     # --- parameters
 
-    @call(gas=20_000)
+    @call(gas=60_000)
     def set_params(self, origin: Root, *, module: Name, params: ParamsBytes) -> None:
         """Give a module other parameters, all of them: the canonical bytes of its Params. Refused where they are not of
         their types, or where the module says that they cannot be."""
         kind = self._params_type(module)
         if kind is None:
             raise NoParams(module=module)
-        self.charge(PARAMS_GAS + PARAMS_BYTE_GAS * len(params))
         try:
-            codec(kind).decode(params)
+            self._context.decode(codec(kind), params)
         except CodecError as error:
             refused = ParamsRefused(module=module)
             refused.add_note(str(error))
             raise refused from None
-        self.keep_params(module, params)
+        self._context.write(module, PARAMS_KEY, params)
         self._modules[module].check_params()
         self.emit(ParamsChanged(module=module, params=params))
 
@@ -170,10 +170,6 @@ class Core(Module):
         """The canonical bytes of a module's parameters at this height; nothing where it has none."""
         return None if self._params_type(module) is None else self._context.read(module, PARAMS_KEY)
 
-    def keep_params(self, module: str, params: bytes) -> None:
-        """Writes them as they are: of the genesis, or checked by `set_params`."""
-        self._context.write(module, PARAMS_KEY, params)
-
     @property
     def _modules(self) -> Mapping[str, Module]:
         return cast("Mapping[str, Module]", self._bound["modules"])
@@ -181,6 +177,20 @@ class Core(Module):
     def _params_type(self, module: str) -> type[ModuleParams] | None:
         found = self._modules.get(module)
         return None if found is None else found.metadata().params
+
+    # --- RootCalls, for the module with the role `governance` alone (composition.py sees to that)
+
+    @property
+    def _root(self) -> RootCalls:
+        return cast("RootCalls", self._bound["root"])
+
+    def check_root_calls(self, calls: tuple[Call, ...]) -> None:
+        """As RootCalls."""
+        self._root.check_root_calls(calls)
+
+    def run_as_root(self, calls: tuple[Call, ...], *, gas_limit: int) -> RootOutcome:
+        """As RootCalls."""
+        return self._root.run_as_root(calls, gas_limit=gas_limit)
 
     # --- Blobs
 

@@ -13,7 +13,7 @@ import traceback
 from typing import Final
 
 from runtime.errors import CodecError, OurError
-from runtime.execution.composition import Environment
+from runtime.execution.composition import Environment, Target
 from runtime.execution.core import NAME as CORE
 from runtime.execution.gas import dispatch_gas
 from runtime.limits import EVENT_BYTES_MAX
@@ -33,7 +33,7 @@ from runtime.module.errors import TEXT_CHARACTERS_MAX
 from runtime.module.gas import CODEC_UNIT_GAS
 from runtime.module.origin import Origin, describe_origin
 from runtime.state import StateBoundError
-from runtime.types import Name
+from runtime.types import Name, Struct
 
 LET_THROUGH: Final = (OurError, MemoryError, KeyboardInterrupt)
 _TYPE_NAME = re.compile("[A-Z][A-Za-z0-9]{0,63}", re.ASCII)
@@ -41,21 +41,10 @@ _TYPE_NAME = re.compile("[A-Z][A-Za-z0-9]{0,63}", re.ASCII)
 
 def dispatch(environment: Environment, origin: Origin, call: Call) -> None:
     """Runs one call in the environment's context. Raises CallError, or what LET_THROUGH says; never anything else."""
-    target = environment.composition.targets.get(call.name)
-    if target is None:
-        raise UnknownCall(call=call.name[:TEXT_CHARACTERS_MAX])
-    info, context = target.info, environment.context
-    if type(origin) not in info.origins:
-        raise OriginRefused(call=call.name, origin=describe_origin(origin))
-    size = len(call.arguments)
-    context.charge(info.gas + dispatch_gas(size) + CODEC_UNIT_GAS * info.codec.work(size))
-    try:
-        arguments = info.codec.decode(call.arguments)
-    except CodecError as error:
-        bad = BadArgument(call=call.name)
-        bad.add_note(str(error))
-        raise bad from None
-    method = info.method
+    context, target = environment.context, target_of(environment, origin, call)
+    method = target.info.method
+    context.charge(target.info.gas)
+    arguments = arguments_of(environment, target, call)
     try:
         method.function(environment.modules[target.module], origin, **method.keywords(arguments))
     except LET_THROUGH:
@@ -64,6 +53,29 @@ def dispatch(environment: Environment, origin: Origin, call: Call) -> None:
         raise contained(error, target.module, call.name) from None
     if context.is_exhausted:  # the module caught OutOfGas and went on
         raise OutOfGas(gas_limit=context.gas_limit)
+
+
+def target_of(environment: Environment, origin: Origin, call: Call) -> Target:
+    """Where the call goes. Raises UnknownCall, OriginRefused."""
+    target = environment.composition.targets.get(call.name)
+    if target is None:
+        raise UnknownCall(call=call.name[:TEXT_CHARACTERS_MAX])
+    if type(origin) not in target.info.origins:
+        raise OriginRefused(call=call.name, origin=describe_origin(origin))
+    return target
+
+
+def arguments_of(environment: Environment, target: Target, call: Call) -> Struct:
+    """The call's arguments, their decoding charged first. Raises OutOfGas, BadArgument."""
+    size = len(call.arguments)
+    environment.context.charge(dispatch_gas(size) + CODEC_UNIT_GAS * target.info.codec.work(size))
+    try:
+        arguments: Struct = target.info.codec.decode(call.arguments)
+    except CodecError as error:
+        bad = BadArgument(call=call.name)
+        bad.add_note(str(error))
+        raise bad from None
+    return arguments
 
 
 def contained(error: BaseException, module: str, where: str) -> CallError:

@@ -56,11 +56,13 @@ class FeeParams(Struct):
 
 
 class Roles(Struct):
-    """Which module does what the runtime needs. fees None: gas is free. validators None: no consensus, only Chain."""
+    """Which module does what the runtime needs. fees None: gas is free. validators None: no consensus, only Chain.
+    governance: may run calls as Root; None: nobody may."""
 
     auth: Name
     fees: Name | None
     validators: Name | None
+    governance: Name | None
 
 
 class ChainGenesis(Struct):

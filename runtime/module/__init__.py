@@ -47,12 +47,15 @@ from runtime.module.origin import ModuleOrigin, Origin, Root, Signed
 from runtime.module.roles import AuthRules, FeeLedger, ValidatorPower, ValidatorSource
 from runtime.module.services import (
     Blobs,
+    CallFailure,
     ChunkMissing,
     Inference,
     InputRefused,
     ModelInfo,
     ModelRefused,
     ModelUnknown,
+    RootCalls,
+    RootOutcome,
     Tensor,
     TensorInfo,
 )
@@ -74,6 +77,7 @@ __all__ = [
     "BoundExceeded",
     "Call",
     "CallError",
+    "CallFailure",
     "CallInfo",
     "CallMethod",
     "ChunkMissing",
@@ -112,6 +116,8 @@ __all__ = [
     "QueryMethod",
     "QueryWrites",
     "Root",
+    "RootCalls",
+    "RootOutcome",
     "Signed",
     "SingleKey",
     "StorageInfo",

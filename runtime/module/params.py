@@ -11,6 +11,7 @@ from typing import Any, Final, Protocol, Self, TypeVar, overload
 from runtime.codec import codec
 from runtime.errors import DefinitionError
 from runtime.module.errors import KeyMissing
+from runtime.module.gas import CODEC_UNIT_GAS
 from runtime.types import Name
 
 PARAMS: Final = "params"
@@ -40,11 +41,13 @@ class StoredParams:
         kind = instance._metadata.params
         if kind is None:
             raise DefinitionError(f"{type(instance).__name__} declares no parameters: add class Params(ModuleParams)")
-        data = instance._context.read(instance.name, PARAMS_KEY)
+        context, coder = instance._context, codec(kind)
+        data = context.read(instance.name, PARAMS_KEY)
         if data is None:
             raise KeyMissing(module=Name(instance.name), storage=Name(PARAMS))
+        context.charge(CODEC_UNIT_GAS * coder.work(len(data)))
         known, params = instance._params
         if known != data:
-            params = codec(kind).decode(data)
+            params = coder.decode(data)
             vars(instance)["_params"] = data, params
         return params

@@ -1,7 +1,8 @@
-"""What the runtime offers to modules: `blobs: Uses[Blobs]`, `inference: Uses[Inference]`.
+"""What the runtime offers to modules: `blobs: Uses[Blobs]`, `inference: Uses[Inference]`, and to the one with the role
+`governance` `root: Uses[RootCalls]`.
 
 Narrow Protocols and their records, of plain wire types: no array library is imported here. The runtime's own module
-`runtime` provides both (runtime.execution.core); each charges the caller's meter before it works.
+`runtime` provides them (runtime.execution.core); each charges the caller's meter before it works.
 """
 
 from __future__ import annotations
@@ -9,7 +10,8 @@ from __future__ import annotations
 from typing import Annotated, Final, Protocol
 
 from runtime.limits import TRANSACTION_BYTES_MAX
-from runtime.module.errors import CallError
+from runtime.module.errors import CallError, Text
+from runtime.module.wire import Call
 from runtime.types import I64, U8, U32, U64, Hash, MaxLen, Pattern, Struct
 
 TENSORS_MAX: Final = 64
@@ -65,6 +67,24 @@ class ModelInfo(Struct):
     gas_fixed: U64
     gas_per_row: U64
     memory_bytes: U64
+
+
+ROOT_EVENTS_MAX: Final = 64
+"""Events of one list of calls under Root: several lists and what their module says of them fit into one hook."""
+
+
+class CallFailure(Struct):
+    """Which call of a list failed, counted from 0, and with which error: "tokens.InsufficientBalance"."""
+
+    call: U8
+    error: Text
+
+
+class RootOutcome(Struct):
+    """What became of calls under Root. failure: None where all succeeded; else nothing of them is left."""
+
+    gas_used: U64
+    failure: CallFailure | None
 
 
 class ChunkMissing(CallError):
@@ -137,4 +157,17 @@ class Inference(Protocol):
     def run(self, model: Hash, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         """The outputs, sorted by name. Charged first, as though the model had to be loaded. Raises ModelUnknown,
         InputRefused."""
+        ...
+
+
+class RootCalls(Protocol):
+    """Calls with the Root origin, for the one module that the genesis binds to the role `governance`."""
+
+    def check_root_calls(self, calls: tuple[Call, ...]) -> None:
+        """Raises UnknownCall, OriginRefused or BadArgument where one of them could never run under Root."""
+        ...
+
+    def run_as_root(self, calls: tuple[Call, ...], *, gas_limit: int) -> RootOutcome:
+        """Runs all of them or, where one fails, none. Takes `gas_limit` from the caller's meter first, and gives back
+        what was not used; all is used where a call ran out of it or broke. At most ROOT_EVENTS_MAX events."""
         ...

@@ -61,7 +61,7 @@ def make_genesis(keys: tuple[SigningKey, ...] = KEYS) -> ChainGenesis:
         module_genesis(module, genesis={"validators": tuple(members)} if module is Validators else None)
         for module in MODULES
     )
-    roles = Roles(auth=Name("accounts"), fees=None, validators=Name("validators"))
+    roles = Roles(auth=Name("accounts"), fees=None, validators=Name("validators"), governance=None)
     return ChainGenesis(GENESIS_VERSION, Name("sim"), "arm", TIME_MS, entries, DEFAULT_CONSENSUS, FREE, roles)
 
 

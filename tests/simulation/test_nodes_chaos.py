@@ -40,7 +40,7 @@ def make_genesis() -> ChainGenesis:
         for key in KEYS
     )
     entries = (module_genesis(BareAccounts), module_genesis(Validators, genesis={"validators": members}))
-    roles = Roles(auth=Name("accounts"), fees=None, validators=Name("validators"))
+    roles = Roles(auth=Name("accounts"), fees=None, validators=Name("validators"), governance=None)
     return ChainGenesis(
         GENESIS_VERSION, Name("chaos"), "arm", 1_700_000_000_000, entries, DEFAULT_CONSENSUS, FREE, roles
     )

@@ -84,7 +84,7 @@ def genesis(*modules: Any, **changes: Any) -> ChainGenesis:
         modules=tuple(module_genesis(module) for module in modules),
         consensus=DEFAULT_CONSENSUS,
         fees=FREE,
-        roles=Roles(auth=Name("accounts"), fees=None, validators=None),
+        roles=Roles(auth=Name("accounts"), fees=None, validators=None, governance=None),
     )
     return msgspec.structs.replace(made, **changes)
 
@@ -106,7 +106,7 @@ def test_the_hash_covers_every_field() -> None:
             {"address_prefix": "x"},
             {"time_ms": 6},
             {"fees": FeeParams(0, 2)},
-            {"roles": Roles(Name("accounts"), None, Name("picky"))},
+            {"roles": Roles(Name("accounts"), None, Name("picky"), None)},
             {"modules": base.modules[::-1]},
             {"modules": (base.modules[0], msgspec.structs.replace(entry, params=b""))},
             {"modules": (base.modules[0], msgspec.structs.replace(entry, digest=b"\x01" * 32))},
@@ -191,10 +191,12 @@ def test_invalid_genesis_for_a_module_that_is_not_there() -> None:
 
 def test_invalid_roles() -> None:
     for roles, field, match in (
-        (Roles(Name("nobody"), None, None), "roles.auth", "no module nobody"),
-        (Roles(Name("picky"), None, None), "roles.auth", "has no method nonce"),
-        (Roles(Name("accounts"), Name("picky"), None), "roles.fees", "has no method withdraw_fee"),
-        (Roles(Name("accounts"), None, Name("picky")), "roles.validators", "has no method validators"),
+        (Roles(Name("nobody"), None, None, None), "roles.auth", "no module nobody"),
+        (Roles(Name("picky"), None, None, None), "roles.auth", "has no method nonce"),
+        (Roles(Name("accounts"), Name("picky"), None, None), "roles.fees", "has no method withdraw_fee"),
+        (Roles(Name("accounts"), None, Name("picky"), None), "roles.validators", "has no method validators"),
+        (Roles(Name("accounts"), None, None, Name("nobody")), "roles.governance", "no module nobody"),
+        (Roles(Name("accounts"), None, None, Name("picky")), "roles.governance", "runs no calls as Root"),
     ):
         refused(genesis(BareAccounts, Picky, roles=roles), BareAccounts, Picky, field=field, match=match)
 

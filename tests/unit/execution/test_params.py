@@ -29,7 +29,7 @@ from runtime.errors import DefinitionError
 from runtime.execution import Chain, GenesisError, InvalidTransaction, QueryFailed, Rule, UnknownQuery
 from runtime.execution.core import Core, NoParams, ParamsChanged, ParamsRefused
 from runtime.module import OriginRefused
-from runtime.module.gas import READ_BYTE_GAS, READ_GAS
+from runtime.module.gas import CODEC_UNIT_GAS, READ_BYTE_GAS, READ_GAS
 from runtime.module.params import PARAMS_KEY
 from runtime.state import Overlay, ProofError, verify_proof
 
@@ -165,7 +165,8 @@ def test_each_read_costs_the_same_gas_however_often() -> None:
     chain = chain_of(note="00" * 1000)
     alice = chain.account("alice")
     used = [chain.submit(Stepper.read.build(times=times), signer=alice).gas_used for times in (0, 1, 2, 10)]
-    price = READ_GAS + READ_BYTE_GAS * len(encoded(3, bytes(1000)))
+    size = len(encoded(3, bytes(1000)))
+    price = READ_GAS + READ_BYTE_GAS * size + CODEC_UNIT_GAS * codec(Stepper.Params).work(size)
     assert [gas - used[0] for gas in used] == [0, price, 2 * price, 10 * price]
 
 

@@ -92,7 +92,7 @@ GENESIS = ChainGenesis(
     tuple(module_genesis(module) for module in MODULES),
     DEFAULT_CONSENSUS,
     FREE,
-    Roles(auth=Name("accounts"), fees=None, validators=Name("validators")),
+    Roles(auth=Name("accounts"), fees=None, validators=Name("validators"), governance=None),
 )
 
 

@@ -1,0 +1,63 @@
+"""Calls as the chain itself: what the module with the role `governance` may ask for (services.RootCalls).
+
+Lives here: the gas, events and rollback of a list of calls under Root inside a hook. Must not: decide who may ask
+(composition.py) or when (the module).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from runtime.execution.composition import Environment
+from runtime.execution.dispatch import arguments_of, dispatch, error_record, takes_all_gas, target_of, traceback_of
+from runtime.module import BoundExceeded, Call, CallError, CallFailure, Root, RootOutcome
+from runtime.module.services import ROOT_EVENTS_MAX
+
+
+class RootDispatcher:
+    """RootCalls over one environment."""
+
+    def __init__(self, environment: Environment) -> None:
+        self._environment = environment
+
+    def check_root_calls(self, calls: tuple[Call, ...]) -> None:
+        """As RootCalls."""
+        for call in calls:
+            arguments_of(self._environment, target_of(self._environment, Root(), call), call)
+
+    def run_as_root(self, calls: tuple[Call, ...], *, gas_limit: int) -> RootOutcome:
+        """As RootCalls. The calls have a meter and events of their own; what they did not use is given back."""
+        context = self._environment.context
+        context.charge(gas_limit)
+        gas_before, left_before = context.gas_limit, context.gas_left + gas_limit
+        events, gas_used = context.events, gas_limit
+        context.events = []
+        context.set_gas(gas_limit)
+        try:
+            failure = self._run(calls)
+            if failure is None or not takes_all_gas(error_record(self._environment, *failure)):
+                gas_used = context.gas_used
+        finally:
+            context.events = events + context.events
+            context.gas_limit, context.gas_left = gas_before, left_before - gas_used
+        if failure is None:
+            return RootOutcome(gas_used=gas_used, failure=None)
+        record = error_record(self._environment, *failure)
+        return RootOutcome(gas_used=gas_used, failure=CallFailure(record.call, f"{record.module}.{record.name}"))
+
+    def _run(self, calls: Sequence[Call]) -> tuple[CallError, int, str] | None:
+        """All calls or none. The error, the number of the call that raised it, and its module."""
+        context, place = self._environment.context, 0
+        if not calls:
+            return None
+        try:
+            with context.checkpoint():
+                for place, call in enumerate(calls):  # noqa: B007 # the number of the failing call is read below
+                    dispatch(self._environment, Root(), call)
+                if len(context.events) > ROOT_EVENTS_MAX:
+                    raise BoundExceeded(what="events under Root", size=len(context.events), limit=ROOT_EVENTS_MAX)
+        except CallError as error:
+            if traceback_of(error):
+                self._environment.faults.append(traceback_of(error))
+            return error, place, calls[place].name.partition(".")[0]
+        return None
