@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -44,18 +45,21 @@ class OverlayMatchesItsModel(RuleBasedStateMachine):
         self.overlay = Overlay(store_with(self.base))
         self.model = copy.deepcopy(self.base)
         self.chunks: dict[bytes, bytes] = {}
-        self.saved: list[tuple[dict[str, dict[bytes, bytes]], dict[bytes, bytes]]] = []
+        self.touched: dict[str, set[bytes]] = {module: set() for module in MODULES}
+        self.saved: list[Any] = []
         self.open_iterations: list[tuple[object, list[tuple[bytes, bytes]]]] = []
 
     @rule(module=modules, key=keys, value=values)
     def set(self, module: str, key: bytes, value: bytes) -> None:
         self.overlay.set(module, key, value)
         self.model[module][key] = value
+        self.touched[module].add(key)
 
     @rule(module=modules, key=keys)
     def delete(self, module: str, key: bytes) -> None:
         self.overlay.delete(module, key)
         self.model[module].pop(key, None)
+        self.touched[module].add(key)
 
     @rule(chunk=st.binary(min_size=1, max_size=2))
     def put_blob(self, chunk: bytes) -> None:
@@ -67,7 +71,7 @@ class OverlayMatchesItsModel(RuleBasedStateMachine):
     @rule()
     def checkpoint(self) -> None:
         self.overlay.checkpoint()
-        self.saved.append((copy.deepcopy(self.model), dict(self.chunks)))
+        self.saved.append(copy.deepcopy((self.model, self.chunks, self.touched)))
 
     @precondition(lambda self: self.saved)
     @rule()
@@ -79,7 +83,13 @@ class OverlayMatchesItsModel(RuleBasedStateMachine):
     @rule()
     def rollback(self) -> None:
         self.overlay.rollback()
-        self.model, self.chunks = self.saved.pop()
+        self.model, self.chunks, self.touched = self.saved.pop()
+
+    @rule(module=modules, prefix=keys, start=st.none() | keys)
+    def pending_tells_what_was_changed_and_not_undone(self, module: str, prefix: bytes, start: bytes | None) -> None:
+        """Gas depends on it: a transaction that was undone, or never was in the block, must not show."""
+        counted = [key for key in self.touched[module] if key.startswith(prefix) and (start is None or key >= start)]
+        assert self.overlay.pending(module, prefix, start=start) == len(counted)
 
     @rule(module=modules, prefix=keys, start=st.none() | keys, limit=st.none() | st.integers(0, 4))
     def iterate(self, module: str, prefix: bytes, start: bytes | None, limit: int | None) -> None:
