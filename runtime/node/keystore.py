@@ -86,16 +86,21 @@ def read_keystore(path: Path) -> Keystore:
             data = file.read(FILE_BYTES_MAX + 1)
     except OSError as error:
         raise KeystoreError(f"{path}: cannot be read: {error.strerror}") from error
+    return parse_keystore(data, str(path))
+
+
+def parse_keystore(data: bytes, source: str) -> Keystore:
+    """Check a keystore's bytes without its password; `source` names them in errors. Raises KeystoreCorrupted."""
     if len(data) > FILE_BYTES_MAX:
-        raise KeystoreCorrupted(f"{path}: larger than {FILE_BYTES_MAX} bytes: not a keystore")
+        raise KeystoreCorrupted(f"{source}: larger than {FILE_BYTES_MAX} bytes: not a keystore")
     try:
         store = Keystore.model_validate_json(data)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(str(part) for part in first["loc"]) or "file"
-        raise KeystoreCorrupted(f"{path}: {where}: {first['msg']}") from None
+        raise KeystoreCorrupted(f"{source}: {where}: {first['msg']}") from None
     if store.checksum != _checksum(store):
-        raise KeystoreCorrupted(f"{path}: checksum: the file was changed or damaged; restore it from a backup")
+        raise KeystoreCorrupted(f"{source}: checksum: the file was changed or damaged; restore it from a backup")
     return store
 
 

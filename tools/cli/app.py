@@ -23,7 +23,7 @@ COMMANDS: Final = {
     "init": ("tools.cli.node:init", "Make the home of a node: keys, config.toml, a place for its data."),
     "node": ("tools.cli.node:node", "Run a node until Ctrl-C or SIGTERM."),
     "localnet": ("tools.cli.localnet:localnet", "Run a network of validators on this machine until Ctrl-C."),
-    "keys": ("tools.cli.keys:keys", "Make, list and show account keys."),
+    "keys": ("tools.cli.keys:keys", "Make, list, show, import and export account keys."),
     "spec": ("tools.cli.spec:spec", "Make, check and show chain specs."),
     "tx": ("tools.cli.tx:tx", "Send a transaction: armillary tx MODULE CALL --argument value --key NAME."),
     "query": ("tools.cli.query:query", "Ask a module about the state: armillary query MODULE QUERY --argument value."),

@@ -28,18 +28,36 @@ def password(*, confirm: bool = False) -> str:
     """From the file that $ARMILLARY_PASSWORD_FILE names (its first line), else from a prompt. Raises UsageError."""
     named = os.environ.get(PASSWORD_FILE_VARIABLE)
     if named:
-        try:
-            lines = Path(named).read_text(encoding="utf-8").splitlines()
-        except OSError as error:
-            raise UsageError(f"{PASSWORD_FILE_VARIABLE}: {named} cannot be read: {error.strerror}") from None
-        except UnicodeDecodeError:
-            raise UsageError(f"{PASSWORD_FILE_VARIABLE}: {named} is no text in UTF-8") from None
-        if not lines or not lines[0]:
-            raise UsageError(f"{PASSWORD_FILE_VARIABLE}: {named} is empty; its first line is the password")
-        return lines[0]
+        return read_password(Path(named), PASSWORD_FILE_VARIABLE)
+    return ask_password("Password", f"name a file that holds it in {PASSWORD_FILE_VARIABLE}", confirm=confirm)
+
+
+def read_password(file: Path, source: str) -> str:
+    """The first line of a file that `source`, a variable or an option, names. Raises UsageError."""
+    try:
+        lines = file.read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        raise UsageError(f"{source}: {file} cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise UsageError(f"{source}: {file} is no text in UTF-8") from None
+    if not lines or not lines[0]:
+        raise UsageError(f"{source}: {file} is empty; its first line is the password")
+    return lines[0]
+
+
+def ask_password(label: str, otherwise: str, *, confirm: bool = False) -> str:
+    """From a prompt. Raises UsageError on no terminal; `otherwise` says what to do there."""
     if not sys.stdin.isatty():
-        raise UsageError(f"a password is needed: name a file that holds it in {PASSWORD_FILE_VARIABLE}")
-    text: str = click.prompt("Password", hide_input=True, confirmation_prompt=confirm, err=True)
+        raise UsageError(f"a password is needed: {otherwise}")
+    text: str = click.prompt(label, hide_input=True, confirmation_prompt=confirm, err=True)
+    return text
+
+
+def ask_words(otherwise: str) -> str:
+    """A mnemonic from a prompt, as hidden as a password. Raises UsageError on no terminal."""
+    if not sys.stdin.isatty():
+        raise UsageError(f"the words are needed: {otherwise}")
+    text: str = click.prompt("Words", hide_input=True, err=True)
     return text
 
 
@@ -57,13 +75,18 @@ class Keyring:
             raise UsageError(f"{name!r} is no key name: 1 to 48 of a-z, 0-9, _ and -, a letter or digit first")
         return self.folder / f"{name}.json"
 
-    def create(self, name: str, prefix: str) -> str:
-        """Make a new key under `name`, encrypted with a password that is asked for. Returns its address."""
+    def vacant(self, name: str) -> Path:
+        """The path of a key that is to be. Raises UsageError when it exists already, or `name` is no key name."""
         path = self.path(name)
         if path.exists():
             raise UsageError(f"the key {name!r} exists already: {path}")
+        return path
+
+    def create(self, name: str, prefix: str, key: SigningKey | None = None) -> str:
+        """Keep `key`, else a new one, as `name`, encrypted with a password that is asked for. Returns its address."""
+        path = self.vacant(name)
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        return write_keystore(path, SigningKey.generate(), password(confirm=True), prefix=prefix).address
+        return write_keystore(path, key or SigningKey.generate(), password(confirm=True), prefix=prefix).address
 
     def address(self, name: str) -> str:
         return read_keystore(self._existing(name)).address

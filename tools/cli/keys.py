@@ -1,4 +1,4 @@
-"""armillary keys: account keys as encrypted keystores."""
+"""armillary keys: account keys as encrypted keystores. How they leave and come back is in `keys_backup.py`."""
 
 from __future__ import annotations
 
@@ -10,24 +10,31 @@ from runtime.bech32m import DEFAULT_PREFIX
 from runtime.node.errors import KeystoreError
 from tools.cli.groups import Listed
 from tools.cli.keyring import Keyring
+from tools.cli.keys_backup import export_key, import_key, new_with_words
 from tools.cli.options import HOME_OF_KEYS, Prefix
 
 
 @click.group(cls=Listed)
 def keys() -> None:
-    """Make, list and show account keys. They are encrypted (scrypt, AES-256-GCM) in HOME/keys/NAME.json.
+    """Make, list, show, import and export account keys.
 
-    The password comes from a prompt, or from the first line of the file named in ARMILLARY_PASSWORD_FILE.
+    They are encrypted (scrypt, AES-256-GCM) in HOME/keys/NAME.json. The password comes from a prompt, or from the
+    first line of the file named in ARMILLARY_PASSWORD_FILE.
     """
 
 
 @keys.command()
 @click.argument("name")
+@click.option("--mnemonic", is_flag=True, help="Make it from 24 words, printed this once: its backup on paper.")
 @click.option("--prefix", type=Prefix(), default=DEFAULT_PREFIX, show_default=True, help="Of the chain's addresses.")
 @HOME_OF_KEYS
-def new(name: str, prefix: str, home: Path) -> None:
+def new(name: str, mnemonic: bool, prefix: str, home: Path) -> None:
     """Make a new key NAME and print its address."""
-    click.echo(Keyring(home).create(name, prefix))
+    ring = Keyring(home)
+    if mnemonic:
+        new_with_words(ring, name, prefix)
+    else:
+        click.echo(ring.create(name, prefix))
 
 
 @keys.command()
@@ -53,3 +60,7 @@ def list_keys(home: Path) -> int:
     if not names:
         click.echo(f"no keys in {ring.folder}; armillary keys new NAME makes one", err=True)
     return int(damaged)
+
+
+keys.add_command(import_key)
+keys.add_command(export_key)
