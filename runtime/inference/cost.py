@@ -19,6 +19,7 @@ MAC_DOUBLE_PS: Final = 50
 MAC_SINGLE_PS: Final = 40
 STREAMED_PS: Final = 900
 STRIDED_PS: Final = 2_200
+LIVE_PS: Final = 1_500  # an element that is alive at once with the others: memory is touched anew, beyond the caches
 WEIGHT_PS: Final = 750  # eight bytes read from memory
 KERNEL_PS: Final = 600_000
 RUN_PS: Final = 10_000_000
@@ -69,6 +70,7 @@ def model_cost(work: Work, expanded: int, visited: int, live_elements: int) -> C
         + work.macs_single * MAC_SINGLE_PS
         + work.streamed * STREAMED_PS
         + work.strided * STRIDED_PS
+        + live_elements * LIVE_PS
     )
     memory_per_row = ARENA_SLACK * 8 * live_elements
     return Cost(
