@@ -1,4 +1,4 @@
-"""The engine: runs verified graphs in onnxruntime. The one file that imports it.
+"""The engine: runs verified graphs in onnxruntime. The one file of the runtime that uses it.
 
 Bytes from outside never reach onnxruntime's or protobuf's parser: sessions are built from what emit.py writes for a
 graph that the verifier proved. Optimisations are off: the kernels that run are the kernels of the proof.
@@ -14,13 +14,13 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
-import onnxruntime
 from onnx import TensorProto, helper
 
 from runtime.inference.arithmetic import Int64Array
 from runtime.inference.emit import Emitted, emit, finish
 from runtime.inference.errors import Refused
 from runtime.inference.graph import model_hash
+from runtime.inference.library import onnxruntime
 from runtime.inference.tensors import check_inputs
 from runtime.inference.verifier import Proven, Verified, verify
 from runtime.types import Hash

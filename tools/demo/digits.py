@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import onnxruntime
 
 from runtime.errors import UsageError
+from runtime.inference.library import onnxruntime
 from tools.demo.assets import read_asset
 
 INPUT, PROBABILITIES, LABEL = "image", "probabilities", "label"

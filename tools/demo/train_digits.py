@@ -15,10 +15,11 @@ from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 from sklearn.datasets import load_digits
 from sklearn.neural_network import MLPClassifier
+
+from runtime.inference.library import onnxruntime
 
 ASSETS = Path(__file__).parent / "assets"
 HELDOUT_COUNT = 360

@@ -1,6 +1,6 @@
 """Runs the float model over calibration rows: what its tensors' magnitudes are, and what the exact ones should be.
 
-The one file here that imports onnxruntime. It gets only models that parse.py checked and whose every op the handlers
+The one file here that uses onnxruntime. It gets only models that parse.py checked and whose every op the handlers
 accepted. Its figures may differ in the last bits between CPUs; limits are powers of two, so the graph does not, unless
 a magnitude lies within such a bit of a power of two.
 """
@@ -12,8 +12,8 @@ from typing import Any, Final
 
 import numpy as np
 import onnx
-import onnxruntime
 
+from runtime.inference.library import onnxruntime
 from tools.lowering.errors import DataRefused, ModelRefused
 from tools.lowering.source import Array, Port, Source
 
