@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from runtime.errors import OurError
+from runtime.execution.errors import ExecutionFault
 from runtime.inference import (
     Engine,
     InvalidInput,
@@ -56,12 +58,18 @@ class EnginePort:
         )
 
     def run(self, model: Hash, load: Callable[[], bytes], inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        """As ModelEngine."""
+        """As ModelEngine. Raises ExecutionFault where a proven model does not load or run: the proof says that it does,
+        so it is this machine's memory, its library or its copy of the model; a receipt would be one that others do not
+        have."""
         try:
             arrays = to_arrays([EngineTensor(tensor.name, tensor.shape, tensor.data) for tensor in inputs])
             outputs = self.engine.run_by_hash(model, load, arrays)
         except InvalidInput as refused:
             raise InputRefused(tensor=_note(refused.tensor), reason=_note(refused.reason)) from refused
+        except (OurError, MemoryError):
+            raise
+        except Exception as error:
+            raise ExecutionFault(f"the proven model {model.hex()} does not run here: {error}") from error
         return tuple(Tensor(tensor.name, tensor.shape, tensor.data) for tensor in from_arrays(outputs))
 
 

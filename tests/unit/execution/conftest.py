@@ -86,7 +86,7 @@ def rows(*values: tuple[int, int]) -> tuple[Tensor, ...]:
     return tuple(Tensor(each.name, each.shape, each.data) for each in found)
 
 
-def calls_of(chain: Chain) -> dict[str, Call]:
+def calls_on(chain: Chain) -> dict[str, Call]:
     """One call of each kind that succeeds for alice on a fresh `whole_chain`, by a name for people."""
     alice, bob = chain.account("alice").id, chain.account("bob").id
     key = PublicKey(chain.account("dora").key.public_key)
@@ -116,11 +116,17 @@ def whole() -> Chain:
 
 @pytest.fixture(scope="session")
 def good_calls(whole: Chain) -> dict[str, Call]:
-    """`calls_of` it."""
-    return calls_of(whole)
+    """One call of each kind, by a name for people, that succeeds for alice on it."""
+    return calls_on(whole)
 
 
 @pytest.fixture
 def make_whole() -> Callable[..., Chain]:
     """`whole_chain` itself, for tests that commit."""
     return whole_chain
+
+
+@pytest.fixture(name="calls_of")
+def calls_of_fixture() -> Callable[[Chain], dict[str, Call]]:
+    """The same calls for another such chain."""
+    return calls_on
