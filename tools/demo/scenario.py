@@ -98,9 +98,10 @@ class Story:
                 self.victim.kill()
                 self.screen.say(f"kill -9: {self.victim.name} is dead; the other {self.result.validators - 1} go on")
             if self.victim and index == int(RESTART_AT * count):
-                self.victim.start()
-                self.screen.say(f"{self.victim.name} is started again and catches up")
+                self._revive(self.victim)
             self._show(index, self.traffic.one(index))
+        if self.victim and not self.victim.is_running:  # so few images that none of them was the one to restart it at
+            self._revive(self.victim)
         if count > alone:
             self.screen.say(f"now {count - alone} at once")
         self.traffic.at_once(range(alone, count), lambda index: self._show(index, None))
@@ -162,6 +163,10 @@ class Story:
             f"{len(decision.certificate.signatures)} signatures over block {decision.header.height}; "
             "verified offline from the chain spec alone"
         )
+
+    def _revive(self, victim: NodeProcess) -> None:
+        victim.start()
+        self.screen.say(f"{victim.name} is started again and catches up")
 
     def _show(self, index: int, finality_ms: float | None) -> None:
         predicted = self.traffic.predicted(index)
