@@ -183,9 +183,7 @@ class Tokens(Module):
         self._check_issuer(origin, denom)
         if isinstance(origin, Signed) and holder != origin.account:
             raise NotHolder(holder=holder)
-        self._take(holder, denom, amount)
-        self._shrink(denom, amount)
-        self.emit(Burned(holder=holder, denom=denom, amount=amount))
+        self.destroy(holder, denom, amount)
 
     @call(gas=5_000)
     def create_denom(self, origin: Root, *, denom: Denom, issuer: AccountId | None) -> None:
@@ -214,7 +212,7 @@ class Tokens(Module):
         """Supply and issuer; nothing where there is no such denomination."""
         return self.denoms.get(denom)
 
-    # --- for other modules (modules.tokens.protocol.Ledger)
+    # --- for other modules (modules.tokens.protocol)
 
     def move(self, source: AccountId, to: AccountId, denom: Denom, amount: int) -> None:
         """Move `amount` base units. Nothing moves where it is 0."""
@@ -225,6 +223,16 @@ class Tokens(Module):
         self._take(source, denom, amount)
         self.balances[to, denom] += amount
         self.emit(Transferred(sender=source, recipient=to, denom=denom, amount=amount))
+
+    def destroy(self, holder: AccountId, denom: Denom, amount: int) -> None:
+        """Destroy `amount` base units that `holder` has. Nothing happens where it is 0."""
+        if not self.has_denom(denom):
+            raise UnknownDenom(denom=denom)
+        if amount == 0:
+            return
+        self._take(holder, denom, amount)
+        self._shrink(denom, amount)
+        self.emit(Burned(holder=holder, denom=denom, amount=amount))
 
     def held(self, account: AccountId, denom: Denom) -> int:
         """What the account holds."""

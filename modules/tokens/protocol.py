@@ -24,3 +24,11 @@ class Ledger(Protocol):
     def has_denom(self, denom: Denom) -> bool:
         """Whether the denomination exists."""
         ...
+
+
+class BurningLedger(Ledger, Protocol):
+    """A ledger that can also destroy what a module holds."""
+
+    def destroy(self, holder: AccountId, denom: Denom, amount: int) -> None:
+        """Destroy `amount` base units that `holder` has, 0 included. Raises InsufficientBalance or UnknownDenom."""
+        ...

@@ -290,7 +290,7 @@ class Validators(Module):
         """How many validators there are, how many vote, and with what power together."""
         return self.sums
 
-    # --- the runtime's role `validators`, and modules.validators.protocol.Operators
+    # --- the runtime's role `validators`, and modules.validators.protocol
 
     def validators(self) -> tuple[ValidatorPower, ...]:
         """The set that should be: everyone who is not jailed."""
@@ -304,6 +304,10 @@ class Validators(Module):
         """The account that answers for the validator; None where there is none."""
         member = self.members.get(public_key)
         return None if member is None else member.operator
+
+    def key_of(self, operator: AccountId) -> PublicKey | None:
+        """The key of the validator that the account answers for; None where there is none."""
+        return self.by_operator.get(operator)
 
     # --- rules
 

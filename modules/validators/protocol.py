@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Protocol
 
-from runtime import U64, AccountId, PublicKey, Struct
+from runtime import U64, AccountId, PublicKey, Struct, ValidatorPower
 from runtime.types import Pattern
 
 PeerId = Annotated[str, Pattern(r"12D3KooW[1-9A-HJ-NP-Za-km-z]{44}", 52)]
@@ -27,4 +27,16 @@ class Operators(Protocol):
 
     def operator_of(self, public_key: PublicKey) -> AccountId | None:
         """The account of the validator with this key; None where there is no such validator."""
+        ...
+
+
+class Electorate(Protocol):
+    """Who votes in governance, with what power."""
+
+    def validators(self) -> tuple[ValidatorPower, ...]:
+        """Everyone who is not jailed, with power above 0."""
+        ...
+
+    def key_of(self, operator: AccountId) -> PublicKey | None:
+        """The key of the validator that this account answers for, jailed or not; None where there is none."""
         ...
