@@ -15,6 +15,9 @@ SIGNERS_PER_TRANSACTION_MAX: Final = 16
 CALL_ARGUMENTS_BYTES_MAX: Final = 300 * 1024
 EVENTS_PER_TRANSACTION_MAX: Final = 256
 EVENT_BYTES_MAX: Final = 16 * 1024
+BLOCK_EVENT_BYTES_MAX: Final = 16 * 1024 * 1024  # of all events of a block, hooks' included, EVENT_FRAME_BYTES for each
+EVENT_FRAME_BYTES: Final = 128  # its module's and its own name, and how the codec marks them
+ERROR_BYTES_MAX: Final = 1024  # a failed call's fields in its receipt
 
 STORAGE_KEY_BYTES_MAX: Final = 448  # with a module's name (48) and a separator it fits into an LMDB key of 511
 STORAGE_VALUE_BYTES_MAX: Final = 64 * 1024
@@ -32,6 +35,7 @@ _RELATIONS = {
     "a call's arguments fit into a transaction": CALL_ARGUMENTS_BYTES_MAX < TRANSACTION_BYTES_MAX,
     "a blob's chunk fits into a call": BLOB_CHUNK_BYTES_MAX < CALL_ARGUMENTS_BYTES_MAX,
     "a transaction fits into a block": TRANSACTION_BYTES_MAX < BLOCK_BYTES_MAX,
+    "the longest event fits into a block": EVENT_BYTES_MAX + EVENT_FRAME_BYTES < BLOCK_EVENT_BYTES_MAX,
     "three times the voting power fits into 64 bits": 3 * VOTING_POWER_TOTAL_MAX < 1 << 64,
 }
 for _sentence, _holds in _RELATIONS.items():

@@ -134,7 +134,7 @@ class Application:
             if config is not None:
                 with _at_genesis(where):
                     environment.modules[entry.name].genesis(config)
-            environment.context.events = []
+            environment.context.drop_events()
         for place, entry in enumerate(self.genesis.modules):
             with _at_genesis(f"modules[{place}].params ({entry.name})"):
                 environment.modules[entry.name].check_params()

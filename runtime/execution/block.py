@@ -172,7 +172,7 @@ class BlockRun:
     def _hook(self, name: str, hook: str, gas: int) -> tuple[EventRecord, ...]:
         context = self.environment.context
         context.set_gas(gas)
-        context.events = []
+        context.drop_events()
         try:
             with context.checkpoint():
                 getattr(self.environment.modules[name], hook)()
@@ -185,7 +185,7 @@ class BlockRun:
             self.faults.append(f"{name}.{hook}: {explain(found)}\n{traceback_of(found)}".rstrip())
             self.hook_gas_used += context.gas_used
             context.set_gas(UNLIMITED)
-            context.events = []
+            context.drop_events()
             owner = self.environment.composition.error_owners.get(type(found), name)
             self.environment.core.emit(HookFailed(Name(name), hook, f"{owner}.{type(found).__name__}"[:128]))
             return context.take_events()
@@ -206,7 +206,7 @@ class BlockRun:
         except BaseException as error:  # noqa: BLE001 # the boundary to module code, as in hooks
             after, reason = (), type(error).__name__
         if reason:
-            environment.context.events = []
+            environment.context.drop_events()
             environment.core.emit(ValidatorsRefused(reason[:128]))
             return (), environment.context.take_events()
         updates = validator_updates(before, after)

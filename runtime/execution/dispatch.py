@@ -16,7 +16,7 @@ from runtime.errors import CodecError, OurError
 from runtime.execution.composition import Environment, Target
 from runtime.execution.core import NAME as CORE
 from runtime.execution.gas import dispatch_gas
-from runtime.limits import EVENT_BYTES_MAX
+from runtime.limits import ERROR_BYTES_MAX
 from runtime.module import (
     BadArgument,
     BadValue,
@@ -86,7 +86,7 @@ def contained(error: BaseException, module: str, where: str) -> CallError:
         if _fits_receipt(error):
             return error
         found = ModuleFault(module=Name(module), call=where)
-        found.add_note(f"it raised {type(error).__name__} with fields that are not of their types")
+        found.add_note(f"it raised {type(error).__name__} with fields that are not of their types, or too long")
         return found
     if isinstance(error, StateBoundError):
         found = BoundExceeded(what=error.what[:TEXT_CHARACTERS_MAX], size=error.size, limit=error.limit)
@@ -103,7 +103,7 @@ def contained(error: BaseException, module: str, where: str) -> CallError:
 def _fits_receipt(error: CallError) -> bool:
     try:
         str(error)
-        return len(error.data()) <= EVENT_BYTES_MAX and _TYPE_NAME.fullmatch(type(error).__name__) is not None
+        return len(error.data()) <= ERROR_BYTES_MAX and _TYPE_NAME.fullmatch(type(error).__name__) is not None
     except LET_THROUGH:
         raise
     except BaseException:  # noqa: BLE001 # an author's own __init__ or __str__ may break in any way

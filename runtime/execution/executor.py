@@ -110,7 +110,7 @@ def run_transaction(environment: Environment, prepared: Prepared) -> Outcome:
     """Executes in the open context. Raises InvalidTransaction and leaves no trace then; the caller bounds block gas."""
     context, state = environment.context, environment.context.state
     context.set_gas(UNLIMITED)
-    context.events = []
+    context.drop_events()
     state.checkpoint()
     try:
         with roles_contained():
@@ -154,7 +154,7 @@ def _run_calls(environment: Environment, prepared: Prepared) -> _Failure | None:
             dispatch(environment, origin, call)
     except CallError as error:
         state.rollback()
-        context.events = []
+        context.drop_events()
         return _Failure(error, place)
     except BaseException:
         state.rollback()

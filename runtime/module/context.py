@@ -12,7 +12,12 @@ from contextlib import contextmanager
 from typing import Any, Final, Protocol, TypeVar
 
 from runtime.codec import Codec
-from runtime.limits import EVENT_BYTES_MAX, EVENTS_PER_TRANSACTION_MAX
+from runtime.limits import (
+    BLOCK_EVENT_BYTES_MAX,
+    EVENT_BYTES_MAX,
+    EVENT_FRAME_BYTES,
+    EVENTS_PER_TRANSACTION_MAX,
+)
 from runtime.module import gas
 from runtime.module.block import BlockInfo
 from runtime.module.errors import BoundExceeded, OutOfGas, OutsideContext, QueryWrites
@@ -54,12 +59,13 @@ _CLOSED: Any = _Closed()
 class Context:
     """One run over one overlay: a block, a query, the genesis. Reused; `open` begins, `close` ends."""
 
-    __slots__ = ("block", "events", "gas_left", "gas_limit", "has_writes", "is_writable", "state")
+    __slots__ = ("block", "event_bytes", "events", "gas_left", "gas_limit", "has_writes", "is_writable", "state")
 
     def __init__(self) -> None:
         self.state: State = _CLOSED
         self.block = BlockInfo(height=0, time_ms=0)
         self.events: list[EventRecord] = []
+        self.event_bytes = 0
         self.gas_limit = self.gas_left = UNLIMITED
         self.is_writable = True
         self.has_writes = False
@@ -69,6 +75,7 @@ class Context:
         self.state = overlay
         self.block = block
         self.events = []
+        self.event_bytes = 0
         self.is_writable = writable
         self.set_gas(UNLIMITED)
 
@@ -156,12 +163,18 @@ class Context:
     # --- events
 
     def emit(self, record: EventRecord) -> None:
-        """Add an event. Raises BoundExceeded beyond EVENTS_PER_TRANSACTION_MAX or EVENT_BYTES_MAX."""
+        """Add an event. Raises BoundExceeded beyond EVENTS_PER_TRANSACTION_MAX or EVENT_BYTES_MAX, and where the events
+        of the whole run, but for those undone, would exceed BLOCK_EVENT_BYTES_MAX: else a block's receipts might be
+        too large to keep. That last bound is for calls and hooks, which can fail; what runs unmetered cannot."""
         self.charge(gas.EVENT_GAS + gas.EVENT_BYTE_GAS * len(record.data))
         if len(record.data) > EVENT_BYTES_MAX:
             raise BoundExceeded(what="event, bytes", size=len(record.data), limit=EVENT_BYTES_MAX)
         if len(self.events) >= EVENTS_PER_TRANSACTION_MAX:
             raise BoundExceeded(what="events", size=len(self.events) + 1, limit=EVENTS_PER_TRANSACTION_MAX)
+        bytes_all = self.event_bytes + EVENT_FRAME_BYTES + len(record.data)
+        if bytes_all > BLOCK_EVENT_BYTES_MAX and self.gas_limit < UNLIMITED:
+            raise BoundExceeded(what="events of a block, bytes", size=bytes_all, limit=BLOCK_EVENT_BYTES_MAX)
+        self.event_bytes = bytes_all
         self.events.append(record)
 
     def take_events(self) -> tuple[EventRecord, ...]:
@@ -169,6 +182,11 @@ class Context:
         events = tuple(self.events)
         self.events = []
         return events
+
+    def drop_events(self, mark: int = 0) -> None:
+        """Undo the events from number `mark` on."""
+        self.event_bytes -= sum(EVENT_FRAME_BYTES + len(event.data) for event in self.events[mark:])
+        del self.events[mark:]
 
     # --- checkpoints
 
@@ -182,6 +200,6 @@ class Context:
             yield
         except BaseException:
             self.state.rollback()
-            del self.events[mark:]
+            self.drop_events(mark)
             raise
         self.state.commit()

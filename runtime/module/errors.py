@@ -47,6 +47,9 @@ class CallError(CallerError):
         super().__init_subclass__(**options)
         cls._record = None
         cls.owner = None
+        for name in inspect.get_annotations(cls):
+            if hasattr(CallError, name) and name[0] != "_" and name != "owner":
+                raise DefinitionError(f"{cls.__name__}.{name}: this name belongs to CallError: rename the field")
         for base in cls.__mro__[1:]:
             if base is CallError:
                 break

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from runtime.limits import CALL_ARGUMENTS_BYTES_MAX, EVENT_BYTES_MAX
+from runtime.limits import CALL_ARGUMENTS_BYTES_MAX, ERROR_BYTES_MAX, EVENT_BYTES_MAX
 from runtime.types import IDENTIFIER, U8, MaxLen, Name, Pattern, Struct
 
 CallName = Annotated[str, Pattern(rf"{IDENTIFIER}\.{IDENTIFIER}", 97)]
@@ -33,4 +33,4 @@ class ErrorRecord(Struct):
     module: Name
     name: TypeName
     call: U8
-    data: Annotated[bytes, MaxLen(EVENT_BYTES_MAX)]
+    data: Annotated[bytes, MaxLen(ERROR_BYTES_MAX)]

@@ -18,13 +18,14 @@ from runtime.consensus import (
     ValidatorSet,
     decode_block,
 )
-from runtime.limits import BLOCK_TRANSACTIONS_MAX
+from runtime.limits import BLOCK_EVENT_BYTES_MAX, BLOCK_TRANSACTIONS_MAX
 from runtime.node.tip import Tip, TipRecord
 from runtime.sync import SyncedBlock
 from runtime.types import U32, U64, Hash, MaxLen, Struct
 
-RECEIPT_BYTES_MAX: Final = 8 * 1024 * 1024
-Receipts = Annotated[tuple[Annotated[bytes, MaxLen(RECEIPT_BYTES_MAX)], ...], MaxLen(BLOCK_TRANSACTIONS_MAX)]
+RECEIPT_BYTES_MAX: Final = 2 * BLOCK_EVENT_BYTES_MAX  # all events may be of one transaction, or of hooks
+Receipts = Annotated[tuple[Annotated[bytes, MaxLen(RECEIPT_BYTES_MAX)], ...], MaxLen(BLOCK_TRANSACTIONS_MAX + 1)]
+"""One for each transaction, and the block's own."""
 _TIP: Final = b"t"
 
 

@@ -75,3 +75,10 @@ def test_invalid_inheritance_of_fields() -> None:
 
         class More(TooMany):
             extra: U8
+
+
+@pytest.mark.parametrize("name", ["data", "record", "sentence", "args", "with_traceback"])
+def test_invalid_field_that_hides_what_an_error_is_made_of(name: str) -> None:
+    """It would make each receipt of the error a fault of the module."""
+    with pytest.raises(DefinitionError, match=f"Hidden.{name}: this name belongs to CallError"):
+        type("Hidden", (CallError,), {"__annotations__": {name: U8}})
