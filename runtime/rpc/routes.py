@@ -49,7 +49,7 @@ def _transactions(app: FastAPI, node: NodeApi) -> None:
 
     @app.post("/simulate", responses=_problems(400))
     async def simulate(body: SubmitRequest) -> SimulationView:
-        """Dry run: what the transaction would do now. Nothing is kept; the signature is not needed."""
+        """Dry run: what the signed transaction would do in the next block. Nothing is kept."""
         return await node.simulate(bytes.fromhex(body.transaction))
 
     @app.get("/transactions/{hash}")
