@@ -105,7 +105,10 @@ def test_a_new_spec_is_valid_and_shown(spec: Path, homes: Path, capsys: pytest.C
     capsys.readouterr()
     chain = resolve(read_spec(spec))
     assert run(["spec", "validate", str(spec)]) == 0
-    assert capsys.readouterr().out == f"valid: genesis {chain.genesis_hash.hex()}, {len(chain.modules)} modules, voting power 20\n"
+    assert (
+        capsys.readouterr().out
+        == f"valid: genesis {chain.genesis_hash.hex()}, {len(chain.modules)} modules, voting power 20\n"
+    )
     assert run(["spec", "show", str(spec)]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == f"chain      mine, addresses arm1..., genesis {chain.genesis_hash.hex()}"
