@@ -12,13 +12,14 @@ from pydantic import ValidationError
 from chain_spec import plugins
 from chain_spec.errors import SpecError
 from chain_spec.resolve import spec_error
-from chain_spec.types import ChainSpec, Consensus, ModuleSpec
+from chain_spec.types import ChainSpec, Consensus, ModuleSpec, Roles
 from runtime.bech32m import DEFAULT_PREFIX, encode_address, is_prefix
 from runtime.types import AccountId, Hash, Name, PublicKey
 
 FEE_DENOM = "arm"
 FOUNDER_BALANCE = 10**15  # base units that a founding validator's operator holds at height 0
-STANDARD_MODULES = ("accounts", "tokens", "registry", "oracle", "validators")
+STANDARD_MODULES = ("accounts", "tokens", "registry", "oracle", "validators", "governance")
+GOVERNANCE = "governance"
 LOCAL_CONSENSUS = Consensus(
     timeout_propose_ms=1_200, timeout_vote_ms=400, timeout_growth_ms=400, empty_block_interval_ms=3_000
 )
@@ -62,6 +63,7 @@ def make_spec(
             genesis_time_ms=int(time.time() * 1000) if genesis_time_ms is None else genesis_time_ms,
             consensus=consensus,
             modules=entries,
+            roles=Roles(governance=Name(GOVERNANCE) if GOVERNANCE in modules else None),
         )
     except ValidationError as error:
         raise spec_error(error, "$") from None

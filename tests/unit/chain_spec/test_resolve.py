@@ -15,7 +15,7 @@ from chain_spec.presets import STANDARD_MODULES
 from runtime.bech32m import encode_address
 from runtime.consensus import Validator, ValidatorSet
 from runtime.crypto import SigningKey
-from runtime.execution import Application
+from runtime.execution import Application, GenesisError
 from runtime.network.identity import NetworkKey
 from runtime.state import MemoryStore
 from runtime.types import AccountId
@@ -88,6 +88,22 @@ def test_every_standard_module_is_pinned_to_its_sources() -> None:
         assert module["digest"] == plugins.digest(plugins.load(module["name"])).hex()
 
 
+def test_the_module_for_governance_has_its_role_where_it_is_composed() -> None:
+    made = document()
+    assert resolve(parse_spec(json.dumps(made).encode())).genesis.roles.governance == "governance"
+    without = make_spec("testing", [], {}, modules=[name for name in STANDARD_MODULES if name != "governance"])
+    assert without.roles.governance is None
+
+
+@pytest.mark.parametrize(("name", "sentence"), [(None, "governance would run calls as Root"), ("tokens", "runs no")])
+def test_invalid_role_of_governance(name: str | None, sentence: str) -> None:
+    made = document()
+    made["roles"]["governance"] = name
+    chain = resolve(parse_spec(json.dumps(made).encode()))
+    with pytest.raises(GenesisError, match=sentence):
+        Application(chain.genesis, chain.modules, MemoryStore())
+
+
 def test_invalid_json_is_named() -> None:
     for text in (b"", b"{", b"[]", b"\xff", b"[" * 100_000, b'{"a": NaN}'):
         with pytest.raises(SpecError, match=r"^\$"):
@@ -117,7 +133,7 @@ def test_invalid_duplicate_key_is_named() -> None:
         (lambda made: made["modules"][1]["params"].update(fee_denom="!"), "$.modules[1].params.fee_denom"),
         (lambda made: made["modules"][1]["params"].update(colour=1), "$.modules[1].params.colour"),
         (lambda made: made["modules"][1]["genesis"].update(balances={"arm1x": {}}), "$.modules[1].genesis.balances"),
-        (lambda made: made["modules"].append(made["modules"][0]), "$.modules[5].name"),
+        (lambda made: made["modules"].append(made["modules"][0]), "$.modules[6].name"),
     ],
 )
 def test_invalid_fields_are_named_by_their_path(change: Callable[[dict[str, Any]], object], path: str) -> None:
