@@ -5,10 +5,8 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
-from typing import Any
 
 import click
-import numpy as np
 
 from chain_spec.presets import FEE_DENOM
 from modules.registry.protocol import Card
@@ -20,6 +18,11 @@ from tools.cli.keyring import Keyring
 from tools.cli.options import HOME_OF_KEYS, KEY, NODE
 from tools.cli.output import progress
 from tools.client import NodeClient, NodeError
+from tools.lowering import dequantize
+from tools.lowering import lower as lower_model
+from tools.lowering import quantize as quantize_rows
+from tools.lowering.source import Array
+from tools.lowering.tensors import load_tensors, save_tensors
 from tools.registration import register
 from tools.transactions import Sender
 
@@ -39,9 +42,6 @@ def model() -> None:
 @click.option("--shape", "shapes", multiple=True, metavar="NAME=D,D,...", help="An input's shape; N is the batch.")
 def lower(source: Path, out: Path | None, calibration: Path | None, shapes: tuple[str, ...]) -> None:
     """Compile the float ONNX model SOURCE into an exact-grid graph and print what was done."""
-    from tools.lowering import lower as lower_model
-    from tools.lowering.tensors import load_tensors
-
     with progress(f"lowering {source.name}"):
         lowered = lower_model(
             source.read_bytes(),
@@ -75,19 +75,36 @@ def verify_command(graph: Path) -> None:
 @click.option("--fixed-point", is_flag=True, help="INPUTS are the graph's integers already; print integers.")
 def run(graph: Path, inputs: Path, out: Path | None, fixed_point: bool) -> None:
     """Run GRAPH on INPUTS (.npz, .npy or JSON of real numbers) as a validator would."""
-    from tools.lowering.tensors import load_tensors
-
     data = graph.read_bytes()
     verified = verify(data)
-    alone = verified.inputs[0].name if len(verified.inputs) == 1 else None
-    rows = integers(load_tensors(inputs, name=alone), verified.inputs, fixed_point)
-    outputs = Engine().run(data, rows)
-    shown = {spec.name: _people(outputs[spec.name], spec, fixed_point) for spec in verified.outputs}
+    outputs = Engine().run(data, _rows(inputs, verified.inputs, fixed_point=fixed_point))
+    read = outputs if fixed_point else dequantize(verified.outputs, outputs)
+    shown = {name: array.tolist() for name, array in read.items()}
     text = json.dumps(shown, indent=2)
     if out:
         out.write_text(text + "\n", encoding="utf-8")
     else:
         click.echo(text)
+
+
+@model.command()
+@click.argument("graph", type=FILE)
+@click.argument("inputs", type=FILE)
+@click.option("--out", "-o", type=OUT, required=True, help="The file of integers to write (.npz or .json).")
+@click.option("--rows", "count", type=click.IntRange(1), help="Only so many rows, from the first on.")
+def quantize(graph: Path, inputs: Path, out: Path, count: int | None) -> None:
+    """Round the real numbers in INPUTS to GRAPH's input grids: what `armillary tx oracle infer --inputs` takes."""
+    rows = _rows(inputs, verify(graph.read_bytes()).inputs, fixed_point=False)
+    rows = {name: array[:count] for name, array in rows.items()}
+    save_tensors(out, rows)
+    click.echo(f"wrote {out}: " + ", ".join(f"{name} {' x '.join(map(str, a.shape))}" for name, a in rows.items()))
+
+
+@model.command(name="hash")
+@click.argument("graph", type=FILE)
+def hash_command(graph: Path) -> None:
+    """Print the hash by which the chain knows GRAPH."""
+    click.echo(model_hash(graph.read_bytes()).hex())
 
 
 @model.command(name="register")
@@ -148,28 +165,14 @@ def _show_registered(client: NodeClient, name: str) -> None:
     click.echo(json.dumps(found, indent=2))
 
 
-def integers(values: dict[str, np.ndarray[Any, Any]], specs: tuple[TensorSpec, ...], fixed_point: bool) -> Any:
-    """Inputs by name as int64 rows [N, ...]: real numbers are rounded to each input's grid, half to even."""
-    rows = {}
-    for spec in specs:
-        if spec.name not in values:
-            raise UsageError(
-                f"the file lacks the input {spec.name!r}; it holds {', '.join(sorted(values)) or 'nothing'}"
-            )
-        array = np.asarray(values[spec.name])
-        if array.shape == tuple(spec.shape):
-            array = array[None]
-        if not fixed_point:
-            scaled = np.asarray(array, dtype=np.float64) * 2.0**spec.frac_bits
-            if not np.isfinite(scaled).all() or np.abs(scaled).max(initial=0) >= 2.0**62:
-                raise UsageError(f"input {spec.name!r}: a value is not finite or too large for its grid")
-            array = np.rint(scaled)
-        rows[spec.name] = array.astype(np.int64)
-    return rows
-
-
-def _people(array: np.ndarray[Any, Any], spec: TensorSpec, fixed_point: bool) -> Any:
-    return array.tolist() if fixed_point or not spec.frac_bits else (array * 2.0**-spec.frac_bits).tolist()
+def _rows(file: Path, specs: tuple[TensorSpec, ...], *, fixed_point: bool) -> dict[str, Array]:
+    """The inputs in a file as the graph takes them: int64, [N, ...]. A single row may lack its N; a file with one
+    tensor need not name it."""
+    alone = specs[0].name if len(specs) == 1 else None
+    values = load_tensors(file, name=alone)
+    shapes = {spec.name: tuple(spec.shape) for spec in specs}
+    rows = {name: array[None] if shapes.get(name) == array.shape else array for name, array in values.items()}
+    return rows if fixed_point else quantize_rows(specs, rows)
 
 
 def _shape(text: str) -> tuple[str, tuple[int | None, ...]]:
