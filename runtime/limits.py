@@ -10,6 +10,7 @@ from typing import Final
 TRANSACTION_BYTES_MAX: Final = 320 * 1024  # holds one 256 KiB chunk of a blob and its envelope
 BLOCK_BYTES_MAX: Final = 4 * 1024 * 1024
 BLOCK_TRANSACTIONS_MAX: Final = 20_000
+BLOCK_FRAME_BYTES: Final = 256 * 1024  # of a block besides its transactions: header, certificate, evidence, lengths
 CALLS_PER_TRANSACTION_MAX: Final = 16
 SIGNERS_PER_TRANSACTION_MAX: Final = 16
 CALL_ARGUMENTS_BYTES_MAX: Final = 300 * 1024
@@ -34,7 +35,7 @@ HEIGHT_MAX: Final = (1 << 63) - 1
 _RELATIONS = {
     "a call's arguments fit into a transaction": CALL_ARGUMENTS_BYTES_MAX < TRANSACTION_BYTES_MAX,
     "a blob's chunk fits into a call": BLOB_CHUNK_BYTES_MAX < CALL_ARGUMENTS_BYTES_MAX,
-    "a transaction fits into a block": TRANSACTION_BYTES_MAX < BLOCK_BYTES_MAX,
+    "a transaction fits into a block": TRANSACTION_BYTES_MAX < BLOCK_BYTES_MAX - BLOCK_FRAME_BYTES,
     "the longest event fits into a block": EVENT_BYTES_MAX + EVENT_FRAME_BYTES < BLOCK_EVENT_BYTES_MAX,
     "three times the voting power fits into 64 bits": 3 * VOTING_POWER_TOTAL_MAX < 1 << 64,
 }

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from runtime.codec import codec
+from runtime.errors import CodecError
 from runtime.execution.composition import Environment
 from runtime.execution.core import BlockStamp, HookFailed, ValidatorsRefused
 from runtime.execution.dispatch import LET_THROUGH, contained, explain, traceback_of
@@ -19,6 +21,7 @@ from runtime.execution.transaction import Prepared
 from runtime.limits import VALIDATORS_MAX, VOTING_POWER_TOTAL_MAX
 from runtime.module import NOBODY, BlockInfo, EventRecord, Offence, OutOfGas, ValidatorPower
 from runtime.module.context import UNLIMITED
+from runtime.module.roles import ValidatorPowers
 from runtime.state import Overlay, Store
 from runtime.state import Prepared as PreparedState
 from runtime.types import Hash, Name, PublicKey
@@ -241,6 +244,10 @@ def compose_block(
 
 def validators_refused(validators: Sequence[ValidatorPower]) -> str:
     """Why this cannot be a validator set; "" where it can."""
+    try:
+        codec(ValidatorPowers).encode(tuple(validators[:VALIDATORS_MAX]))
+    except CodecError:
+        return "a validator is not a ValidatorPower"
     if not 0 < len(validators) <= VALIDATORS_MAX:
         return f"{len(validators)} validators, 1 to {VALIDATORS_MAX} are allowed"
     if len({each.public_key for each in validators}) < len(validators):

@@ -19,6 +19,7 @@ from runtime.execution.core import NAME as CORE
 from runtime.execution.core import Core, ModelEngine
 from runtime.execution.errors import GenesisError
 from runtime.execution.genesis import UNPINNED, ChainGenesis, ModuleGenesis
+from runtime.limits import BLOCK_BYTES_MAX, BLOCK_FRAME_BYTES, BLOCK_TRANSACTIONS_MAX
 from runtime.module import (
     AuthRules,
     CallInfo,
@@ -70,6 +71,7 @@ class Composition:
         self.hook_gas = sum(gas for metadata in self.metadata.values() for gas in metadata.hooks.values())
         self._check_roles()
         self._check_root()
+        self._check_bounds()
         self._check_prices()
         self.providers = {
             name: {
@@ -124,6 +126,21 @@ class Composition:
                 raise GenesisError(
                     "roles.governance", f"module {name} would run calls as Root: bind the role to it, or leave it out"
                 )
+
+    def _check_bounds(self) -> None:
+        """What a chain chooses must fit into what every node can send and keep, or a full block stops its proposer."""
+        consensus = self.genesis.consensus
+        if not 0 < consensus.block_bytes_max <= BLOCK_BYTES_MAX - BLOCK_FRAME_BYTES:
+            raise GenesisError(
+                "consensus.block_bytes_max",
+                f"is {consensus.block_bytes_max}: write 1 to {BLOCK_BYTES_MAX - BLOCK_FRAME_BYTES}, so that a block "
+                f"with its header, certificate and evidence is within {BLOCK_BYTES_MAX} bytes",
+            )
+        if not 0 < consensus.block_transactions_max <= BLOCK_TRANSACTIONS_MAX:
+            raise GenesisError(
+                "consensus.block_transactions_max",
+                f"is {consensus.block_transactions_max}: write 1 to {BLOCK_TRANSACTIONS_MAX}",
+            )
 
     def _check_prices(self) -> None:
         fees = self.genesis.fees

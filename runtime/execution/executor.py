@@ -42,10 +42,6 @@ def check_rules(environment: Environment, prepared: Prepared, *, nonce_exact: bo
         raise InvalidTransaction(
             Rule.EXPIRED, f"valid up to height {body.last_valid_height}, the next block is {height}"
         )
-    if body.gas_limit < prepared.fixed_gas:
-        raise InvalidTransaction(
-            Rule.GAS_LIMIT, f"the gas limit is {body.gas_limit}, before any call {prepared.fixed_gas} is used"
-        )
     available = genesis.consensus.block_gas_max - environment.composition.hook_gas
     if body.gas_limit > available:
         raise InvalidTransaction(

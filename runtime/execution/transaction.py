@@ -110,7 +110,7 @@ class Prepared:
 
 
 def prepare_transaction(data: bytes, genesis_hash: Hash) -> Prepared:
-    """Decodes and verifies. Pure. Raises InvalidTransaction: SIZE, CODEC, GENESIS, CALLS, AUTH or SIGNATURE."""
+    """Decodes, verifies. Pure. Raises InvalidTransaction: SIZE, CODEC, GENESIS, CALLS, AUTH, GAS_LIMIT, SIGNATURE."""
     if len(data) > TRANSACTION_BYTES_MAX:
         raise InvalidTransaction(Rule.SIZE, f"{len(data)} bytes, at most {TRANSACTION_BYTES_MAX} are allowed")
     try:
@@ -128,11 +128,14 @@ def prepare_transaction(data: bytes, genesis_hash: Hash) -> Prepared:
     who = signers(body)
     if len(auth) != len(who):
         raise InvalidTransaction(Rule.AUTH, f"{len(auth)} auth for {len(who)} signers (the sender, then the fee payer)")
+    count = sum(1 if isinstance(each, SingleKey) else len(each.signatures) for each in auth)
+    fixed = fixed_gas(len(data), count)
+    if body.gas_limit < fixed:  # before the signatures, which it does not pay for
+        raise InvalidTransaction(Rule.GAS_LIMIT, f"the gas limit is {body.gas_limit}, before any call {fixed} is used")
     digest = transaction_hash(body)
     for place, each in enumerate(auth):
         _check_auth(place, each, digest)
-    count = sum(1 if isinstance(each, SingleKey) else len(each.signatures) for each in auth)
-    return Prepared(data, digest, body, auth, who, fixed_gas(len(data), count))
+    return Prepared(data, digest, body, auth, who, fixed)
 
 
 def _check_auth(place: int, auth: Auth, digest: Hash) -> None:

@@ -237,7 +237,7 @@ def test_the_registry_sweeps_the_worst_uploads_within_its_gas() -> None:
         Tokens,
         Registry,
         genesis={"tokens": {"balances": {person.id: {"arm": 10**9} for person in people}}},
-        consensus=replace(DEFAULT_CONSENSUS, block_gas_max=1 << 41, block_bytes_max=1 << 24),
+        consensus=replace(DEFAULT_CONSENSUS, block_gas_max=1 << 41, block_bytes_max=3 << 20),
     )
     options: dict[str, Any] = {"gas_limit": 50_000_000}
     begun, cancelled = [], []

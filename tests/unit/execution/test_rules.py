@@ -90,7 +90,12 @@ def test_invalid_no_calls(chain: Chain) -> None:
 
 @pytest.mark.parametrize("field", ["nonce", "gas_limit", "last_valid_height"])
 def test_invalid_signature_of_an_altered_body(chain: Chain, field: str) -> None:
-    refused(chain, altered(signed(chain), **{field: 12_345}), Rule.SIGNATURE)
+    refused(chain, altered(signed(chain), **{field: 12_345_678}), Rule.SIGNATURE)
+
+
+def test_invalid_signatures_are_not_verified_before_they_are_paid_for(chain: Chain) -> None:
+    """Or anyone could have them verified for nothing: 64 signatures of whomever, a gas limit for none."""
+    refused(chain, altered(signed(chain), gas_limit=1), Rule.GAS_LIMIT)
 
 
 def test_invalid_signature_by_another_key(chain: Chain) -> None:
