@@ -10,8 +10,9 @@ from collections.abc import Sequence
 
 from runtime.execution.composition import Environment
 from runtime.execution.dispatch import arguments_of, dispatch, error_record, takes_all_gas, target_of, traceback_of
+from runtime.limits import BLOCK_EVENT_BYTES_MAX, EVENT_BYTES_MAX
 from runtime.module import BoundExceeded, Call, CallError, CallFailure, Root, RootOutcome
-from runtime.module.services import ROOT_EVENTS_MAX
+from runtime.module.services import ROOT_EVENT_BYTES_MAX, ROOT_EVENTS_MAX
 
 
 class RootDispatcher:
@@ -28,6 +29,9 @@ class RootDispatcher:
     def run_as_root(self, calls: tuple[Call, ...], *, gas_limit: int) -> RootOutcome:
         """As RootCalls. The calls have a meter and events of their own; what they did not use is given back."""
         context = self._environment.context
+        taken = context.event_bytes + ROOT_EVENT_BYTES_MAX + EVENT_BYTES_MAX  # and an event of the caller's own
+        if taken > BLOCK_EVENT_BYTES_MAX:
+            raise BoundExceeded(what="events of a block, bytes", size=taken, limit=BLOCK_EVENT_BYTES_MAX)
         context.charge(gas_limit)
         gas_before, left_before = context.gas_limit, context.gas_left + gas_limit
         events, gas_used = context.events, gas_limit
@@ -48,6 +52,7 @@ class RootDispatcher:
     def _run(self, calls: Sequence[Call]) -> tuple[CallError, int, str] | None:
         """All calls or none. The error, the number of the call that raised it, and its module."""
         context, place = self._environment.context, 0
+        bytes_before = context.event_bytes
         if not calls:
             return None
         try:
@@ -56,6 +61,9 @@ class RootDispatcher:
                     dispatch(self._environment, Root(), call)
                 if len(context.events) > ROOT_EVENTS_MAX:
                     raise BoundExceeded(what="events under Root", size=len(context.events), limit=ROOT_EVENTS_MAX)
+                size = context.event_bytes - bytes_before
+                if size > ROOT_EVENT_BYTES_MAX:
+                    raise BoundExceeded(what="events under Root, bytes", size=size, limit=ROOT_EVENT_BYTES_MAX)
         except CallError as error:
             if traceback_of(error):
                 self._environment.faults.append(traceback_of(error))

@@ -69,6 +69,7 @@ class ModelInfo(Struct):
     memory_bytes: U64
 
 
+ROOT_EVENT_BYTES_MAX: Final = 256 * 1024
 ROOT_EVENTS_MAX: Final = 64
 """Events of one list of calls under Root: several lists and what their module says of them fit into one hook."""
 
@@ -169,5 +170,7 @@ class RootCalls(Protocol):
 
     def run_as_root(self, calls: tuple[Call, ...], *, gas_limit: int) -> RootOutcome:
         """Runs all of them or, where one fails, none. Takes `gas_limit` from the caller's meter first, and gives back
-        what was not used; all is used where a call ran out of it or broke. At most ROOT_EVENTS_MAX events."""
+        what was not used; all is used where a call ran out of it or broke. At most ROOT_EVENTS_MAX events
+        of ROOT_EVENT_BYTES_MAX bytes. Raises OutOfGas where the caller has less gas, BoundExceeded where the block has
+        less room for events: what others did in a block never makes the calls fail, the caller comes again."""
         ...

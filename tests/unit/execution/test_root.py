@@ -32,7 +32,8 @@ from runtime.module import BadArgument, CallFailure, OriginRefused, UnknownCall
 from runtime.module.services import ROOT_EVENTS_MAX
 from runtime.state import MemoryStore
 
-GAS = 3_000_000
+GAS = 30_000_000
+WIDE = bytes(16 * 1024 - 4)  # and the codec's frame
 Calls = Annotated[tuple[Call, ...], MaxLen(8)]
 
 
@@ -40,6 +41,12 @@ class Added(Event):
     """So much was added."""
 
     amount: U64
+
+
+class Wide(Event):
+    """As large as events are."""
+
+    data: Annotated[bytes, MaxLen(16 * 1024)]
 
 
 class Refused(CallError):
@@ -84,6 +91,12 @@ class Sum(Module):
             self.emit(Added(amount=0))
 
     @call(gas=0)
+    def flood(self, origin: Signed | Root, *, times: U64) -> None:
+        """Emit so many of the largest events."""
+        for _ in range(times):
+            self.emit(Wide(data=WIDE))
+
+    @call(gas=0)
     def greet(self, origin: Signed) -> None:
         """For people only."""
 
@@ -112,7 +125,7 @@ class Steward(Module):
         self.root.check_root_calls(calls)
         self.waiting = calls
 
-    @hook(gas=20_000_000)
+    @hook(gas=50_000_000)
     def end_block(self) -> None:
         """Run it, and tell."""
         calls = self.waiting
@@ -173,6 +186,26 @@ def test_events_are_bounded() -> None:
     outcome, _, events = run(Sum.chatter.build(times=ROOT_EVENTS_MAX - 1), add(1), add(1))
     assert outcome.failure == CallFailure(call=2, error="runtime.BoundExceeded")
     assert events == 0
+
+
+def test_bytes_of_events_are_bounded() -> None:
+    outcome, _, events = run(add(1), Sum.flood.build(times=16))
+    assert (outcome.failure, events) == (CallFailure(call=1, error="runtime.BoundExceeded"), 0)
+    assert run(add(1), Sum.flood.build(times=15))[0].failure is None
+
+
+def test_a_block_full_of_events_does_not_make_the_calls_fail_they_run_in_the_next() -> None:
+    chain = Chain(Sum, Steward)
+    alice = chain.account("alice")
+    calls = [Sum.flood.build(times=times) for times in (256, 256, 256, 240)]
+    transactions = [chain.transaction(each, signer=alice, nonce=place) for place, each in enumerate(calls)]
+    give = chain.transaction(Steward.give.build(calls=(add(1),)), signer=alice, nonce=len(calls))
+    done = chain.block([*transactions, give])
+    assert all(receipt.is_ok for receipt in done.receipts), done.explanations
+    (failed,) = (chain.decode_event(event) for event in done.block_receipt.end_events)
+    assert (failed.error, chain.query(Sum.value)) == ("runtime.BoundExceeded", 0)
+    chain.block()
+    assert chain.query(Sum.value) == 1
 
 
 def test_a_bug_under_root_is_in_the_nodes_log() -> None:

@@ -54,6 +54,7 @@ def test_a_map_is_a_sorted_dict(kept: list[Any], undone: list[Any], limit: int, 
                 model.pop(key, None)
 
     play(kept, model)
+
     def play_and_fail() -> None:
         with context.checkpoint():
             play(undone, dict(model))
