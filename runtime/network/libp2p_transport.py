@@ -83,9 +83,7 @@ class _Attempt:
 class Libp2pTransport:
     """runtime.network.transport.Transport for real. `handshake` is called anew for each connection."""
 
-    def __init__(
-        self, config: NetworkConfig, *, handshake: Callable[[], Handshake], handler: RequestHandler
-    ) -> None:
+    def __init__(self, config: NetworkConfig, *, handshake: Callable[[], Handshake], handler: RequestHandler) -> None:
         self._config = config
         self._handshake = handshake
         self._handler = handler

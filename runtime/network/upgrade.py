@@ -54,9 +54,7 @@ class Upgrader:
     def __init__(self, key: NetworkKey) -> None:
         self._noise = Noise(create_new_key_pair(key.seed), noise_privkey=create_noise_key_pair().private_key)
 
-    async def inbound(
-        self, tcp: trio.SocketStream, admit: Callable[[PeerId], None]
-    ) -> tuple[PeerId, YamuxSession]:
+    async def inbound(self, tcp: trio.SocketStream, admit: Callable[[PeerId], None]) -> tuple[PeerId, YamuxSession]:
         """The listener's side. `admit` raises PeerRefused as soon as the peer has proved its id. Raises PeerError."""
         socket = _Socket(tcp)
         raw = RawConnection(socket, initiator=False)

@@ -95,9 +95,7 @@ async def test_peers_tell_what_was_said_in_the_handshake(net: Any) -> None:
     await net.until(lambda: a.transport.peers()[b.id].round_trip_ms is not None)
 
 
-async def test_two_that_dial_each_other_at_once_keep_one_connection(
-    net: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_two_that_dial_each_other_at_once_keep_one_connection(net: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without the yield, so that both dial: several times, since it is a race."""
     monkeypatch.setattr(libp2p_transport, "DIAL_YIELD_S", 0.0)
     for number in range(1, 9, 2):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from accepted import Ledger, Tokens
+
 from runtime import U64, AccountId, CallError, Denom, Event, Item, Map, Module, Root, Signed, Uses, call, query
 from runtime.execution import Chain
-from accepted import Ledger, Tokens
 
 
 class Counted(Event):

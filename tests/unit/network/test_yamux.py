@@ -257,10 +257,22 @@ async def test_invalid_frames_end_the_session_with_the_reason(name: str) -> None
     assert reason in reasons[0]
 
 
-@given(st.lists(st.one_of(st.binary(max_size=40), st.builds(
-    frame,
-    st.integers(0, 4), st.integers(0, 15), st.integers(0, 6), st.integers(0, 50), st.binary(max_size=50),
-)), max_size=30))
+@given(
+    st.lists(
+        st.one_of(
+            st.binary(max_size=40),
+            st.builds(
+                frame,
+                st.integers(0, 4),
+                st.integers(0, 15),
+                st.integers(0, 6),
+                st.integers(0, 50),
+                st.binary(max_size=50),
+            ),
+        ),
+        max_size=30,
+    )
+)
 def test_any_bytes_leave_the_session_serving_or_ended_with_a_reason(pieces: list[bytes]) -> None:
     async def main() -> None:
         async with under_attack() as (session, raw, reasons):
