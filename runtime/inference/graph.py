@@ -24,6 +24,8 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import Annotated, Final, cast
 
+import msgspec
+
 from runtime.codec import codec
 from runtime.crypto import hash_bytes
 from runtime.inference.limits import (
@@ -346,6 +348,32 @@ def encode_graph(graph: Graph) -> bytes:
 def decode_graph(model: bytes) -> Graph:
     """CodecError unless `model` is the canonical encoding of a graph. Says nothing of whether the graph is sound."""
     return cast(Graph, codec(Graph).decode(model))
+
+
+class _Outline(msgspec.Struct, array_like=True):
+    """A graph's fields, as far as counting needs them."""
+
+    version: msgspec.Raw
+    lowering_version: msgspec.Raw
+    source_hash: msgspec.Raw
+    labels: msgspec.Raw
+    inputs: msgspec.Raw
+    outputs: msgspec.Raw
+    constants: list[msgspec.Raw]
+    nodes: list[msgspec.Raw]
+
+
+_OUTLINE: Final = msgspec.msgpack.Decoder(_Outline)
+
+
+def count_parts(model: bytes) -> tuple[int, int]:
+    """How many constants and nodes the bytes of a graph hold, without making any: a hundredth of the time of decoding.
+    (0, 0) where they are no graph's at first sight; `decode_graph` then says why."""
+    try:
+        outline = _OUTLINE.decode(model)
+    except (msgspec.MsgspecError, RecursionError):
+        return 0, 0
+    return len(outline.constants), len(outline.nodes)
 
 
 def model_hash(model: bytes) -> Hash:

@@ -45,6 +45,7 @@ from runtime.inference.graph import (
     Sub,
     TensorSpec,
     Transpose,
+    count_parts,
     decode_graph,
     model_hash,
 )
@@ -117,13 +118,14 @@ def verify(model: bytes, *, nodes_max: int = NODES_MAX) -> Verified:
     """Proves the model or raises Refused. `nodes_max`: how many nodes were paid for (`verification_gas`)."""
     if len(model) > MODEL_BYTES_MAX:
         raise Refused("bytes", "a model is small enough", {"bytes": len(model), "bytes_max": MODEL_BYTES_MAX})
+    _check_counts(*count_parts(model), nodes_max)
     try:
         graph = decode_graph(model)
     except CodecError as error:
         raise Refused(
             "bytes", "a model is the canonical encoding of a graph", {"path": error.path, "found": error.reason}
         ) from None
-    _check_frame(graph, nodes_max)
+    _check_frame(graph)
     check_constants(graph.constants)
     budget = COLUMN_VISITS_PER_BYTE * len(model) + COLUMN_VISITS_PER_NODE * len(graph.nodes)
     place = Place(graph.constants, budget)
@@ -138,21 +140,21 @@ def verify(model: bytes, *, nodes_max: int = NODES_MAX) -> Verified:
     return Verified(model_hash(model), graph.inputs, outputs, cost, True, graph, tuple(place.facts), work)
 
 
-def _check_frame(graph: Graph, nodes_max: int) -> None:
+def _check_counts(constants: int, nodes: int, nodes_max: int) -> None:
+    """Before anything is made of the bytes: what is paid for is bytes and nodes, and a node or constant of few bytes is
+    most of the work that they can ask for."""
+    if nodes > nodes_max:
+        raise Refused("graph", "nodes are within what was paid for", {"nodes": nodes, "nodes_max": nodes_max})
+    if constants > CONSTANTS_PER_NODE_MAX * nodes:
+        raise Refused("graph", "no more constants than nodes can name", {"constants": constants, "nodes": nodes})
+
+
+def _check_frame(graph: Graph) -> None:
     def demand(holds: bool, rule: str, **values: object) -> None:
         if not holds:
             raise Refused("graph", rule, values)
 
     demand(graph.version == GRAPH_VERSION, "the version is known", version=graph.version, known=GRAPH_VERSION)
-    demand(
-        len(graph.nodes) <= nodes_max, "nodes are within what was paid for", nodes=len(graph.nodes), nodes_max=nodes_max
-    )
-    demand(
-        len(graph.constants) <= CONSTANTS_PER_NODE_MAX * len(graph.nodes),
-        "no more constants than nodes can name",
-        constants=len(graph.constants),
-        nodes=len(graph.nodes),
-    )
     demand(len(graph.inputs) >= 1, "a graph has an input")
     demand(len(graph.outputs) >= 1, "a graph has an output")
     for side, names in (
