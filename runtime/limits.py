@@ -16,8 +16,8 @@ SIGNERS_PER_TRANSACTION_MAX: Final = 16
 CALL_ARGUMENTS_BYTES_MAX: Final = 300 * 1024
 EVENTS_PER_TRANSACTION_MAX: Final = 256
 EVENT_BYTES_MAX: Final = 16 * 1024
-BLOCK_EVENT_BYTES_MAX: Final = 16 * 1024 * 1024  # of all events of a block, hooks' included, EVENT_FRAME_BYTES for each
-EVENT_FRAME_BYTES: Final = 128  # its module's and its own name, and how the codec marks them
+BLOCK_EVENT_BYTES_MAX: Final = 16 * 1024 * 1024  # of all events of a block's transactions; as much again of its hooks
+EVENT_FRAME_BYTES: Final = 128  # counted for each: its module's and its own name, and how the codec marks them
 ERROR_BYTES_MAX: Final = 1024  # a failed call's fields in its receipt
 
 STORAGE_KEY_BYTES_MAX: Final = 448  # with a module's name (48) and a separator it fits into an LMDB key of 511

@@ -113,7 +113,7 @@ class BlockRun:
         params = environment.composition.genesis.consensus
         self.bytes_max, self.count_max = params.block_bytes_max, params.block_transactions_max
         self.gas_left = self.gas_max = params.block_gas_max - environment.composition.hook_gas
-        self.hook_gas_used = 0
+        self.hook_gas_used = self.hook_event_bytes = 0
         environment.context.open(self.overlay, inputs.info)
         self.begin_events = self._hooks("begin_block")
 
@@ -165,17 +165,21 @@ class BlockRun:
         )
 
     def _hooks(self, hook: str) -> tuple[EventRecord, ...]:
+        """With room for events of their own: transactions that fill theirs keep no hook from its work."""
         events: list[EventRecord] = []
+        context = self.environment.context
+        context.drop_events()
+        of_transactions, context.event_bytes = context.event_bytes, self.hook_event_bytes
         for name, module in self.environment.modules.items():
             gas = module.metadata().hooks.get(hook)
             if gas is not None:
                 events += self._hook(name, hook, gas)
+        self.hook_event_bytes, context.event_bytes = context.event_bytes, of_transactions
         return tuple(events)
 
     def _hook(self, name: str, hook: str, gas: int) -> tuple[EventRecord, ...]:
         context = self.environment.context
         context.set_gas(gas)
-        context.drop_events()
         try:
             with context.checkpoint():
                 getattr(self.environment.modules[name], hook)()

@@ -194,7 +194,8 @@ def test_bytes_of_events_are_bounded() -> None:
     assert run(add(1), Sum.flood.build(times=15))[0].failure is None
 
 
-def test_a_block_full_of_events_does_not_make_the_calls_fail_they_run_in_the_next() -> None:
+def test_a_block_full_of_events_does_not_make_the_calls_fail() -> None:
+    """Hooks have room of their own: nobody delays what was decided by filling blocks."""
     chain = Chain(Sum, Steward)
     alice = chain.account("alice")
     calls = [Sum.flood.build(times=times) for times in (256, 256, 256, 240)]
@@ -202,9 +203,7 @@ def test_a_block_full_of_events_does_not_make_the_calls_fail_they_run_in_the_nex
     give = chain.transaction(Steward.give.build(calls=(add(1),)), signer=alice, nonce=len(calls))
     done = chain.block([*transactions, give])
     assert all(receipt.is_ok for receipt in done.receipts), done.explanations
-    (failed,) = (chain.decode_event(event) for event in done.block_receipt.end_events)
-    assert (failed.error, chain.query(Sum.value)) == ("runtime.BoundExceeded", 0)
-    chain.block()
+    assert [event.name for event in done.block_receipt.end_events] == ["Added", "Done"]
     assert chain.query(Sum.value) == 1
 
 
