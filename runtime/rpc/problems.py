@@ -50,6 +50,8 @@ def install(app: FastAPI) -> None:
     async def malformed(_: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, RequestValidationError)
         first = error.errors()[0]
+        if first["type"] == "json_invalid":  # as where it nests so deeply that the parser gives up
+            return problem(400, "bad-request", "there was an error parsing the body: it is not JSON")
         where = ".".join(str(part) for part in first["loc"])
         return problem(422, "malformed-request", f"{where}: {first['msg']}", field=where)
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +11,6 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper
 
-import runtime
 from runtime.inference import Engine, Refused, TensorSpec, encode_graph, interpret, verify
 from runtime.inference import engine as engine_module
 from runtime.inference import graph as ops
@@ -47,15 +44,6 @@ def test_invalid_onnx_bytes_never_reach_onnxruntime(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(onnxruntime, "InferenceSession", lambda *_, **__: pytest.fail("reached onnxruntime"))
     with pytest.raises(Refused, match="canonical encoding"):
         Engine().run(stock(), {"x": np.zeros((1, 1), np.int64)})
-
-
-def test_one_file_of_the_runtime_imports_onnxruntime() -> None:
-    root = Path(runtime.__file__).parent
-    importing = re.compile(r"^\s*(import|from) onnxruntime", re.MULTILINE)
-    found = {
-        path.relative_to(root).as_posix() for path in root.rglob("*.py") if importing.search(path.read_text("utf-8"))
-    }
-    assert found == {"inference/engine.py"}
 
 
 def test_the_sign_of_zero_is_never_observable() -> None:
