@@ -6,7 +6,7 @@ from enum import IntEnum
 from typing import Annotated, Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
@@ -82,6 +82,7 @@ def units(schema: Schema, value: Any) -> int:
 
 
 @pytest.mark.parametrize("declared", TYPES, ids=str)
+@settings(max_examples=30, deadline=None)
 @given(data=st.data())
 def test_no_value_is_more_work_than_its_bytes_say(declared: Any, data: st.DataObject) -> None:
     value = data.draw(from_type(declared))

@@ -363,7 +363,7 @@ def test_a_transaction_above_the_bound_is_refused_unread(whole: Chain) -> None:
 
 
 def test_the_codec_of_transactions_knows_one_spelling() -> None:
-    @settings(max_examples=200, deadline=None)
+    @settings(max_examples=80, deadline=None)
     @given(data=near_encodings(Transaction))
     def run(data: bytes) -> None:
         made = codec(Transaction)

@@ -46,5 +46,5 @@ class TableMatchesADictionary(RuleBasedStateMachine):
         assert self.table.values == self.model
 
 
-TableMatchesADictionary.TestCase.settings = settings(max_examples=80, stateful_step_count=25, deadline=None)
+TableMatchesADictionary.TestCase.settings = settings(max_examples=30, stateful_step_count=25, deadline=None)
 test_table_matches_a_dictionary = TableMatchesADictionary.TestCase
