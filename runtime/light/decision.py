@@ -8,22 +8,13 @@ from __future__ import annotations
 from typing import Annotated, Final
 
 from runtime.codec import codec
-from runtime.consensus import CommitCertificate, Header, Validator
-from runtime.limits import STORAGE_KEY_BYTES_MAX, STORAGE_VALUE_BYTES_MAX, VALIDATORS_MAX
+from runtime.consensus import CommitCertificate, Header
+from runtime.light.trail import Trail
+from runtime.limits import STORAGE_KEY_BYTES_MAX, STORAGE_VALUE_BYTES_MAX
 from runtime.state import StateProof
 from runtime.types import U16, MaxLen, Name, Struct
 
 DECISION_VERSION: Final = 1
-TRAIL_STEPS_MAX: Final = 4096
-
-
-class TrailStep(Struct):
-    """A height after which the validator set changed: its header names the next set, its certificate proves the
-    header, and `validators` is that next set, by ascending public key."""
-
-    header: Header
-    certificate: CommitCertificate
-    validators: Annotated[tuple[Validator, ...], MaxLen(VALIDATORS_MAX)]
 
 
 class DecisionCertificate(Struct):
@@ -33,7 +24,7 @@ class DecisionCertificate(Struct):
     """
 
     version: U16
-    trail: Annotated[tuple[TrailStep, ...], MaxLen(TRAIL_STEPS_MAX)]
+    trail: Trail
     header: Header
     certificate: CommitCertificate
     module: Name

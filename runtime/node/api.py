@@ -13,7 +13,8 @@ from runtime.consensus import Block, CommitCertificate, Header
 from runtime.errors import CallerError
 from runtime.execution import Application, Receipt, UnknownQuery
 from runtime.light import DecisionCertificate, TrailStep, encode_decision
-from runtime.light.decision import DECISION_VERSION, TRAIL_STEPS_MAX
+from runtime.light.decision import DECISION_VERSION
+from runtime.light.trail import TRAIL_STEPS_MAX
 from runtime.mempool import Rule
 from runtime.node.mempool_task import TransactionRefused
 from runtime.node.node import Node

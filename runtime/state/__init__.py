@@ -8,6 +8,7 @@ from runtime.state.blobs import BlobMissing, MemoryBlobStore, blob_root, blob_ro
 from runtime.state.errors import (
     HeightUnavailable,
     ProofError,
+    ReadRefused,
     StateBoundError,
     StateError,
     StoreCorrupt,
@@ -19,6 +20,7 @@ from runtime.state.overlay import Overlay
 from runtime.state.proof import StateProof, TreeProof, verify_proof
 from runtime.state.protocols import HEIGHT_EMPTY, BlobStore, Changes, Prepared, Reader, Store
 from runtime.state.versions import Retention
+from runtime.state.witness import ModuleWitness, ProvenState, Recorder, Witness, verify_witness
 
 __all__ = [
     "HEIGHT_EMPTY",
@@ -28,10 +30,14 @@ __all__ = [
     "HeightUnavailable",
     "MemoryBlobStore",
     "MemoryStore",
+    "ModuleWitness",
     "Overlay",
     "Prepared",
     "ProofError",
+    "ProvenState",
+    "ReadRefused",
     "Reader",
+    "Recorder",
     "Retention",
     "StateBoundError",
     "StateError",
@@ -41,9 +47,11 @@ __all__ = [
     "StoreLocked",
     "StoreUnwritable",
     "TreeProof",
+    "Witness",
     "blob_root",
     "blob_root_of",
     "chunk_hash",
     "split_chunks",
     "verify_proof",
+    "verify_witness",
 ]

@@ -3,7 +3,8 @@
 CallerError
 ├── StateBoundError      a key, a value, a chunk or a depth beyond its bound: becomes a failed call
 ├── HeightUnavailable    a query or a proof at a height that is not retained
-└── ProofError           a proof that does not prove what it should (runtime.state.proof)
+├── ProofError           a proof that does not prove what it should (runtime.state.proof)
+└── ReadRefused          a read that cannot be proven, or is not (runtime.state.witness)
 UsageError
 └── StoreLocked          another process has the store's folder open
 OurError
@@ -47,6 +48,10 @@ class ProofError(CallerError):
         self.part = part
         self.reason = reason
         super().__init__(f"state proof, {part}: {reason}")
+
+
+class ReadRefused(CallerError):
+    """Something is read for a proof, or from one, that it cannot or does not hold."""
 
 
 class StoreLocked(UsageError):

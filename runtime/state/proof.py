@@ -73,19 +73,30 @@ def verify_proof(state_root: bytes, module: str, key: bytes, value: bytes | None
 
     Total for any well-formed arguments; at most 2 * LEVELS_MAX hashes besides those of key and value.
     """
-    name = _path_of_module(module)
-    upper, module_root = _fold("module", name, proof.module)
+    verify_key(verify_module(state_root, module, proof.module), module, key, value, proof.key)
+
+
+def verify_module(state_root: bytes, module: str, proof: TreeProof) -> bytes | None:
+    """The module's root under the state root; None where it has no state. Raises ProofError."""
+    upper, module_root = _fold("module", _path_of_module(module), proof)
     if root_over(upper) != state_root:
         raise ProofError("module", "its hashes do not lead to the state root")
+    return module_root
+
+
+def verify_key(
+    module_root: bytes | None, module: str, key: bytes, value: bytes | None, proof: TreeProof | None
+) -> None:
+    """Returns if `key` holds `value` (None: is absent) under the module's root; else raises ProofError."""
     if module_root is None:
-        if proof.key is not None:
+        if proof is not None:
             raise ProofError("key", f"is given though module {module} has no state")
         if value is not None:
             raise ProofError("value", f"is claimed though module {module} has no state")
         return
-    if proof.key is None:
+    if proof is None:
         raise ProofError("key", f"is missing though module {module} has state")
-    tree_root, bound = _fold("key", key_path(key), proof.key)
+    tree_root, bound = _fold("key", key_path(key), proof)
     if tree_root != module_root:
         raise ProofError("key", f"its hashes do not lead to the root of module {module}")
     if value is None and bound is not None:
