@@ -6,11 +6,11 @@ runtime's Inference does).
 
 from __future__ import annotations
 
-from math import prod
 from typing import Annotated
 
-from modules.oracle.protocol import OUTPUTS_MAX, ROWS_MAX, Record
-from modules.registry.protocol import Models
+from modules.oracle.labels import label_output, labels_of
+from modules.oracle.protocol import OUTPUTS_MAX, ROWS_MAX, Labelled, Record
+from modules.registry.protocol import Models, Profile, Standing
 from modules.tokens.protocol import Ledger
 from runtime import (
     U8,
@@ -22,10 +22,10 @@ from runtime import (
     Event,
     Hash,
     Inference,
+    InferenceRequest,
     Item,
     Map,
     MaxLen,
-    ModelInfo,
     Module,
     Signed,
     Tensor,
@@ -62,6 +62,18 @@ class Inferred(Event):
 
 class UnknownModel(CallError):
     """No model of this hash is registered."""
+
+    model: Hash
+
+
+class ModelRetired(CallError):
+    """The model's owner retired it: nobody can run it any more."""
+
+    model: Hash
+
+
+class ModelNotApproved(CallError):
+    """The chain itself has not approved the model, or has revoked that: nobody can run it now."""
 
     model: Hash
 
@@ -105,15 +117,19 @@ class Oracle(Module):
     ledger: Uses[Ledger]
     inference: Uses[Inference]
 
-    @call(gas=50_000)
+    def _runs(self, *, model: Hash, inputs: Inputs) -> tuple[InferenceRequest, ...]:
+        return (InferenceRequest(model, inputs),)
+
+    @call(gas=50_000, infers=_runs)
     def infer(self, origin: Signed, *, model: Hash, inputs: Inputs) -> None:
         """Run a registered model on one or several rows of input, at most 256. `inputs` are the model's input tensors,
         sorted by name, each with its rows first. Pays the model's owner its price for each row."""
-        terms, info = self.models.terms(model), self.inference.describe(model)
-        if terms is None or info is None:
+        terms = self.models.terms(model)
+        if terms is None:
             raise UnknownModel(model=model)
-        rows = _rows(inputs)
-        _check_outputs(info, rows)
+        _check_standing(model, terms.standing)
+        rows, profile = _rows(inputs), terms.profile
+        _check_outputs(profile, rows)
         outputs = self.inference.run(model, inputs)
         price = rows * terms.price.amount
         self.ledger.move(origin.account, terms.owner, terms.price.denom, price)
@@ -127,7 +143,7 @@ class Oracle(Module):
             outputs=outputs,
             caller=origin.account,
             height=self.height,
-            gas=info.gas_load + info.gas_fixed + rows * info.gas_per_row,
+            gas=profile.gas_load + profile.gas_fixed + rows * profile.gas_per_row,
             paid=price,
             denom=terms.price.denom,
         )
@@ -159,6 +175,20 @@ class Oracle(Module):
         start = None if after is None else (caller, after)
         return tuple(number for _, number in self.by_caller.keys((caller,), limit=min(limit, PAGE_MAX), after=start))
 
+    @query
+    def labelled(self, *, id: U64) -> Labelled | None:
+        """What the model made of each row of a record, in the model's own names of classes; of a retired model too.
+        Nothing where there is no such record, or the model names no classes that its outputs could say."""
+        record = self.records.get(id)
+        info = None if record is None else self.models.verdict(record.model)
+        if record is None or info is None or not info.labels:
+            return None
+        name = label_output(info.outputs, len(info.labels))
+        output = next((tensor for tensor in record.outputs if tensor.name == name), None)
+        if output is None:
+            return None
+        return Labelled(output=output.name, labels=labels_of(output, info.labels))
+
     # --- for other modules (modules.oracle.protocol.Decisions)
 
     def decision(self, record: int) -> Record | None:
@@ -189,10 +219,17 @@ def _rows(inputs: tuple[Tensor, ...]) -> int:
     return rows
 
 
-def _check_outputs(info: ModelInfo, rows: int) -> None:
+def _check_standing(model: Hash, standing: Standing) -> None:
+    if standing is Standing.RETIRED:
+        raise ModelRetired(model=model)
+    if standing is Standing.NOT_APPROVED:
+        raise ModelNotApproved(model=model)
+
+
+def _check_outputs(profile: Profile, rows: int) -> None:
     """Before anything runs: will the record hold what comes out?"""
-    if len(info.outputs) > OUTPUTS_MAX:
-        raise TooManyOutputs(outputs=len(info.outputs), limit=OUTPUTS_MAX)
-    needed = 8 * rows * sum(prod(output.shape) for output in info.outputs)
+    if profile.outputs > OUTPUTS_MAX:
+        raise TooManyOutputs(outputs=profile.outputs, limit=OUTPUTS_MAX)
+    needed = rows * profile.output_bytes_per_row
     if needed > OUTPUT_BYTES_MAX:
         raise OutputTooLarge(bytes_needed=needed, limit=OUTPUT_BYTES_MAX)

@@ -6,7 +6,8 @@ code, so a proposer's block executes to what it saw. Must not: commit (compose.p
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from runtime.codec import codec
@@ -16,6 +17,7 @@ from runtime.execution.core import BlockStamp, HookFailed, ValidatorsRefused
 from runtime.execution.dispatch import LET_THROUGH, contained, explain, traceback_of
 from runtime.execution.errors import InvalidBlock, InvalidTransaction, Rule
 from runtime.execution.executor import Outcome, run_transaction
+from runtime.execution.planning import BatchingEngine, plan_runs
 from runtime.execution.receipts import BlockReceipt, Receipt, receipt_leaves, receipts_root
 from runtime.execution.transaction import Prepared
 from runtime.limits import VALIDATORS_MAX, VOTING_POWER_TOTAL_MAX
@@ -116,6 +118,18 @@ class BlockRun:
         self.hook_gas_used = self.hook_event_bytes = 0
         environment.context.open(self.overlay, inputs.info)
         self.begin_events = self._hooks("begin_block")
+
+    def foresee(self, transactions: Iterable[Prepared]) -> None:
+        """Asks the transactions' calls which models they will run, so that those runs are made together."""
+        composition = self.environment.composition
+        if not composition.declares_runs:
+            return
+        asked = composition.environment()
+        asked.context.open(Overlay(self.store, self.store.blobs), self.inputs.info, writable=False)
+        plan = plan_runs(asked, transactions, gas_max=self.gas_max)
+        asked.context.close()
+        self.faults.extend(plan.faults)
+        self.environment.core.connect("engine", BatchingEngine(composition.engine, plan.batches))
 
     def take(self, prepared: Prepared) -> None:
         """Executes the next transaction. Raises InvalidTransaction, and is as before then."""
@@ -225,6 +239,7 @@ class BlockRun:
 def execute_block(environment: Environment, store: Store, inputs: BlockInputs, prepare: Prepare) -> Executed:
     """A proposed block. Raises InvalidBlock naming the first transaction that may not be in it."""
     run = BlockRun(environment, store, inputs)
+    run.foresee(_prepared(inputs.transactions, prepare))
     for index, data in enumerate(inputs.transactions):
         try:
             run.take(prepare(data))
@@ -237,13 +252,20 @@ def compose_block(
     environment: Environment, store: Store, inputs: BlockInputs, candidates: Iterable[bytes], prepare: Prepare
 ) -> tuple[Executed, tuple[Dropped, ...]]:
     """A block of those candidates that are valid one after another and fit, in their order; and those left out."""
-    run, dropped = BlockRun(environment, store, inputs), []
+    run, dropped, candidates = BlockRun(environment, store, inputs), [], tuple(candidates)
+    run.foresee(_prepared(candidates, prepare))
     for data in candidates:
         try:
             run.take(prepare(data))
         except InvalidTransaction as error:
             dropped.append(Dropped(data, error.rule, error.reason))
     return run.finish(), tuple(dropped)
+
+
+def _prepared(transactions: Iterable[bytes], prepare: Prepare) -> Iterator[Prepared]:
+    for data in transactions:
+        with suppress(InvalidTransaction):
+            yield prepare(data)
 
 
 def validators_refused(validators: Sequence[ValidatorPower]) -> str:

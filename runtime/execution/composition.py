@@ -45,7 +45,8 @@ class Target:
 
 class Composition:
     """A chain's modules. metadata: in the order of hooks, the runtime's own first. hook_gas: what hooks may use in each
-    block. targets: where calls go, by full name. root: makes an environment's RootCalls.
+    block. targets: where calls go, by full name. declares_runs: whether a call says what it will infer. root: makes an
+    environment's RootCalls.
 
     Raises GenesisError where genesis and modules do not fit, DefinitionError where modules do not fit each other."""
 
@@ -84,6 +85,7 @@ class Composition:
             for name, module in self.modules.items()
             for info in module.metadata().calls.values()
         }
+        self.declares_runs = any(target.info.infers is not None for target in self.targets.values())
         self.error_owners = {
             error.error: name for name, module in self.modules.items() for error in module.metadata().errors.values()
         }

@@ -59,6 +59,12 @@ class ModelEngine(Protocol):
         """Runs it; `load` gives its bytes where it is not in memory. Raises InputRefused."""
         ...
 
+    def run_many(
+        self, model: Hash, load: Callable[[], bytes], batch: tuple[tuple[Tensor, ...], ...]
+    ) -> tuple[tuple[Tensor, ...] | None, ...]:
+        """Runs it on each of these inputs, together; None where `run` would raise InputRefused."""
+        ...
+
 
 class BlockStamp(Struct):
     """The last block's height and time."""
@@ -309,5 +315,11 @@ class NoEngine:
         raise ModelRefused(node="engine", rule="this chain was composed without inference")
 
     def run(self, model: Hash, load: Callable[[], bytes], inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """Refuses; unreachable while `verify` refuses."""
+        raise ModelUnknown(model=model)
+
+    def run_many(
+        self, model: Hash, load: Callable[[], bytes], batch: tuple[tuple[Tensor, ...], ...]
+    ) -> tuple[tuple[Tensor, ...] | None, ...]:
         """Refuses; unreachable while `verify` refuses."""
         raise ModelUnknown(model=model)

@@ -6,8 +6,10 @@ judge anything that runtime.inference does not.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 
+from runtime.codec import codec
 from runtime.errors import OurError
 from runtime.execution.errors import ExecutionFault
 from runtime.inference import (
@@ -21,8 +23,9 @@ from runtime.inference import (
     verify,
 )
 from runtime.inference import Tensor as EngineTensor
-from runtime.module import InputRefused, ModelInfo, ModelRefused, Tensor, TensorInfo
-from runtime.module.services import LABELS_CHARACTERS_MAX, NOTE_CHARACTERS_MAX
+from runtime.inference.arithmetic import Int64Array
+from runtime.module import CallError, InputRefused, ModelInfo, ModelRefused, Tensor, TensorInfo
+from runtime.module.services import LABELS_CHARACTERS_MAX, NOTE_CHARACTERS_MAX, Tensors
 from runtime.types import Hash
 
 
@@ -61,16 +64,47 @@ class EnginePort:
         """As ModelEngine. Raises ExecutionFault where a proven model does not load or run: the proof says that it does,
         so it is this machine's memory, its library or its copy of the model; a receipt would be one that others do not
         have."""
-        try:
-            arrays = to_arrays([EngineTensor(tensor.name, tensor.shape, tensor.data) for tensor in inputs])
-            outputs = self.engine.run_by_hash(model, load, arrays)
-        except InvalidInput as refused:
-            raise InputRefused(tensor=_note(refused.tensor), reason=_note(refused.reason)) from refused
-        except (OurError, MemoryError):
-            raise
-        except Exception as error:
-            raise ExecutionFault(f"the proven model {model.hex()} does not run here: {error}") from error
-        return tuple(Tensor(tensor.name, tensor.shape, tensor.data) for tensor in from_arrays(outputs))
+        codec(Tensors).encode(inputs)
+        with _running(model):
+            try:
+                return _tensors(self.engine.run_by_hash(model, load, _arrays(inputs)))
+            except InvalidInput as refused:
+                raise InputRefused(tensor=_note(refused.tensor), reason=_note(refused.reason)) from refused
+
+    def run_many(
+        self, model: Hash, load: Callable[[], bytes], batch: tuple[tuple[Tensor, ...], ...]
+    ) -> tuple[tuple[Tensor, ...] | None, ...]:
+        """As ModelEngine. Raises ExecutionFault as `run` does."""
+        made: list[tuple[Tensor, ...] | None] = [None] * len(batch)
+        fitting: dict[int, dict[str, Int64Array]] = {}
+        for place, inputs in enumerate(batch):
+            codec(Tensors).encode(inputs)
+            with suppress(InvalidInput):
+                fitting[place] = _arrays(inputs)
+        with _running(model):
+            outputs = self.engine.run_many_by_hash(model, load, list(fitting.values()))
+            for place, each in zip(fitting, outputs, strict=True):
+                made[place] = None if each is None else _tensors(each)
+        return tuple(made)
+
+
+@contextmanager
+def _running(model: Hash) -> Iterator[None]:
+    """What breaks in the engine is this machine's fault."""
+    try:
+        yield
+    except (OurError, CallError, MemoryError):
+        raise
+    except Exception as error:
+        raise ExecutionFault(f"the proven model {model.hex()} does not run here: {error}") from error
+
+
+def _arrays(inputs: tuple[Tensor, ...]) -> dict[str, Int64Array]:
+    return to_arrays([EngineTensor(tensor.name, tensor.shape, tensor.data) for tensor in inputs])
+
+
+def _tensors(arrays: Mapping[str, Int64Array]) -> tuple[Tensor, ...]:
+    return tuple(Tensor(tensor.name, tensor.shape, tensor.data) for tensor in from_arrays(arrays))
 
 
 def _info(spec: TensorSpec) -> TensorInfo:

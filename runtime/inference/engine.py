@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from itertools import accumulate
 from typing import Any, Final
 
 import numpy as np
@@ -18,7 +20,7 @@ from onnx import TensorProto, helper
 
 from runtime.inference.arithmetic import Int64Array
 from runtime.inference.emit import Emitted, emit, finish
-from runtime.inference.errors import Refused
+from runtime.inference.errors import InvalidInput, Refused
 from runtime.inference.graph import model_hash
 from runtime.inference.library import onnxruntime
 from runtime.inference.tensors import check_inputs
@@ -127,11 +129,36 @@ class Engine:
         """As `run`, for a caller that knows the model's hash: the bytes are fetched only if the model is not loaded.
         ValueError if what is fetched has another hash."""
         loaded = self._load(identity, fetch)
+        return self._run(loaded, inputs, check_inputs(loaded.proven.inputs, inputs))
+
+    def run_many_by_hash(
+        self, identity: Hash, fetch: Callable[[], bytes], batch: Sequence[Mapping[str, npt.NDArray[Any]]]
+    ) -> list[dict[str, Int64Array] | None]:
+        """As `run_by_hash` for each of the batch, their rows run together. None where `run_by_hash` raises
+        InvalidInput."""
+        loaded = self._load(identity, fetch)
+        rows: dict[int, int] = {}
+        for place, inputs in enumerate(batch):
+            with suppress(InvalidInput):
+                rows[place] = check_inputs(loaded.proven.inputs, inputs)
+        made: list[dict[str, Int64Array] | None] = [None] * len(batch)
+        if not rows:
+            return made
+        together = {
+            spec.name: np.concatenate([batch[place][spec.name] for place in rows]) for spec in loaded.proven.inputs
+        }
+        outputs = self._run(loaded, together, sum(rows.values()))
+        ends = list(accumulate(rows.values()))[:-1]
+        parts = {name: np.split(array, ends) for name, array in outputs.items()}
+        for number, place in enumerate(rows):
+            made[place] = {name: split[number] for name, split in parts.items()}
+        return made
+
+    def _run(self, loaded: _Loaded, inputs: Mapping[str, npt.NDArray[Any]], rows: int) -> dict[str, Int64Array]:
         cost = loaded.proven.cost
-        rows = check_inputs(loaded.proven.inputs, inputs)
         spare = max(0, self._memory_bytes - cost.memory_bytes)
         outputs = loaded.run(inputs, rows, 1 + spare // cost.memory_bytes_per_row)
-        self._evict(keep=identity)
+        self._evict(keep=loaded.proven.model_hash)
         return outputs
 
     def _judge(self, identity: Hash, model: bytes) -> Verified:

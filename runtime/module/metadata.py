@@ -14,7 +14,7 @@ from runtime.module.event import Event
 from runtime.module.origin import Origin
 from runtime.module.storage import Item, Map
 from runtime.module.uses import Uses
-from runtime.module.verbs import CallMethod, Invariant, QueryMethod
+from runtime.module.verbs import CallMethod, Infers, Invariant, QueryMethod
 from runtime.types import Struct
 
 
@@ -35,7 +35,8 @@ class Field:
 @dataclass(frozen=True, slots=True)
 class CallInfo:
     """name: "transfer"; full_name: "tokens.transfer"; arguments: the record that travels (pydantic reads it too);
-    origins: which are accepted; gas: the declared base."""
+    origins: which are accepted; gas: the declared base; infers: on a module's instance and the arguments, what the call
+    will infer; None where it does not say."""
 
     name: str
     full_name: str
@@ -46,6 +47,7 @@ class CallInfo:
     arguments: type[Struct]
     codec: Codec[Any]
     method: CallMethod[Any, ...]
+    infers: Infers[...] | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,6 +35,20 @@ Tensors = Annotated[tuple[Tensor, ...], MaxLen(TENSORS_MAX)]
 """Sorted by name, each name once."""
 
 
+REQUESTS_MAX: Final = 64
+
+
+class InferenceRequest(Struct):
+    """A run that a call says it will ask for: `Inference.run(model, inputs)`."""
+
+    model: Hash
+    inputs: Tensors
+
+
+InferenceRequests = Annotated[tuple[InferenceRequest, ...], MaxLen(REQUESTS_MAX)]
+"""What a call's declaration `infers` gives."""
+
+
 class TensorInfo(Struct):
     """What a model takes or gives: rows of `shape` (without their number), integers n from low to high, read as
     n * 2**-frac_bits."""

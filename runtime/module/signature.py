@@ -17,6 +17,7 @@ from runtime.codec import codec
 from runtime.errors import DefinitionError
 from runtime.module.metadata import CallInfo, Field, QueryInfo
 from runtime.module.origin import ORIGINS, Origin
+from runtime.module.services import InferenceRequest
 from runtime.module.verbs import CallMethod, QueryMethod, Verb
 from runtime.types import FixedBytes, IntWidth, MaxLen, Pattern, Struct
 
@@ -42,9 +43,19 @@ def declare_call(module: Any, owner: str, name: str, method: CallMethod[Any, ...
         raise DefinitionError(f"{where}: a call returns nothing: write -> None, and emit an event for what came out")
     made = _filled(module, owner, name, method, parameters[1:], types_)
     made.origins = _origins(where, types_["origin"])
-    fields = _as_fields(made, types_)
+    if made.infers is not None:
+        _check_infers(f"{where}, infers", made.infers, made.arguments.__struct_fields__, types_, hints)
     return CallInfo(
-        name, made.full_name, _docs(function), made.origins, made.gas, fields, made.arguments, made.codec, made
+        name=name,
+        full_name=made.full_name,
+        docs=_docs(function),
+        origins=made.origins,
+        gas=made.gas,
+        fields=_as_fields(made, types_),
+        arguments=made.arguments,
+        codec=made.codec,
+        method=made,
+        infers=made.infers,
     )
 
 
@@ -66,6 +77,23 @@ def declare_query(module: Any, owner: str, name: str, method: QueryMethod[..., A
     return QueryInfo(
         name, made.full_name, _docs(function), fields, made.arguments, made.codec, made.result, made.result_codec, made
     )
+
+
+def _check_infers(where: str, function: Any, names: tuple[str, ...], types_: Mapping[str, Any], hints: Hints) -> None:
+    """A plain method of the call's arguments, each by the same name and type, that gives requests."""
+    parts = ", ".join(["self", *(["*", *(f"{name}: {shown(types_[name])}" for name in names)] if names else [])])
+    mend = f"write def runs({parts}) -> tuple[InferenceRequest, ...] above the call, and infers=runs"
+    if not isinstance(function, types.FunctionType):
+        raise DefinitionError(f"{where}: {function!r} is no method of this class: {mend}")
+    _check_function(where, function)
+    parameters = _after_self(where, function, mend)
+    found = hints(f"{where}, parameter ", function.__annotations__)
+    for parameter in parameters:
+        _check_parameter(where, parameter, found)
+    if {parameter.name: found[parameter.name] for parameter in parameters} != {name: types_[name] for name in names}:
+        raise DefinitionError(f"{where}: its arguments are not the call's: {mend}")
+    if found.get("return") != tuple[InferenceRequest, ...]:
+        raise DefinitionError(f"{where}: it does not say that it gives requests: {mend}")
 
 
 def check_plain_method(where: str, what: str, function: Callable[..., Any]) -> None:

@@ -26,8 +26,8 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 
 def expected(name: str) -> list[str]:
     lines = (CASES / f"{name}.py").read_text().splitlines()
-    marks = [(number, re.search(r"# error: (\[[a-z-]+\])$", line)) for number, line in enumerate(lines, start=1)]
-    return [f"{name}:{number} {mark[1]}" for number, mark in marks if mark]
+    marks = [(number, re.search(r"# error:((?: \[[a-z-]+\])+)$", line)) for number, line in enumerate(lines, start=1)]
+    return [f"{name}:{number} {code}" for number, mark in marks if mark for code in mark[1].split()]
 
 
 @pytest.mark.parametrize("name", [path.stem for path in sorted(CASES.glob("*.py"))])

@@ -8,6 +8,7 @@ from runtime import (
     U8,
     U64,
     U128,
+    ZERO_HASH,
     AccountId,
     Call,
     CallError,
@@ -15,7 +16,9 @@ from runtime import (
     Event,
     FeeLedger,
     Genesis,
+    Hash,
     Inference,
+    InferenceRequest,
     Item,
     Map,
     Module,
@@ -23,6 +26,7 @@ from runtime import (
     Root,
     Signed,
     Struct,
+    Tensor,
     Uses,
     call,
     hook,
@@ -136,6 +140,13 @@ class Shop(Module):
         with self.checkpoint():
             self.coins.move(origin.account, self.account, "arm", price)
 
+    def _runs(self, *, model: Hash, price: U128) -> tuple[InferenceRequest, ...]:
+        return (InferenceRequest(model, ()),) if price else ()
+
+    @call(gas=1, infers=_runs)
+    def judge(self, origin: Signed, *, model: Hash, price: U128) -> None:
+        assert_type(self.inference.run(model, ()), tuple[Tensor, ...])
+
 
 class Fees(Tokens):
     def withdraw_fee(self, payer: AccountId, amount: int) -> None: ...
@@ -148,6 +159,7 @@ def conforms(tokens: Tokens, fees: Fees) -> tuple[Ledger, FeeLedger]:
 
 def use(bob: AccountId) -> None:
     assert_type(Tokens.transfer.build(to=bob, denom="arm", amount=4), Call)
+    assert_type(Shop.judge.build(model=ZERO_HASH, price=4), Call)
     chain = Chain(Tokens)
     assert_type(chain.query(Tokens.balance_of, account=bob, denom="arm"), int)
     assert_type(InsufficientBalance(held=1, amount=2).held, int)

@@ -3,7 +3,22 @@
 from modules.oracle import Oracle
 from modules.tokens import Tokens
 from modules.tokens.protocol import Ledger
-from runtime import U64, AccountId, Event, Hash, Item, Map, Module, ModuleParams, Root, Signed, Uses, call, query
+from runtime import (
+    U64,
+    AccountId,
+    Event,
+    Hash,
+    InferenceRequest,
+    Item,
+    Map,
+    Module,
+    ModuleParams,
+    Root,
+    Signed,
+    Uses,
+    call,
+    query,
+)
 from runtime.execution import Chain
 
 
@@ -35,6 +50,20 @@ class Counter(Module):
         self.ledger.move(origin.account, origin.account, 5, 1)  # error: [arg-type]
         self.ledger.mint(origin.account)  # error: [attr-defined]
         self.value = self.params.stop  # error: [attr-defined]
+
+    def _runs(self, *, model: Hash) -> tuple[InferenceRequest, ...]:
+        return ()
+
+    @call(gas=1, infers=_runs)  # error: [arg-type]
+    def judge(self, origin: Signed, *, model: Hash, by: U64) -> None:
+        """Judge."""
+
+    def _hashes(self, *, model: Hash) -> tuple[Hash, ...]:
+        return (model,)
+
+    @call(gas=1, infers=_hashes)  # error: [arg-type]
+    def judge_again(self, origin: Signed, *, model: Hash) -> None:
+        """Judge again."""
 
     @call(gas=1)
     def reset(self, origin: Root) -> None:

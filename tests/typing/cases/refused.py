@@ -23,7 +23,7 @@ class Counter(Module):
     counts: Map[tuple[AccountId, Denom], U64] = Map(default=b"")  # error: [arg-type]
     ledger: Uses[Ledger]
 
-    @call(gas="much")  # error: [arg-type]
+    @call(gas="much")  # error: [call-overload] [untyped-decorator]
     def wrong_gas(self, origin: Signed) -> None: ...
 
     @call(gas=1)  # error: [arg-type]

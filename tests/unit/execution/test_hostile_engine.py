@@ -3,7 +3,7 @@ was proven, the node stops rather than write a receipt that others do not have."
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -62,6 +62,13 @@ class Broken(Engine):
         self.error = error
 
     def run_by_hash(self, identity: Hash, fetch: Callable[[], bytes], inputs: Mapping[str, Any]) -> dict[str, Any]:
+        raise self.error
+
+    def run_many_by_hash(
+        self, identity: Hash, fetch: Callable[[], bytes], batch: Sequence[Mapping[str, Any]]
+    ) -> list[dict[str, Any] | None]:
+        if isinstance(self.error, InvalidInput):
+            return [None for _ in batch]
         raise self.error
 
 
