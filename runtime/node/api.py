@@ -95,7 +95,7 @@ class RunningNodeApi:
 
     async def submit(self, transaction: bytes) -> SubmitView:
         try:
-            return SubmitView(hash=self._node.mempool.submit(transaction))
+            return SubmitView(hash=await self._node.mempool.submit(transaction))
         except TransactionRefused as error:
             if error.rule in FULL:
                 raise Busy(str(error)) from None

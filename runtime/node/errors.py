@@ -13,6 +13,7 @@ CallerError
     └── AlreadyRunning       another process holds the node's home
 OurError
 ├── JournalCorrupted         a journal is damaged before its end
+├── JournalUnwritable        the disk refuses a transaction that a client waits to have acknowledged
 ├── DoubleSignRefused        asked to sign against what was signed before
 └── Diverged                 a commit certificate contradicts this node's own execution
 """
@@ -77,7 +78,17 @@ class AlreadyRunning(UsageError):
 
 
 class JournalCorrupted(OurError):
-    """A journal has a damaged record that is not its torn end: going on could forget what was promised."""
+    """A journal has a damaged record that is not its torn end: going on could forget what was promised.
+
+    records: those before the damage."""
+
+    def __init__(self, sentence: str, records: tuple[bytes, ...] = ()) -> None:
+        self.records = records
+        super().__init__(sentence)
+
+
+class JournalUnwritable(OurError):
+    """The disk refused a record: what it holds is not promised to anyone."""
 
 
 class DoubleSignRefused(OurError):

@@ -89,12 +89,12 @@ def read_journal(path: Path) -> JournalContent:
         end = offset + HEADER_BYTES + length
         payload = data[offset + HEADER_BYTES : end]
         if length > RECORD_BYTES_MAX:
-            raise JournalCorrupted(f"{path}: the record at byte {offset} claims {length} bytes")
+            raise JournalCorrupted(f"{path}: the record at byte {offset} claims {length} bytes", tuple(records))
         if end > len(data):
             break
         if _frame(payload)[:HEADER_BYTES] != data[offset : offset + HEADER_BYTES]:
             if data[end:].strip(b"\0"):
-                raise JournalCorrupted(f"{path}: the record at byte {offset} fails its checksum")
+                raise JournalCorrupted(f"{path}: the record at byte {offset} fails its checksum", tuple(records))
             break
         records.append(payload)
         offset = end

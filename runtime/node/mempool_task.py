@@ -12,12 +12,13 @@ import trio
 from runtime.codec import codec
 from runtime.errors import CallerError, CodecError
 from runtime.execution.errors import InvalidTransaction
-from runtime.mempool import Added, Gossip, Mempool, MempoolMessage, Misbehaved, Offer, Rejected, Rule, Send
+from runtime.mempool import Added, Checked, Gossip, Mempool, MempoolMessage, Misbehaved, Offer, Rule, Send
 from runtime.mempool.gossip import Effect
 from runtime.network.transport import Channel, PeerId, Transport
 from runtime.node.application import STATE_RULES, Application, check, next_nonces, recheck, wire_hash
 from runtime.node.consensus_parts import AppliedBlock
 from runtime.node.consensus_task import ConsensusTask
+from runtime.node.mempool_journal import MempoolJournal
 from runtime.types import Hash
 
 FLUSH_S: Final = 0.01
@@ -38,8 +39,11 @@ class TransactionRefused(CallerError):
 class MempoolTask:
     """Owns the gossip around the pool. `attach` names the consensus task before `run`."""
 
-    def __init__(self, app: Application, pool: Mempool, transport: Transport, log: Any = None) -> None:
+    def __init__(
+        self, app: Application, pool: Mempool, journal: MempoolJournal, transport: Transport, log: Any = None
+    ) -> None:
         self.pool = pool
+        self._journal = journal
         self._app = app
         self._transport = transport
         self._gossip = Gossip(pool, wire_hash)
@@ -52,23 +56,30 @@ class MempoolTask:
     async def run(self) -> None:
         """Serve until cancelled."""
         async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._keep)
             nursery.start_soon(self._read)
             nursery.start_soon(self._flush)
             nursery.start_soon(self._tick)
 
-    def submit(self, data: bytes) -> Hash:
-        """A client's transaction; its name. One that waits already or is in a block is fine.
+    async def submit(self, data: bytes) -> Hash:
+        """A client's transaction; its name. On return this node does not forget it, whatever happens to its process.
 
-        Raises InvalidTransaction or TransactionRefused.
+        Raises InvalidTransaction, TransactionRefused or JournalUnwritable.
         """
+        checked = self.admit(data)
+        if not self.pool.was_committed(checked.hash):
+            await self._journal.keep(checked.hash, data)
+        return checked.transaction
+
+    def admit(self, data: bytes) -> Checked:
+        """The same in memory only. One that waits already or is in a block is fine."""
         checked = check(self._app, data)
         answer = self.pool.add(checked)
-        if isinstance(answer, Rejected):
-            if answer.rule in (Rule.DUPLICATE, Rule.COMMITTED):
-                return checked.transaction
+        if isinstance(answer, Added):
+            self._added(answer)
+        elif answer.rule not in (Rule.DUPLICATE, Rule.COMMITTED):
             raise TransactionRefused(answer.rule.value, answer.reason)
-        self._added(answer)
-        return checked.transaction
+        return checked
 
     def joined(self, peer: PeerId) -> None:
         self._gossip.joined(peer)
@@ -91,6 +102,15 @@ class MempoolTask:
 
     def _want_flush(self) -> None:
         self._flush_wanted.set()
+
+    async def _keep(self) -> None:
+        """What an earlier run acknowledged comes first: the journal may forget what is not in the pool."""
+        if self._journal.found:
+            await self._take_all(self._journal.found)
+            waiting = sum(wire_hash(data) in self.pool for data in self._journal.found)
+            self._log.info("acknowledged transactions restored", found=len(self._journal.found), waiting=waiting)
+            self._journal.found = ()
+        await self._journal.run()
 
     async def _read(self) -> None:
         async for received in self._transport.incoming(Channel.TRANSACTIONS):
@@ -131,7 +151,7 @@ class MempoolTask:
                     raise AssertionError("only messages of peers make offers, and those are taken where they are read")
 
     async def _take_all(self, transactions: Sequence[bytes]) -> None:
-        """Check a peer's transactions a few at a time: votes do not wait behind a megabyte of signatures."""
+        """Check many transactions a few at a time: votes do not wait behind a megabyte of signatures."""
         for index, data in enumerate(transactions):
             self._take(data)
             if index % CHECKS_AT_ONCE_MAX == CHECKS_AT_ONCE_MAX - 1:

@@ -24,6 +24,7 @@ from runtime.node.consensus_parts import AppliedBlock, ConsensusParts, Decision,
 from runtime.node.consensus_task import ConsensusTask
 from runtime.node.evidence_pool import EvidencePool
 from runtime.node.executor import Executor, Runner
+from runtime.node.mempool_journal import MempoolJournal
 from runtime.node.mempool_task import MempoolTask
 from runtime.node.peers import PeerGossip
 from runtime.node.requests import RequestHandlers
@@ -80,7 +81,8 @@ class Node:
         requests = RequestHandlers(self.store, self._undecided)
         self.transport = setup.transport_of(self._handshake, requests.handle)
         self._wal = ConsensusWal(setup.data / "wal")
-        self.mempool = MempoolTask(setup.app, self.pool, self.transport, self.log)
+        self._journal = MempoolJournal(setup.data, self.pool, setup.runner, self.log)
+        self.mempool = MempoolTask(setup.app, self.pool, self._journal, self.transport, self.log)
         self.sync = SyncTask(tip.height, self.transport, self.log)
         self.gossip = PeerGossip(self.transport, self.store, self.log)
         self.consensus = ConsensusTask(
@@ -105,7 +107,7 @@ class Node:
         self.gossip.attach(self.consensus, self.mempool, self.sync)
 
     async def run(self, *, task_status: TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Serve; started once the transport listens. On leaving, the write-ahead log is closed."""
+        """Serve; started once the transport listens. On leaving, the logs are closed."""
         try:
             async with trio.open_nursery() as nursery:
                 await nursery.start(self.transport.run)
@@ -116,6 +118,7 @@ class Node:
                 nursery.start_soon(self.consensus.run)
         finally:
             self._wal.close()
+            self._journal.close()
 
     # --- Outside: what the consensus task needs of the node --------------------------------------------------------
 

@@ -153,8 +153,15 @@ class SimulatedNodes:
         return self._running[index].application
 
     def submit(self, index: int, transaction: bytes) -> Hash:
-        """As a client of that node. Raises InvalidTransaction or TransactionRefused."""
-        return self.node(index).mempool.submit(transaction)
+        """As a client of that node who does not wait for its word: a crash may lose the transaction.
+
+        Raises InvalidTransaction or TransactionRefused.
+        """
+        return self.node(index).mempool.admit(transaction).transaction
+
+    async def acknowledged(self, index: int, transaction: bytes) -> Hash:
+        """As a client who waits until the node answers: from then on no crash loses the transaction."""
+        return await self.node(index).mempool.submit(transaction)
 
     def fault(self, index: int) -> BaseException | None:
         """Why a node halted by itself; None while it runs."""

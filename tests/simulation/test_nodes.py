@@ -139,7 +139,7 @@ def test_crashes_at_any_moment_lose_nothing_and_sign_nothing_twice(tmp_path: Pat
             sent: list[Hash] = []
             for nonce in range(12):
                 victim = rng.randrange(4)
-                sent.append(nodes.submit((victim + 1) % 4, bump(0, nonce)))
+                sent.append(await nodes.acknowledged(rng.randrange(4), bump(0, nonce)))
                 await trio.sleep(rng.uniform(0, 0.12))
                 await nodes.crash(victim)
                 await trio.sleep(rng.uniform(0, 1.5))
@@ -158,13 +158,11 @@ def test_all_nodes_crash_at_once_and_go_on_from_their_files(tmp_path: Path) -> N
         async with simulated(tmp_path, 5) as nodes:
             await nodes.start_all()
             for nonce in range(6):
-                hash_ = nodes.submit(0, bump(0, nonce))
-                await trio.sleep(rng.uniform(0, 0.06))
+                hash_ = await nodes.acknowledged(rng.randrange(4), bump(0, nonce))
+                await trio.sleep(rng.choice([0, rng.uniform(0, 0.06)]))
                 for index in range(4):
                     await nodes.crash(index)
                 await nodes.start_all()
-                if nodes.node(0).store.location(hash_) is None:  # a mempool does not outlive its node
-                    nodes.submit(0, bump(0, nonce))
                 await nodes.committed(hash_, within_s=30)
             nodes.check()
 

@@ -14,7 +14,6 @@ from modules.validators import Validators
 from runtime.crypto import SigningKey
 from runtime.execution.chain import BareAccounts
 from runtime.execution.composition import module_genesis
-from runtime.execution.errors import InvalidTransaction, Rule
 from runtime.execution.genesis import DEFAULT_CONSENSUS, FREE, GENESIS_VERSION, ChainGenesis, Roles
 from runtime.execution.transaction import build_transaction, encode_transaction
 from runtime.network.identity import NetworkKey
@@ -88,7 +87,7 @@ async def chaos(folder: Path, seed: int) -> None:
         down: set[int] = set()
         for nonce in range(TRANSACTIONS):
             up = [index for index in range(NODES) if index not in down]
-            offer(nodes, rng.choice(up), nonce)
+            await nodes.acknowledged(rng.choice(up), transaction(nonce))
             await trio.sleep(rng.choice([0, 0.01, 0.05, 0.2, 1]))
             await disturb(nodes, rng, down)
             await trio.sleep(rng.choice([0, 0.1, 1, 4]))
@@ -96,22 +95,11 @@ async def chaos(folder: Path, seed: int) -> None:
         for index in sorted(down):
             await nodes.start(index)
         await trio.sleep(8)
-        for nonce in range(TRANSACTIONS):  # what waited in the memory of a node that crashed is sent again
-            offer(nodes, 0, nonce)
         await nodes.reach(max(nodes.height(index) for index in range(NODES)) + 2, within_s=120)
         nodes.check()
         user = {"account": AccountId(USER.public_key)}
         counts = [nodes.application(index).query("accounts", "nonce_of", user) for index in range(NODES)]
         assert counts == [TRANSACTIONS] * NODES
-
-
-def offer(nodes: SimulatedNodes, index: int, nonce: int) -> None:
-    """Send it, unless a block holds it already."""
-    try:
-        nodes.submit(index, transaction(nonce))
-    except InvalidTransaction as error:
-        if error.rule is not Rule.NONCE_LOW:
-            raise
 
 
 async def disturb(nodes: SimulatedNodes, rng: random.Random, down: set[int]) -> None:
