@@ -28,9 +28,9 @@ from runtime.execution.transaction import Prepared, prepare_transaction
 from runtime.module import BlockInfo, CallError, Map, Module, ModuleMetadata, QueryInfo, ValidatorPower
 from runtime.module.gas import QUERY_GAS_MAX
 from runtime.module.params import PARAMS, PARAMS_KEY
-from runtime.state import HEIGHT_EMPTY, Overlay, StateProof, Store
+from runtime.state import HEIGHT_EMPTY, HeightUnavailable, Overlay, Reader, StateProof, Store
 from runtime.state import Prepared as PreparedState
-from runtime.types import AccountId, Hash
+from runtime.types import AccountId, Hash, Struct
 
 PREPARED_CACHE_BYTES_MAX = 64 * 1024 * 1024
 T = TypeVar("T")
@@ -221,19 +221,29 @@ class Application:
         Raises UnknownQuery, CodecError, QueryFailed, HeightUnavailable.
         """
         info = self.query_info(module, name)
-        method = info.method
-        record = info.codec.decode(arguments) if isinstance(arguments, bytes) else method.record(dict(arguments))
-        record = info.codec.decode(info.codec.encode(record))
+        record = self.query_record(info, arguments)
         with self._reading(height) as run:
-            run.environment.context.set_gas(QUERY_GAS_MAX)
-            try:
-                answer = method.function(run.environment.modules[module], **method.keywords(record))
-                info.result_codec.encode(answer)
-            except LET_THROUGH:
-                raise
-            except BaseException as error:
-                raise QueryFailed(info.full_name, contained(error, module, info.full_name)) from error
-            return answer
+            return self.answer(run.environment, info, record)
+
+    def query_record(self, info: QueryInfo, arguments: Mapping[str, Any] | bytes) -> Struct:
+        """A query's arguments as the record that its bytes are of. Raises CodecError."""
+        if not isinstance(arguments, bytes):
+            arguments = info.codec.encode(info.method.record(dict(arguments)))
+        record: Struct = info.codec.decode(arguments)
+        return record
+
+    def answer(self, environment: Environment, info: QueryInfo, record: Struct) -> Any:
+        """What the query answers in an environment that is open for reading. Raises QueryFailed, HeightUnavailable."""
+        environment.context.set_gas(QUERY_GAS_MAX)
+        module = info.full_name.partition(".")[0]
+        try:
+            answer = info.method.function(environment.modules[module], **info.method.keywords(record))
+            info.result_codec.encode(answer)
+        except (*LET_THROUGH, HeightUnavailable):
+            raise
+        except BaseException as error:
+            raise QueryFailed(info.full_name, contained(error, module, info.full_name)) from error
+        return answer
 
     def query_info(self, module: str, name: str) -> QueryInfo:
         """A query's metadata. Raises UnknownQuery."""
@@ -302,13 +312,21 @@ class Application:
             raise ExecutionFault(f"block {height} cannot follow the committed height {self.store.height}")
 
     def _reading(self, height: int | None = None) -> _Run:
-        at = self.store.height if height is None else height
         base = self.store if height is None else self.store.at(height)
-        overlay = Overlay(base, self.store.blobs)
-        environment = self.composition.environment()
+        return self.reading(Overlay(base, self.store.blobs), self._block(base, height))
+
+    def reading(self, overlay: Overlay, block: BlockInfo) -> _Run:
+        """An environment that reads this state as that of this block; open inside `with`."""
+        return _Run(self.composition.environment(), overlay, block, is_writable=False)
+
+    def block_at(self, height: int) -> BlockInfo:
+        """Height and time of a block whose state is retained. Raises HeightUnavailable."""
+        return self._block(self.store.at(height), height)
+
+    def _block(self, base: Reader, height: int | None) -> BlockInfo:
         stamp = base.get(CORE, _STAMP_KEY)
         time_ms = self.genesis.time_ms if stamp is None else codec(BlockStamp).decode(stamp).time_ms
-        return _Run(environment, overlay, BlockInfo(at, time_ms), is_writable=False)
+        return BlockInfo(self.store.height if height is None else height, time_ms)
 
     def _next_block(self) -> _Run:
         overlay = Overlay(self.store, self.store.blobs)
