@@ -13,6 +13,7 @@ from runtime.crypto import hash_bytes
 from runtime.types import U8, AccountId, MaxLen, PublicKey, Signature, Struct
 
 MULTISIG_KEYS_MAX: Final = 32
+MODULE_MARK: Final = b"armillary/module"  # 16 of an account's 32 bytes: 2^128 attempts to meet it by chance
 
 
 class SingleKey(Struct, tag=0):
@@ -59,5 +60,10 @@ def account_of(auth: Auth) -> AccountId:
 
 
 def module_account(module: str) -> AccountId:
-    """The account of a module (`self.account`): a domain-separated hash of its name, which no key signs for."""
-    return AccountId(hash_bytes("armillary/module-account", module.encode("ascii")))
+    """The account of a module (`self.account`): a mark and a hash of its name. No key signs for it."""
+    return AccountId(MODULE_MARK + hash_bytes("armillary/module-account", module.encode("ascii"))[: len(MODULE_MARK)])
+
+
+def is_module_account(account: AccountId) -> bool:
+    """Whether the account is of a module's kind: nobody finds a key, or a multisig, whose account bears the mark."""
+    return account.startswith(MODULE_MARK)

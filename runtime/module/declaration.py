@@ -28,7 +28,7 @@ from runtime.module.metadata import (
 from runtime.module.signature import check_plain_method, declare_call, declare_query, shown
 from runtime.module.storage import NO_DEFAULT, Declared, Item, Map
 from runtime.module.uses import Uses
-from runtime.module.verbs import CallMethod, Invariant, QueryMethod
+from runtime.module.verbs import CallMethod, Invariant, QueryMethod, Verb
 from runtime.types import IDENTIFIER
 
 
@@ -99,7 +99,7 @@ def _nouns(module: Any, owner: str, scope: Scope) -> tuple[dict[str, StorageInfo
     for layer, body in _bodies(module):
         annotations = inspect.get_annotations(layer)
         for name, value in body.items():
-            if isinstance(value, Declared) and name not in annotations:
+            if isinstance(value, Declared) and not value.name and name not in annotations:  # named: put here, of a base
                 raise DefinitionError(f"{module.__name__}.{name} has no annotation: {_mend(name, value)}")
         hints = scope.within(layer).hints(
             f"{module.__name__}.", {n: a for n, a in annotations.items() if n not in OVERRIDABLE}
@@ -168,7 +168,12 @@ def _uses(module: Any, body: Mapping[str, Any], name: str, hint: Any) -> Uses[An
 def _verbs(module: Any, owner: str, scope: Scope) -> tuple[dict[str, CallInfo], dict[str, QueryInfo]]:
     calls: dict[str, CallInfo] = {}
     queries: dict[str, QueryInfo] = {}
-    found = {name: (value, scope.within(layer)) for layer, body in _bodies(module) for name, value in body.items()}
+    found: dict[str, tuple[Any, Scope]] = {}
+    for layer, body in _bodies(module):
+        for name, value in body.items():
+            known = found.get(name, (None, scope))[0]
+            if not (isinstance(value, Verb) and isinstance(known, Verb) and value.function is known.function):
+                found[name] = value, scope.within(layer)  # else it was put there, of a base: that one's scope holds
     for name, (value, around) in found.items():
         if isinstance(value, CallMethod):
             calls[name] = declare_call(module, owner, name, value, around.hints)

@@ -15,6 +15,7 @@ from typing import Any, get_type_hints
 
 from runtime.codec import codec
 from runtime.errors import DefinitionError
+from runtime.module.body import layers
 from runtime.module.errors import CallError
 from runtime.module.event import Event
 from runtime.module.metadata import ErrorInfo, EventInfo, Field, ModuleMetadata
@@ -22,10 +23,12 @@ from runtime.module.signature import shown
 
 
 def completed(module: Any, metadata: ModuleMetadata) -> ModuleMetadata:
-    """The metadata with what the module's file defines below the class; of a class in a function, as it was."""
+    """The metadata with what the module's file defines below the class, and the files of its layers; of a class in a
+    function, as it was."""
     if module.__qualname__ != module.__name__ or module.__module__ not in sys.modules:
         return metadata
-    around = [value for _, value in sorted(vars(sys.modules[module.__module__]).items())]
+    files = [vars(sys.modules[layer.__module__]) for layer in layers(module) if layer.__module__ in sys.modules]
+    around = [value for file in files for _, value in sorted(file.items())]
     known = [info.event for info in metadata.events.values()], [info.error for info in metadata.errors.values()]
     return replace(
         metadata, events=events_of(module, [*known[0], *around]), errors=errors_of(module, [*known[1], *around])

@@ -26,7 +26,7 @@ from modules.oracle.protocol import OUTPUTS_MAX, ROWS_MAX, Decisions, Record
 from modules.registry import Registry
 from modules.registry.protocol import Card, Price
 from modules.tokens import Tokens
-from modules.tokens.module import InsufficientBalance
+from modules.tokens.errors import InsufficientBalance
 from runtime import Denom, Hash, Module, OutOfGas, Signed, Tensor, Uses, call
 from runtime.codec import codec
 from runtime.execution import Chain

@@ -12,26 +12,24 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 from modules.accounts import Accounts
 from modules.registry import Registry
-from modules.registry.module import (
-    SWEPT_PER_BLOCK,
+from modules.registry.errors import (
     BadSize,
     ChunkHeld,
     ChunksMissing,
-    ChunkUploaded,
     NoSuchChunk,
     UnknownParent,
     UnknownPriceDenom,
     UnknownUpload,
-    UploadBegun,
-    UploadDropped,
     UploadExists,
     WrongChunk,
     WrongChunkCount,
     WrongChunkSize,
 )
+from modules.registry.events import ChunkUploaded, UploadBegun, UploadDropped
 from modules.registry.protocol import Card, Price, Remark, Upload
+from modules.registry.uploads import SWEPT_PER_BLOCK
 from modules.tokens import Tokens
-from modules.tokens.module import InsufficientBalance
+from modules.tokens.errors import InsufficientBalance
 from runtime import Hash, hash_bytes, module_account
 from runtime.execution import Chain
 from runtime.limits import BLOB_CHUNK_BYTES_MAX

@@ -11,22 +11,17 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 from modules.accounts import Accounts
 from modules.tokens import Tokens
-from modules.tokens.module import (
-    Burned,
-    DenomCreated,
+from modules.tokens.errors import (
     DenomExists,
-    Denomination,
     InsufficientBalance,
-    IssuerChanged,
-    Minted,
     NotHolder,
     NotIssuer,
     SupplyTooLarge,
-    Transferred,
     UnknownDenom,
     ZeroAmount,
 )
-from modules.tokens.protocol import Ledger
+from modules.tokens.events import Burned, DenomCreated, IssuerChanged, Minted, Transferred
+from modules.tokens.protocol import Denomination, Ledger
 from runtime import Denom, Module, Name, Signed, Uses, call
 from runtime.codec import codec
 from runtime.execution import Chain, FeeParams, GenesisError, InvalidTransaction, Rule
@@ -171,7 +166,7 @@ def test_the_issuer_mints_and_burns_its_own(chain: Chain) -> None:
         Minted(recipient=bob.id, denom=GOLD, amount=50),
         Burned(holder=bob.id, denom=GOLD, amount=20),
     )
-    assert chain.query(Tokens.denomination, denom=GOLD) == Denomination(supply=1030, issuer=bob.id)
+    assert chain.query(Tokens.denomination, denom=GOLD) == Denomination(supply=1030, issuer=bob.id, minimum=0)
 
 
 def test_root_mints_burns_and_names_issuers_anywhere(chain: Chain) -> None:
@@ -188,7 +183,7 @@ def test_root_mints_burns_and_names_issuers_anywhere(chain: Chain) -> None:
         Burned(holder=alice, denom=GOLD, amount=1),
         IssuerChanged(denom="new", issuer=alice),
     ]
-    assert chain.query(Tokens.denomination, denom="new") == Denomination(supply=5, issuer=alice)
+    assert chain.query(Tokens.denomination, denom="new") == Denomination(supply=5, issuer=alice, minimum=0)
 
 
 def test_giving_the_issuer_up_is_final_for_accounts(chain: Chain, fails: Any) -> None:
@@ -202,11 +197,13 @@ def test_fees_are_burned_without_a_collector_and_paid_to_one_with() -> None:
     burning = chain_of(units=1)
     receipt = burning.submit(call_, signer=burning.account("alice"))
     assert receipt.fee > 0
-    assert burning.query(Tokens.denomination, denom=ARM) == Denomination(supply=2 * 10**9 - receipt.fee, issuer=None)
+    assert burning.query(Tokens.denomination, denom=ARM) == Denomination(
+        supply=2 * 10**9 - receipt.fee, issuer=None, minimum=0
+    )
     collecting = chain_of(units=1, fee_collector=Chain().account("carol").id)
     receipt = collecting.submit(call_, signer=collecting.account("alice"))
     assert balance(collecting, "carol", ARM) == receipt.fee > 0
-    assert collecting.query(Tokens.denomination, denom=ARM) == Denomination(supply=2 * 10**9, issuer=None)
+    assert collecting.query(Tokens.denomination, denom=ARM) == Denomination(supply=2 * 10**9, issuer=None, minimum=0)
 
 
 def test_export_and_genesis_are_inverse() -> None:

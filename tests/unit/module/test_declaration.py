@@ -188,6 +188,22 @@ def test_a_module_may_extend_another() -> None:
     assert set(Longer.metadata().storage) == {"count", "points", "extra"}
 
 
+def test_a_module_may_have_several_layers() -> None:
+    class Base(Module):
+        name = "layered"
+        counts: Map[U64, U64] = Map(default=0)
+
+    class Middle(Base):
+        total: Item[U64] = Item(default=0)
+
+    class Top(Middle):
+        name = "top"
+        last: Item[U64] = Item(default=0)
+
+    assert list(Top.metadata().storage) == ["counts", "total", "last"]
+    assert Top.metadata().storage["counts"].declared is not Base.metadata().storage["counts"].declared
+
+
 def test_two_modules_do_not_share_a_declared_item() -> None:
     shared: Item[U64] = Item(default=1)
 
