@@ -30,6 +30,13 @@ class Record(Struct):
     denom: Denom
 
 
+class Labelled(Struct):
+    """What a model made of the rows of one record: output is the tensor that says it, labels has a name for each row."""
+
+    output: Annotated[str, MaxLen(128)]
+    labels: Annotated[tuple[Annotated[str, MaxLen(128)], ...], MaxLen(ROWS_MAX)]
+
+
 class Decisions(Protocol):
     """Records of decisions."""
 

@@ -1,18 +1,23 @@
-"""What other modules may ask of the registry, and what is stored of a model and of an upload."""
+"""What is stored of a model and of an upload, and what other modules may ask of the registry."""
 
 from __future__ import annotations
 
-from typing import Annotated, Protocol
+from enum import IntEnum
+from typing import Annotated, Final, Protocol
 
-from runtime import U16, U64, U128, AccountId, Denom, Hash, MaxLen, Name, Struct
+from runtime import U16, U64, U128, AccountId, Denom, Hash, MaxLen, ModelInfo, Name, Struct
 from runtime.types import IntWidth
 
-PARENTS_MAX = 8
-METADATA_MAX = 16
-PAGE_MAX = 64
+PARENTS_MAX: Final = 8
+REMARKS_MAX: Final = 16
+PAGE_MAX: Final = 64
 
 Amount = Annotated[int, IntWidth(96)]
 """Base units of a price: small enough that a price times any number of rows fits into 128 bits."""
+Title = Annotated[str, MaxLen(64)]
+Version = Annotated[str, MaxLen(32)]
+Licence = Annotated[str, MaxLen(64)]
+Parents = Annotated[tuple[Hash, ...], MaxLen(PARENTS_MAX)]
 
 
 class Price(Struct):
@@ -22,6 +27,13 @@ class Price(Struct):
     amount: Amount
 
 
+class PriceChange(Struct):
+    """The price from height `starts` on."""
+
+    price: Price
+    starts: U64
+
+
 class Remark(Struct):
     """A named fact about a model, for people: "trained_on", "digits"."""
 
@@ -29,23 +41,57 @@ class Remark(Struct):
     text: Annotated[str, MaxLen(256)]
 
 
-class Card(Struct):
-    """What a model's owner says of it. parents: registered models that it was made from. Only the price is acted on;
-    everything else is for people."""
+Remarks = Annotated[tuple[Remark, ...], MaxLen(REMARKS_MAX)]
 
-    title: Annotated[str, MaxLen(64)]
-    version: Annotated[str, MaxLen(32)]
-    licence: Annotated[str, MaxLen(64)]
-    parents: Annotated[tuple[Hash, ...], MaxLen(PARENTS_MAX)]
-    remarks: Annotated[tuple[Remark, ...], MaxLen(METADATA_MAX)]
+
+class Card(Struct):
+    """What a model's owner says of it. parents: registered models that it was made from, for good. price: changes with
+    notice. The rest is for people, and the owner may put it differently."""
+
+    title: Title
+    version: Version
+    licence: Licence
+    parents: Parents
+    remarks: Remarks
     price: Price
 
 
+class Approval(IntEnum):
+    """What the chain itself (governance) said of a model. A revoked one never runs; one of which nothing was said runs
+    where the chain requires no approval."""
+
+    UNDECIDED = 0
+    APPROVED = 1
+    REVOKED = 2
+
+
+class Standing(IntEnum):
+    """Whether a model can be run."""
+
+    RUNS = 0
+    NOT_APPROVED = 1
+    RETIRED = 2
+
+
+class Profile(Struct):
+    """What a run of n rows takes and leaves, as verified: gas_load + gas_fixed + n * gas_per_row of gas; so many output
+    tensors, of n * output_bytes_per_row bytes together."""
+
+    gas_load: U64
+    gas_fixed: U64
+    gas_per_row: U64
+    outputs: U16
+    output_bytes_per_row: U64
+
+
 class Model(Struct):
-    """A registered model. blob: the root of its chunks. deposit: held for the space it takes. Shapes, ranges, labels
-    and cost are the runtime's verdict on it (`Inference.describe`)."""
+    """A registered model; its record is never deleted. owner: is paid, and decides. uploader: who brought it, for good.
+    blob: the root of its chunks. deposit: held for the space it takes, 0 once a retired model's space is cleared.
+    height: of its registration. next_price: announced, where the owner announced one. offered_to: who may accept it.
+    retired: since which height nobody can run it."""
 
     owner: AccountId
+    uploader: AccountId
     card: Card
     size_bytes: U64
     chunks: U16
@@ -53,6 +99,11 @@ class Model(Struct):
     deposit: U128
     deposit_denom: Denom
     height: U64
+    profile: Profile
+    approval: Approval
+    next_price: PriceChange | None
+    offered_to: AccountId | None
+    retired: U64 | None
 
 
 class Upload(Struct):
@@ -76,8 +127,10 @@ class Chunk(Struct):
 
 
 class Terms(Struct):
-    """Whom to pay for an inference, and how much."""
+    """Whether a model can be run, what that takes, whom to pay and how much for each row."""
 
+    standing: Standing
+    profile: Profile
     owner: AccountId
     price: Price
 
@@ -86,5 +139,15 @@ class Models(Protocol):
     """Registered models."""
 
     def terms(self, model: Hash) -> Terms | None:
-        """The owner and the price of a registered model; None where it is not registered."""
+        """The terms on which a registered model runs in this block; None where it is not registered."""
         ...
+
+    def verdict(self, model: Hash) -> ModelInfo | None:
+        """Inputs, outputs, labels and gas of a registered model as verified, retired ones included; else None."""
+        ...
+
+
+def price_at(model: Model, height: int) -> Price:
+    """The price of a run in block `height`."""
+    change = model.next_price
+    return model.card.price if change is None or height < change.starts else change.price

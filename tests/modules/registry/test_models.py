@@ -13,7 +13,8 @@ from msgspec.structs import replace
 
 from modules.accounts import Accounts
 from modules.registry import Registry
-from modules.registry.module import ModelExists, ModelRegistered, WrongModelHash
+from modules.registry.errors import ModelExists, WrongModelHash
+from modules.registry.events import ModelRegistered
 from modules.registry.protocol import Card, Price
 from modules.tokens import Tokens
 from runtime import Call, Hash, OutOfGas
@@ -135,7 +136,7 @@ def test_a_model_of_several_chunks_is_registered_and_its_deposit_stays(chain: Ch
     assert chain.application.live_chunks() == set(names)
 
 
-@given(card=from_type(Card), parents=st.lists(st.integers(0, 2), max_size=3))
+@given(card=from_type(Card), parents=st.lists(st.integers(0, 2), max_size=3, unique=True))
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_what_the_owner_says_is_kept_as_said(engine: EnginePort, card: Card, parents: list[int]) -> None:
     chain = chain_of(engine)

@@ -1,0 +1,54 @@
+"""From a model's outputs to the names of its classes.
+
+Lives here: which output says the class of a row. Must not: know records, or how a model runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+from typing import Protocol
+
+from runtime import Tensor
+
+
+class OutputSpec(Protocol):
+    """What must be known of an output: runtime.TensorInfo, and runtime.inference.TensorSpec likewise."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+    @property
+    def frac_bits(self) -> int: ...
+    @property
+    def low(self) -> int: ...
+    @property
+    def high(self) -> int: ...
+
+
+def label_output(specs: Sequence[OutputSpec], classes: int) -> str | None:
+    """The output that says which of so many classes (1 or more) a row is of: the first, by name, that is one whole
+    number from 0 to classes - 1, as proven; else the first that has one number for each class, a score, of which the
+    highest counts. None where there is neither."""
+    by_name = sorted(specs, key=lambda spec: spec.name)
+    for spec in by_name:
+        if prod(spec.shape) == 1 and (spec.frac_bits, spec.low, spec.high) == (0, 0, classes - 1):
+            return spec.name
+    return next((spec.name for spec in by_name if prod(spec.shape) == classes), None)
+
+
+def labels_of(output: Tensor, labels: Sequence[str]) -> tuple[str, ...]:
+    """The class of each row by the output that `label_output` named. Of equal scores the first counts, as in ONNX."""
+    rows, values = output.shape[0], integers_of(output)
+    width = len(values) // rows
+    if width == 1 and len(labels) > 1:
+        return tuple(labels[value] for value in values)
+    scores = (values[at : at + width] for at in range(0, len(values), width))
+    return tuple(labels[row.index(max(row))] for row in scores)
+
+
+def integers_of(tensor: Tensor) -> list[int]:
+    """A tensor's integers in row-major order."""
+    data = tensor.data
+    return [int.from_bytes(data[at : at + 8], "little", signed=True) for at in range(0, len(data), 8)]
