@@ -10,20 +10,29 @@ import trio
 
 from runtime.codec import codec
 from runtime.consensus import Block, CommitCertificate, Header
-from runtime.errors import CallerError
-from runtime.execution import Application, Receipt, UnknownQuery
+from runtime.errors import CallerError, CodecError
+from runtime.execution import Application, UnknownQuery
+from runtime.execution.errors import InvalidTransaction
+from runtime.execution.transaction import Transaction
 from runtime.light import DecisionCertificate, TrailStep, encode_decision
 from runtime.light.decision import DECISION_VERSION
 from runtime.light.trail import TRAIL_STEPS_MAX
 from runtime.mempool import Rule
+from runtime.node.block_reader import BlockReader
 from runtime.node.mempool_task import TransactionRefused
 from runtime.node.node import Node
+from runtime.rpc.accounts import with_addresses
 from runtime.rpc.api import Busy, NotFound
+from runtime.rpc.bounds import WAITING_MAX
+from runtime.rpc.events import BlockEvents, EventFilter
+from runtime.rpc.paging import Page
 from runtime.rpc.values import Values
 from runtime.rpc.views import (
+    BlockSummary,
     BlockView,
     CertificateView,
     CommitSignatureView,
+    EventMessage,
     HeaderView,
     QueryView,
     RecordCertificateView,
@@ -62,6 +71,9 @@ class RunningNodeApi:
         self._values = Values(app)
         self._version = program_version()
         self._limiter = trio.CapacityLimiter(LONG_REQUESTS_MAX)
+        self._reader = BlockReader(node.store, self._values)
+        self._reading = trio.Lock()  # who comes second finds what the first has read
+        self._waiting = 0
 
     async def status(self) -> StatusView:
         node, app, tip = self._node, self._app, self._node.consensus.tip
@@ -93,6 +105,10 @@ class RunningNodeApi:
             block_gas_max=genesis.consensus.block_gas_max,
         )
 
+    @property
+    def address_prefix(self) -> str:
+        return self._values.prefix
+
     async def submit(self, transaction: bytes) -> SubmitView:
         try:
             return SubmitView(hash=await self._node.mempool.submit(transaction))
@@ -100,9 +116,14 @@ class RunningNodeApi:
             if error.rule in FULL:
                 raise Busy(str(error)) from None
             raise
+        except InvalidTransaction as error:
+            raise self._with_addresses(error, transaction) from None
 
     async def simulate(self, transaction: bytes) -> SimulationView:
-        outcome = await self._outside(lambda: self._app.simulate(transaction))
+        try:
+            outcome = await self._outside(lambda: self._app.simulate(transaction))
+        except InvalidTransaction as error:
+            raise self._with_addresses(error, transaction) from None
         receipt = outcome.receipt
         return SimulationView(
             hash=receipt.transaction,
@@ -114,11 +135,13 @@ class RunningNodeApi:
             error=self._values.error(receipt, outcome.explanation),
         )
 
-    async def transaction(self, hash_: Hash) -> TransactionView:
+    async def transaction(self, hash_: Hash, *, wait_ms: int) -> TransactionView:
+        waits = self._node.pool.find(hash_) is not None
+        if waits and wait_ms > 0:
+            waits = await self._pending(hash_, wait_ms / 1000)
         found = self._in_block(hash_)
         if found is not None:
             return found
-        waits = self._node.pool.find(hash_) is not None
         return TransactionView(hash=hash_, status=TransactionStatus.PENDING if waits else TransactionStatus.UNKNOWN)
 
     async def receipt(self, hash_: Hash) -> TransactionView:
@@ -205,17 +228,55 @@ class RunningNodeApi:
         location = self._node.store.location(hash_)
         if location is None:
             return None
-        receipt: Receipt = codec(Receipt).decode(self._node.store.receipts(location.height)[location.index])
-        return TransactionView(
-            hash=hash_,
-            status=TransactionStatus.COMMITTED if receipt.is_ok else TransactionStatus.FAILED,
-            height=location.height,
-            index=location.index,
-            gas_used=receipt.gas_used,
-            fee=receipt.fee,
-            events=[self._values.event(event) for event in receipt.events],
-            error=self._values.error(receipt),
-        )
+        leaf = self._node.store.receipts(location.height)[location.index]
+        return self._reader.transaction(leaf, location.height, location.index)
+
+    async def _pending(self, hash_: Hash, wait_s: float) -> bool:
+        """Wait while the transaction waits, for so long at most. Returns whether it still does."""
+        if self._waiting >= WAITING_MAX:
+            raise Busy(f"{WAITING_MAX} requests wait for a transaction already: ask again without wait_ms")
+        self._waiting += 1
+        try:
+            with trio.move_on_after(wait_s):
+                while self._node.pool.find(hash_) is not None:
+                    await self._node.advanced.wait()
+        finally:
+            self._waiting -= 1
+        return self._node.pool.find(hash_) is not None
+
+    def _with_addresses(self, error: InvalidTransaction, transaction: bytes) -> InvalidTransaction:
+        """The error with the accounts of its transaction as people write them."""
+        try:
+            body = codec(Transaction).decode(transaction).body
+        except CodecError:
+            return error
+        accounts = [body.sender] if body.fee_payer is None else [body.sender, body.fee_payer]
+        return InvalidTransaction(error.rule, with_addresses(error.reason, accounts, self._values.prefix))
+
+    # --- lists and events -------------------------------------------------------------------------------------------
+
+    async def blocks(self, below: int | None, limit: int) -> Page[BlockSummary]:
+        tip = self._node.consensus.tip.height
+        newest = tip if below is None else min(tip, below - 1)
+        return await self._outside(lambda: self._reader.blocks(newest, limit))
+
+    async def transactions(self, height: int, first: int, limit: int) -> Page[TransactionView]:
+        return await self._outside(lambda: self._reader.transactions(height, first, limit))
+
+    async def events(self, wanted: EventFilter, height: int, index: int, limit: int) -> Page[EventMessage]:
+        tip = self._node.consensus.tip.height
+        return await self._outside(lambda: self._reader.events_page(wanted, height, index, limit, tip))
+
+    async def height(self) -> int:
+        return self._node.consensus.tip.height
+
+    async def reached(self, height: int) -> None:
+        while self._node.consensus.tip.height < height:
+            await self._node.advanced.wait()
+
+    async def block_events(self, height: int) -> BlockEvents:
+        async with self._reading:
+            return await self._node.setup.runner(lambda: self._reader.events(height))
 
 
 def _header(header: Header) -> HeaderView:

@@ -18,6 +18,7 @@ from runtime.network.addresses import PeerAddress
 from runtime.network.errors import AddressError
 from runtime.node.errors import ConfigError
 from runtime.node.files import write_atomically
+from runtime.rpc.bounds import CONNECTIONS_MAX
 
 FILE_NAME = "config.toml"
 FILE_BYTES_MAX = 1024 * 1024
@@ -72,6 +73,9 @@ class HttpConfig(_Section):
         ge=1024,
         le=64 * 1024 * 1024,
         description="largest request body in bytes; larger ones get 413",
+    )
+    connections_max: int = Field(
+        default=CONNECTIONS_MAX, ge=8, le=10_000, description="most connections at once; further ones get 503"
     )
 
     @field_validator("listen")

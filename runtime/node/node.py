@@ -75,6 +75,8 @@ class Node:
         self.setup = setup
         self.log = log or structlog.get_logger()
         self.store = BlockStore(setup.store)
+        self.advanced = trio.Event()
+        """Set, and replaced, when the next block is applied."""
         tip = self.store.tip() or genesis_tip(setup.app)
         self.pool = Mempool(setup.mempool_limits, height=tip.height)
         setup.data.mkdir(parents=True, exist_ok=True)
@@ -144,6 +146,8 @@ class Node:
         self.mempool.applied(block)
         self.sync.applied(block.tip.height)
         self.gossip.announce()
+        self.advanced.set()
+        self.advanced = trio.Event()
         self.log.info(
             "block",
             height=block.tip.height,

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -137,7 +138,14 @@ async def _serve(home: NodeHome, app: Application, store: DiskStore, signer: Sig
                 on_fault=lambda error: log.error("http fault", error=repr(error)),
                 version=program_version(),
             )
-            await nursery.start(server.serve, web, listener)
+            serve = partial(
+                server.serve,
+                web,
+                listener,
+                connections_max=config.http.connections_max,
+                on_fault=lambda error: log.warning("http connection ended", reason=repr(error)),
+            )
+            await nursery.start(serve)
         log.info(
             "node runs",
             chain=app.genesis.chain,

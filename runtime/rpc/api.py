@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from runtime.errors import CallerError
+from runtime.rpc.paging import Page
 from runtime.rpc.views import (
+    BlockSummary,
     BlockView,
+    EventMessage,
     QueryView,
     RecordCertificateView,
     SimulationView,
@@ -16,6 +19,9 @@ from runtime.rpc.views import (
     TransactionView,
 )
 from runtime.types import Hash
+
+if TYPE_CHECKING:
+    from runtime.rpc.events import BlockEvents, EventFilter
 
 
 class NotFound(CallerError):
@@ -35,7 +41,9 @@ class NodeApi(Protocol):
 
     async def simulate(self, transaction: bytes) -> SimulationView: ...
 
-    async def transaction(self, hash_: Hash) -> TransactionView: ...
+    async def transaction(self, hash_: Hash, *, wait_ms: int) -> TransactionView:
+        """wait_ms: for how long at most to wait while it is pending."""
+        ...
 
     async def receipt(self, hash_: Hash) -> TransactionView:
         """As `transaction`, but only of one in a block. Raises NotFound."""
@@ -50,3 +58,34 @@ class NodeApi(Protocol):
     ) -> QueryView: ...
 
     async def certificate(self, record: str) -> RecordCertificateView: ...
+
+    # --- lists ------------------------------------------------------------------------------------------------------
+
+    async def blocks(self, below: int | None, limit: int) -> Page[BlockSummary]:
+        """The newest first; below: only blocks under this height."""
+        ...
+
+    async def transactions(self, height: int, first: int, limit: int) -> Page[TransactionView]:
+        """Of one block, from number `first` on. Raises NotFound."""
+        ...
+
+    async def events(self, wanted: EventFilter, height: int, index: int, limit: int) -> Page[EventMessage]:
+        """From this event of this block on, in order; an empty page where that is in the future."""
+        ...
+
+    # --- the stream of events ---------------------------------------------------------------------------------------
+
+    @property
+    def address_prefix(self) -> str: ...
+
+    async def height(self) -> int:
+        """Of the last applied block."""
+        ...
+
+    async def reached(self, height: int) -> None:
+        """Wait until that block is applied."""
+        ...
+
+    async def block_events(self, height: int) -> BlockEvents:
+        """Of an applied block. Raises NotFound where it is no longer held."""
+        ...

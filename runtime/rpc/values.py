@@ -6,7 +6,7 @@ All of it is derived from the modules' declarations; nothing here knows any modu
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
@@ -15,8 +15,10 @@ from runtime.codec import codec
 from runtime.errors import CodecError
 from runtime.execution import Application, Receipt, decode_error
 from runtime.execution.dispatch import explain
-from runtime.module import ErrorRecord, EventRecord, QueryInfo
+from runtime.module import EventRecord, QueryInfo
+from runtime.rpc.accounts import Finder, finder, with_addresses
 from runtime.rpc.views import ErrorView, EventView
+from runtime.types import AccountId
 
 
 class Values:
@@ -26,6 +28,12 @@ class Values:
         self._app = app
         self._context = {"prefix": app.genesis.address_prefix}
         self._adapters: dict[Any, TypeAdapter[Any]] = {}
+        self._finders: dict[Any, Finder] = {}
+
+    @property
+    def prefix(self) -> str:
+        """Of the chain's addresses."""
+        return self._app.genesis.address_prefix
 
     def event(self, record: EventRecord) -> EventView:
         """An event of a receipt."""
@@ -35,6 +43,11 @@ class Values:
         )
         return EventView(module=record.module, name=record.name, fields=fields)
 
+    def accounts(self, record: EventRecord) -> frozenset[AccountId]:
+        """The accounts that an event's fields name, at any depth."""
+        info = self._app.metadata[record.module].events.get(record.name)
+        return frozenset() if info is None else frozenset(self._find(info.event, info.codec.decode(record.data)))
+
     def error(self, receipt: Receipt, explanation: str = "") -> ErrorView | None:
         """Why a receipt's calls failed; None where they did not. explanation: more for people than the receipt has."""
         record = receipt.error
@@ -42,7 +55,18 @@ class Values:
             return None
         error = decode_error(self._app, receipt)
         message = explanation or (f"{record.module}.{record.name}" if error is None else explain(error))
-        return ErrorView(module=record.module, name=record.name, fields=self._error_fields(record), message=message)
+        info = self._app.metadata[record.module].errors.get(record.name)
+        if info is None:
+            return ErrorView(
+                module=record.module, name=record.name, fields={"data": record.data.hex()}, message=message
+            )
+        fields = codec(info.record).decode(record.data)
+        return ErrorView(
+            module=record.module,
+            name=record.name,
+            fields=self._shown(info.record, fields),
+            message=with_addresses(message, self._find(info.record, fields), self.prefix),
+        )
 
     def arguments(self, info: QueryInfo, texts: Mapping[str, str]) -> dict[str, Any]:
         """A query's arguments as they are typed into a URL: text as it is, anything else as JSON; none is left out.
@@ -77,12 +101,10 @@ class Values:
             return False
         return True
 
-    def _error_fields(self, record: ErrorRecord) -> dict[str, Any]:
-        info = self._app.metadata[record.module].errors.get(record.name)
-        if info is None:
-            return {"data": record.data.hex()}
-        fields: dict[str, Any] = self._shown(info.record, codec(info.record).decode(record.data))
-        return fields
+    def _find(self, declared: Any, value: Any) -> Iterator[AccountId]:
+        if declared not in self._finders:
+            self._finders[declared] = finder(declared)
+        return self._finders[declared](value)
 
     def _shown(self, declared: Any, value: Any) -> Any:
         return self._adapter(declared).dump_python(value, mode="json", context=self._context)

@@ -6,7 +6,7 @@ The field names are relied on by programs outside this project: none is renamed 
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -152,6 +152,9 @@ class QueryView(_View):
     height: U64
     state_root: Hash
     result: Any
+    proof: str | None = Field(
+        default=None, description="what was asked for by prove: the query proof's bytes in hex, to be checked offline"
+    )
 
 
 class RecordCertificateView(_View):
@@ -160,3 +163,41 @@ class RecordCertificateView(_View):
     record: str
     height: U64
     certificate: str
+
+
+class BlockSummary(_View):
+    """A decided block in a list. `transactions`, `bytes`: how many."""
+
+    height: U64
+    block_id: Hash
+    time_ms: U64
+    proposer: PublicKey
+    transactions: U32
+    bytes: int
+
+
+class EventMessage(_View):
+    """An event where it was emitted. `index`: its number among all events of the block, whatever the filter; height and
+    index together name it for ever. `during`: transaction, or the hooks at the block's begin and end. `transaction`:
+    null for events of hooks."""
+
+    type: Literal["event"] = "event"
+    height: U64
+    index: U32
+    during: Literal["begin_block", "transaction", "end_block"]
+    transaction: Hash | None
+    module: str
+    name: str
+    fields: dict[str, Any]
+
+
+class BlockMessage(_View):
+    """All events of this block that the filter lets through have been sent; `from_height` of the next goes on here.
+    `transactions`, `events`: how many the block has, whatever the filter."""
+
+    type: Literal["block"] = "block"
+    height: U64
+    block_id: Hash
+    time_ms: U64
+    transactions: U32
+    events: U32

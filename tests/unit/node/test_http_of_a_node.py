@@ -116,7 +116,7 @@ def test_a_node_of_one_validator_shows_what_it_did(tmp_path: Path) -> None:
             api = RunningNodeApi(nodes.node(0), nodes.application(0))
             good, bad = await api.submit(note(0, 3)), await api.submit(note(1, 1 << 120))
             assert (await api.submit(note(0, 3))).hash == good.hash, "sending again is no error"
-            assert (await api.transaction(good.hash)).status == "pending"
+            assert (await api.transaction(good.hash, wait_ms=0)).status == "pending"
             dry = await api.simulate(note(0, 3))
             await nodes.committed(bad.hash)
             await shows_transactions(api, good.hash, bad.hash)
@@ -129,7 +129,7 @@ def test_a_node_of_one_validator_shows_what_it_did(tmp_path: Path) -> None:
 
 
 async def shows_transactions(api: RunningNodeApi, good: Hash, bad: Hash) -> None:
-    committed, failed = await api.transaction(good), await api.transaction(bad)
+    committed, failed = await api.transaction(good, wait_ms=0), await api.transaction(bad, wait_ms=0)
     assert (committed.status, failed.status) == ("committed", "failed")
     assert committed.error is None
     assert committed.events is not None

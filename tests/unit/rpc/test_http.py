@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import httpx
@@ -69,7 +70,8 @@ class FakeNode:
         self._check()
         return SimulationView(hash=HASH, height=1, succeeds=True, gas_used=5, fee=2**100, events=[], error=None)
 
-    async def transaction(self, hash_: Hash) -> TransactionView:
+    async def transaction(self, hash_: Hash, *, wait_ms: int) -> TransactionView:
+        self.seen = wait_ms
         return TransactionView(hash=hash_, status=TransactionStatus.UNKNOWN)
 
     async def receipt(self, hash_: Hash) -> TransactionView:
@@ -92,7 +94,7 @@ class FakeNode:
 def client(node: FakeNode, faults: list[Exception] | None = None) -> httpx.AsyncClient:
     on_fault = [].append if faults is None else faults.append
     app = build_app(node, request_bytes_max=BODY_MAX, on_fault=on_fault, version="1")
-    transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
+    transport = httpx.ASGITransport(app=app.asgi, raise_app_exceptions=False)
     return httpx.AsyncClient(transport=transport, base_url="http://node")
 
 
@@ -208,7 +210,7 @@ async def test_the_server_answers_on_its_socket_and_closes_it() -> None:
         server.bind("127.0.0.1", port)
     app = build_app(FakeNode(), request_bytes_max=BODY_MAX, on_fault=[].append, version="1")
     async with trio.open_nursery() as nursery:
-        await nursery.start(server.serve, app, listener)
+        await nursery.start(partial(server.serve, app, listener, on_fault=[].append))
         async with httpx.AsyncClient(trust_env=False) as http:
             assert (await http.get(f"http://127.0.0.1:{port}/status")).status_code == 200
         nursery.cancel_scope.cancel()
