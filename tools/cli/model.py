@@ -11,17 +11,16 @@ import click
 from chain_spec.presets import FEE_DENOM
 from modules.registry.protocol import Card
 from runtime.errors import UsageError
-from runtime.inference import Engine, TensorSpec, model_hash, verify
+from runtime.inference import Engine, model_hash, verify
 from tools.cli.arguments import typed
 from tools.cli.groups import Listed
 from tools.cli.keyring import Keyring
 from tools.cli.options import HOME_OF_KEYS, KEY, NODE
 from tools.cli.output import progress
+from tools.cli.rows import read_rows
 from tools.client import NodeClient, NodeError
-from tools.lowering import dequantize
+from tools.lowering import dequantize, report_lines
 from tools.lowering import lower as lower_model
-from tools.lowering import quantize as quantize_rows
-from tools.lowering.source import Array
 from tools.lowering.tensors import load_tensors, save_tensors
 from tools.registration import register
 from tools.transactions import Sender
@@ -48,7 +47,7 @@ def lower(source: Path, out: Path | None, calibration: Path | None, shapes: tupl
             shapes=dict(_shape(text) for text in shapes) or None,
             calibration=load_tensors(calibration) if calibration else None,
         )
-    for line in lowered.report.lines():
+    for line in report_lines(lowered.report):
         click.echo(line)
     target = out or source.with_suffix(".graph")
     target.write_bytes(lowered.model)
@@ -77,7 +76,7 @@ def run(graph: Path, inputs: Path, out: Path | None, fixed_point: bool) -> None:
     """Run GRAPH on INPUTS (.npz, .npy or JSON of real numbers) as a validator would."""
     data = graph.read_bytes()
     verified = verify(data)
-    outputs = Engine().run(data, _rows(inputs, verified.inputs, fixed_point=fixed_point))
+    outputs = Engine().run(data, read_rows(inputs, verified.inputs, fixed_point=fixed_point))
     read = outputs if fixed_point else dequantize(verified.outputs, outputs)
     shown = {name: array.tolist() for name, array in read.items()}
     text = json.dumps(shown, indent=2)
@@ -94,7 +93,7 @@ def run(graph: Path, inputs: Path, out: Path | None, fixed_point: bool) -> None:
 @click.option("--rows", "count", type=click.IntRange(1), help="Only so many rows, from the first on.")
 def quantize(graph: Path, inputs: Path, out: Path, count: int | None) -> None:
     """Round the real numbers in INPUTS to GRAPH's input grids: what `armillary tx oracle infer --inputs` takes."""
-    rows = _rows(inputs, verify(graph.read_bytes()).inputs, fixed_point=False)
+    rows = read_rows(inputs, verify(graph.read_bytes()).inputs, fixed_point=False)
     rows = {name: array[:count] for name, array in rows.items()}
     save_tensors(out, rows)
     click.echo(f"wrote {out}: " + ", ".join(f"{name} {' x '.join(map(str, a.shape))}" for name, a in rows.items()))
@@ -163,16 +162,6 @@ def _show_registered(client: NodeClient, name: str) -> None:
     if found is None:
         raise NodeError(f"no model {name} is registered on this chain", 404)
     click.echo(json.dumps(found, indent=2))
-
-
-def _rows(file: Path, specs: tuple[TensorSpec, ...], *, fixed_point: bool) -> dict[str, Array]:
-    """The inputs in a file as the graph takes them: int64, [N, ...]. A single row may lack its N; a file with one
-    tensor need not name it."""
-    alone = specs[0].name if len(specs) == 1 else None
-    values = load_tensors(file, name=alone)
-    shapes = {spec.name: tuple(spec.shape) for spec in specs}
-    rows = {name: array[None] if shapes.get(name) == array.shape else array for name, array in values.items()}
-    return rows if fixed_point else quantize_rows(specs, rows)
 
 
 def _shape(text: str) -> tuple[str, tuple[int | None, ...]]:

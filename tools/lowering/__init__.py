@@ -10,11 +10,12 @@ from __future__ import annotations
 from tools.lowering.boundary import dequantize, quantize
 from tools.lowering.errors import DataRefused, LoweringError, ModelRefused, OpRefused
 from tools.lowering.pipeline import LOWERING_VERSION, Lowered, lower
-from tools.lowering.report import InputReport, LayerReport, OutputReport, Report
+from tools.lowering.report import InputReport, LayerReport, OutputReport, Report, SourceNodeReport
+from tools.lowering.report_text import report_lines
 from tools.lowering.tensors import TensorFileError, load_tensors, save_tensors
 
 __all__ = [
     "LOWERING_VERSION", "DataRefused", "InputReport", "LayerReport", "Lowered", "LoweringError", "ModelRefused",
-    "OpRefused", "OutputReport", "Report", "TensorFileError", "dequantize", "load_tensors", "lower", "quantize",
-    "save_tensors",
+    "OpRefused", "OutputReport", "Report", "SourceNodeReport", "TensorFileError", "dequantize", "load_tensors", "lower",
+    "quantize", "report_lines", "save_tensors",
 ]  # fmt: skip

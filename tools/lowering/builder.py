@@ -17,8 +17,9 @@ from runtime.inference.constants import pack
 from runtime.inference.facts import Fact, Place
 from runtime.inference.verifier import RULES
 from runtime.types import Hash
-from tools.lowering.errors import DataRefused
-from tools.lowering.names import graph_names
+from tools.lowering.errors import DataRefused, ModelRefused
+from tools.lowering.names import as_labels, graph_names
+from tools.lowering.protobuf import TEXT
 from tools.lowering.source import Array, Node, Port, Shape, Source
 
 FRAC_BITS: Final = 16
@@ -26,6 +27,7 @@ FRAC_BITS: Final = 16
 INPUT_MAGNITUDE: Final = 1024.0
 """Taken for a float input's largest magnitude when no calibration rows say better."""
 INPUT_BITS_MAX: Final = 44
+Classes = tuple[str, ...] | tuple[int, ...]
 CALIBRATE: Final = "pass calibration rows like those the model will see"
 
 
@@ -35,7 +37,8 @@ class Tensor:
 
     dtype: the source's element type; integers have frac_bits 0 and are never rounded.
     limit: the largest magnitude, as a real number, that calibration asks to keep; None where nothing was observed.
-    error: a bound on the distance to the real-valued model, as long as no Clip saturates.
+    error: a bound on the distance to the real-valued model, as long as no Clip saturates; infinite where none is known.
+    classes: what the integers stand for, where they are places in a list of class names or numbers.
     """
 
     index: int
@@ -44,6 +47,7 @@ class Tensor:
     dtype: np.dtype[Any]
     limit: float | None = None
     error: float = 0.0
+    classes: Classes | None = None
 
     @property
     def shape(self) -> Shape:
@@ -65,7 +69,7 @@ class Clipped:
 
 @dataclass(frozen=True)
 class Layer:
-    """A finished source tensor and where it came from."""
+    """A finished source tensor, where it came from and the graph nodes that were added for it."""
 
     node: Node
     name: str
@@ -73,6 +77,7 @@ class Layer:
     weight_bits: tuple[int, int] | None
     dropped_bits: int
     clips: tuple[Clipped, ...]
+    became: tuple[str, ...]
 
 
 class Builder:
@@ -90,25 +95,39 @@ class Builder:
         self._weight_bits: tuple[int, int] | None = None
         self._dropped_bits = 0
         self._clips: list[Clipped] = []
+        self._became: list[str] = []
+        self._uses = source.use_counts()
+        self._columns: Classes = ()
         self._specs = tuple(self._input(port) for port in source.inputs)
 
     # ---- operands
 
-    def tensor(self, node: Node, position: int) -> Tensor:
-        """A computed operand; refused where it is a constant or left out."""
+    def tensor(self, node: Node, position: int, *, classes: bool = False) -> Tensor:
+        """A computed operand; refused where it is a constant or left out, or holds classes that the caller must not
+        compute with."""
         name = node.inputs[position] if node.has_input(position) else ""
         if name not in self._tensors:
             what = "constant" if name in self.source.constants else "missing"
             raise node.refuse(f"input {position} is {what}, a computed tensor is needed")
-        return self._tensors[name]
+        found = self._tensors[name]
+        if found.classes is not None and not classes:
+            raise node.refuse("it computes with names of classes", "let it read scores or probabilities instead")
+        return found
 
-    def constant(self, node: Node, position: int, what: str) -> Array:
-        """A constant operand; refused where it is computed or left out."""
+    def constant(self, node: Node, position: int, what: str, *, text: bool = False) -> Array:
+        """A constant operand; refused where it is computed or left out, or holds texts."""
         name = node.inputs[position] if node.has_input(position) else ""
         if name not in self.source.constants:
             found = "computed from the inputs" if name else "missing"
             raise node.refuse(f"{what} (input {position}) is {found}, only a constant has an exact form here")
-        return self.source.constants[name]
+        array = self.source.constants[name]
+        if array.dtype == TEXT and not text:
+            raise node.refuse(f"{what} (input {position}) holds texts, numbers are needed")
+        return array
+
+    def is_read(self, node: Node, position: int) -> bool:
+        """Whether anything reads the node's output of this number."""
+        return position < len(node.outputs) and node.outputs[position] in self._uses
 
     def is_constant(self, name: str) -> bool:
         return name in self.source.constants
@@ -123,6 +142,7 @@ class Builder:
             proof = RULES[type(node)](node, self._place)
             self._place.facts.append(proof.fact)
             self._nodes.append(node)
+            self._became.append(type(node).__name__)
             self._seen[node] = len(self._place.facts) - 1
         index = self._seen[node]
         return index, self._place.facts[index]
@@ -140,14 +160,14 @@ class Builder:
             self._place.constants = (*self._place.constants, constant)
         return self._stored[constant]
 
-    def bind(self, node: Node, tensor: Tensor) -> None:
-        """Declares the node's first output finished, under calibration's limit for it if there is one."""
-        name = node.outputs[0]
+    def bind(self, node: Node, tensor: Tensor, position: int = 0) -> None:
+        """Declares an output of the node finished, under calibration's limit for it if there is one."""
+        name = node.outputs[position]
         bound = replace(tensor, limit=self._limits.get(name, tensor.limit))
         self._tensors[name] = bound
-        clips = tuple(self._clips)
-        self.layers.append(Layer(node, name, bound, self._weight_bits, self._dropped_bits, clips))
-        self._weight_bits, self._dropped_bits, self._clips = None, 0, []
+        clips, became = tuple(self._clips), tuple(self._became)
+        self.layers.append(Layer(node, name, bound, self._weight_bits, self._dropped_bits, clips, became))
+        self._weight_bits, self._dropped_bits, self._clips, self._became = None, 0, [], []
 
     # ---- grids
 
@@ -177,6 +197,10 @@ class Builder:
         clipped = self.derive(x, ir.Clip(x=x.index, low=-most, high=most))
         self._clips.append(Clipped(clipped, most))
         return clipped
+
+    def note_columns(self, classes: Classes) -> None:
+        """The classes that an output's columns are for: the graph's labels, where no output is a class itself."""
+        self._columns = classes
 
     def note_weight_bits(self, bits: tuple[int, int]) -> None:
         """For the report: the fewest and most bits that a column's largest weight kept."""
@@ -214,7 +238,19 @@ class Builder:
         """The graph with the source's outputs."""
         names = graph_names(self.source.outputs)
         outputs = tuple(self.output(names[port.name], self._tensors[port.name]) for port in self.source.outputs)
-        return self.graph(outputs, version, source_hash)
+        return self.graph(outputs, version, source_hash, self._labels())
+
+    def classes(self) -> dict[str, Classes]:
+        """The classes of those outputs that are places in such a list, by source name."""
+        found = {port.name: self._tensors[port.name].classes for port in self.source.outputs}
+        return {name: classes for name, classes in found.items() if classes is not None}
+
+    def _labels(self) -> tuple[str, ...]:
+        """The one list of class names that the outputs are places in, or that their columns are for."""
+        lists = list(dict.fromkeys(self.classes().values()))
+        if len(lists) > 1:
+            raise ModelRefused("outputs", "two of them name different lists of classes", "keep one of them")
+        return as_labels(lists[0] if lists else self._columns)
 
     def output(self, name: str, tensor: Tensor) -> ir.Output:
         """`tensor` as it leaves the graph, with its proven interval."""
@@ -231,12 +267,14 @@ class Builder:
         """The tensor bound to a source name."""
         return self._tensors[name]
 
-    def graph(self, outputs: tuple[ir.Output, ...], version: str, source_hash: bytes) -> ir.Graph:
+    def graph(
+        self, outputs: tuple[ir.Output, ...], version: str, source_hash: bytes, labels: tuple[str, ...] = ()
+    ) -> ir.Graph:
         return ir.Graph(
             version=ir.GRAPH_VERSION,
             lowering_version=version,
             source_hash=Hash(source_hash),
-            labels=(),
+            labels=labels,
             inputs=self._specs,
             outputs=outputs,
             constants=self._place.constants,

@@ -7,25 +7,34 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import msgspec
 import numpy as np
 import onnx
 
 from runtime.inference.engine import Engine
-from runtime.inference.graph import Output, encode_graph
+from runtime.inference.graph import Output, TensorSpec, encode_graph
 from runtime.inference.limits import OUTPUTS_MAX
 from runtime.types import ZERO_HASH
 from tools.lowering.builder import Builder, Layer, Tensor
+from tools.lowering.errors import DataRefused
 from tools.lowering.float_model import FloatModel
-from tools.lowering.source import Array, Source
+from tools.lowering.protobuf import TEXT
+from tools.lowering.source import Array, Port, Source
+
+RANDOM_ROWS: Final = 64
+RANDOM_OCTAVES: Final = 11
+"""Random rows are of so many sizes, each half the one before: full size alone would saturate most models."""
 
 
 @dataclass
 class Difference:
-    """Of one source tensor, so far: the largest absolute difference, rows or elements that agree, of how many."""
+    """Of one source tensor, so far: absolute differences, rows or elements that agree, of how many."""
 
     error_max: float = 0.0
+    error_sum: float = 0.0
+    elements: int = 0
     agreeing: int = 0
     compared: int = 0
     at_limit: int = 0
@@ -33,13 +42,27 @@ class Difference:
 
     def add(self, exact: Array, expected: Array) -> None:
         """Takes in one part: `exact` in real numbers (or integers), `expected` the float model's."""
-        self.error_max = max(self.error_max, float(np.abs(exact - expected.astype(np.float64)).max()))
-        if expected.dtype.kind == "f" and exact.ndim > 1:
+        if expected.dtype.kind == "f" and not np.isfinite(expected).all():
+            raise DataRefused("comparison", "the float model makes NaN or infinity of its rows")
+        if expected.dtype.kind in "fiub":
+            error = np.abs(exact - expected.astype(np.float64))
+            self.error_max, self.error_sum = (
+                max(self.error_max, float(error.max())),
+                self.error_sum + float(error.sum()),
+            )
+            self.elements += error.size
+        if expected.dtype.kind == "f":
+            if exact.ndim < 2 or exact.shape[-1] < 2:
+                return
             self.agreeing += int((exact.argmax(-1) == expected.argmax(-1)).sum())
             self.compared += exact.size // exact.shape[-1]
-        elif expected.dtype.kind != "f":
+        else:
             self.agreeing += int((exact == expected).sum())
             self.compared += exact.size
+
+    @property
+    def error_mean(self) -> float:
+        return self.error_sum / self.elements if self.elements else 0.0
 
     @property
     def agreement(self) -> float | None:
@@ -48,6 +71,29 @@ class Difference:
     @property
     def saturated(self) -> float | None:
         return self.at_limit / self.clipped if self.clipped else None
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Differences by source tensor, on so many rows: of the calibration, or random ones. `failure` says why not."""
+
+    rows: int
+    calibrated: bool
+    differences: Mapping[str, Difference]
+    failure: str = ""
+
+
+def random_rows(ports: Sequence[Port], specs: Sequence[TensorSpec]) -> dict[str, Array]:
+    """Rows that the graph's inputs accept, of many magnitudes, by source name; the same ones each time."""
+    random = np.random.default_rng(0)
+    octaves = np.arange(RANDOM_ROWS) % RANDOM_OCTAVES
+    rows: dict[str, Array] = {}
+    for port, spec in zip(ports, specs, strict=True):
+        integers = random.integers(spec.low, spec.high, (RANDOM_ROWS, *spec.shape), endpoint=True)
+        shifts = octaves.reshape(-1, *[1] * len(spec.shape))
+        values = np.ldexp((integers >> shifts).astype(np.float64), -spec.frac_bits)
+        rows[port.name] = values.astype(port.dtype) if port.dtype.kind in "iu" else values
+    return rows
 
 
 def compare(
@@ -88,9 +134,16 @@ def _compare(
         exact = engine.run(probe, {name: array[part] for name, array in integers.items()})
         for number, layer in enumerate(layers):
             values = np.ldexp(exact[f"probe/{number}"].astype(np.float64), -layer.tensor.frac_bits)
-            found[layer.name].add(values, expected[layer.name])
+            found[layer.name].add(_named(values, layer.tensor), expected[layer.name])
             if layer.clips:
                 _count_clipped(found[layer.name], layer.clips[0].most, exact[f"clip/{number}"])
+
+
+def _named(values: Array, tensor: Tensor) -> Array:
+    """Classes by their names: the float model's own outputs."""
+    if tensor.classes is None:
+        return values
+    return np.array(tensor.classes, TEXT if tensor.dtype == TEXT else np.int64)[values.astype(np.int64)]
 
 
 def _renamed(ends: Sequence[Output]) -> list[Output]:

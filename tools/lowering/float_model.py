@@ -15,6 +15,7 @@ import onnx
 
 from runtime.inference.library import onnxruntime
 from tools.lowering.errors import DataRefused, ModelRefused
+from tools.lowering.parse import OPSETS
 from tools.lowering.source import Array, Port, Source
 
 ROWS_AT_ONCE: Final = 32
@@ -53,7 +54,7 @@ def _check_array(port: Port, rows: Mapping[str, Array], where: str) -> Array:
 
 
 class FloatModel:
-    """The source model with chosen tensors as outputs."""
+    """The source model with chosen tensors as outputs; a ZipMap's is the tensor that it reads."""
 
     def __init__(self, proto: onnx.ModelProto, source: Source, names: Sequence[str]) -> None:
         self._source = source
@@ -81,12 +82,15 @@ class FloatModel:
 
 def observe(proto: onnx.ModelProto, source: Source, rows: Mapping[str, Array]) -> dict[str, float]:
     """For each floating point tensor a power of two that is at least twice its largest magnitude on the rows."""
-    names = [name for node in source.nodes for name in node.outputs if name]
+    read = source.use_counts()
+    names = [name for node in source.nodes for name in node.outputs if name in read]
     largest = dict.fromkeys(names, 0.0)
     for port in source.inputs:
         largest[port.name] = float(np.abs(rows[port.name]).max())
     for _, values in FloatModel(proto, source, names).chunks(rows):
         for name, array in values.items():
+            if array.dtype.kind not in "fiu":
+                continue
             if not np.isfinite(array).all():
                 raise DataRefused("calibration", f"the float model makes NaN or infinity of it at {name!r}")
             largest[name] = max(largest[name], float(np.abs(array).max(initial=0.0)))
@@ -102,6 +106,12 @@ def _exposing(proto: onnx.ModelProto, source: Source, names: Sequence[str]) -> b
     """The model with the shapes that were asked for and the named tensors as its outputs."""
     copy = onnx.ModelProto()
     copy.CopyFrom(proto)
+    for node in copy.graph.node:
+        if node.op_type == "ZipMap":
+            node.op_type, node.domain = "Identity", ""
+            del node.attribute[:]
+    if not any(entry.domain in ("", "ai.onnx") for entry in copy.opset_import):
+        copy.opset_import.append(onnx.helper.make_opsetid("", OPSETS[""][1]))
     del copy.graph.value_info[:]  # may state shapes for another batch
     del copy.graph.output[:]
     copy.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names)

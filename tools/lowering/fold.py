@@ -15,7 +15,7 @@ import numpy as np
 
 from runtime.inference.limits import ELEMENTS_MAX, WEIGHTS_MAX
 from tools.lowering.errors import ModelRefused
-from tools.lowering.protobuf import dtype_of
+from tools.lowering.protobuf import TEXT, dtype_of
 from tools.lowering.source import Array, Node, Source
 
 Folder = Callable[[Node, list[Array]], Array]
@@ -27,6 +27,10 @@ _CONSTANT_KINDS: Final[dict[str, type[Any] | None]] = {
     "value_int": np.int64,
     "value_ints": np.int64,
 }
+
+
+_MOVERS: Final = ("Constant", "Identity", "Reshape", "Flatten", "Transpose", "Squeeze", "Unsqueeze", "Concat")
+"""What may be done with texts: nothing else of numpy's is bounded on them."""
 
 
 def fold(source: Source) -> Source:
@@ -63,6 +67,8 @@ def without_dead(source: Source) -> Source:
 
 
 def _evaluate(node: Node, inputs: list[Array]) -> Array:
+    if node.op not in _MOVERS and any(array.dtype == TEXT for array in inputs):
+        raise node.refuse("it computes with constant texts")
     try:
         with np.errstate(all="ignore"):
             result = np.asarray(FOLDERS[node.op](node, inputs))

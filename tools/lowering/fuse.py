@@ -1,7 +1,8 @@
 """Source -> Source: pairs of nodes that one exact op computes with one rounding instead of two.
 
-MatMul + Add of a constant   ->  MatMul with a third input, the bias (our own form; no ONNX file has it)
+MatMul, Mul by a constant + Add of a constant  ->  the first with a third input, the bias (our own form; no file has it)
 Conv, Gemm, MatMul + BatchNormalization  ->  the same with scaled weights and another bias
+LinearClassifier with SOFTMAX + Normalizer L1  ->  the Normalizer is an Identity: the rows sum to 1 already
 
 Only where nobody else reads the tensor in between. Arithmetic is float64: products, one square root, one division.
 """
@@ -45,7 +46,7 @@ class _Fuser:
         self.producer: dict[str, int] = {}  # tensor -> place in self.nodes
 
     def run(self) -> Source:
-        for node in self.source.nodes:
+        for node in map(self._simpler, self.source.nodes):
             merged = self._merged(node)
             if merged is None:
                 self.nodes.append(node)
@@ -56,12 +57,24 @@ class _Fuser:
         # A merged node stands where its first part stood: its inputs were defined before that.
         return replace(self.source, nodes=tuple(self.nodes), constants=self.constants)
 
+    def _simpler(self, node: Node) -> Node:
+        """The node itself, or an Identity where it changes nothing."""
+        place = self.producer.get(node.inputs[0]) if node.op == "Normalizer" else None
+        if place is None or node.text("norm", "MAX") != "L1":
+            return node
+        before = self.nodes[place]
+        scores = before.op == "LinearClassifier" and before.outputs[1:] == node.inputs
+        if scores and before.text("post_transform", "NONE") == "SOFTMAX":
+            return replace(node, op="Identity", attributes={})
+        return node
+
     def _merged(self, node: Node) -> tuple[int, Node] | None:
         if node.op == "Add":
             for x, constant in (node.inputs, node.inputs[::-1]):
-                place = self._sole_producer(x, ("MatMul",))
+                place = self._sole_producer(x, ("MatMul", "Mul"))
                 if place is not None and constant in self.constants:
-                    return self._with_bias(place, node, constant)
+                    biased = self._with_bias if self.nodes[place].op == "MatMul" else self._with_offset
+                    return biased(place, node, constant)
         if node.op == "BatchNormalization" and len(node.outputs) == 1 and not node.integer("training_mode", 0):
             place = self._sole_producer(node.inputs[0], ("Conv", "Gemm", "MatMul"))
             if place is not None:
@@ -74,6 +87,18 @@ class _Fuser:
             return None
         return place
 
+    def _with_offset(self, place: int, add: Node, constant: str) -> tuple[int, Node] | None:
+        """Mul by a constant, plus another that makes the result no larger."""
+        mul = self.nodes[place]
+        scales = [self.constants[name] for name in mul.inputs if name in self.constants]
+        bias = self.constants[constant]
+        if len(mul.inputs) > 2 or len(scales) != 1 or bias.ndim > scales[0].ndim or scales[0].dtype.kind != "f":
+            return None
+        if any(b not in (1, s) for b, s in zip(bias.shape[::-1], scales[0].shape[::-1], strict=False)):
+            return None
+        merged = (*mul.merged, add.index)
+        return place, replace(mul, inputs=(*mul.inputs, constant), outputs=add.outputs, merged=merged)
+
     def _weight(self, node: Node) -> Array | None:
         return self.constants.get(node.inputs[1])
 
@@ -85,7 +110,8 @@ class _Fuser:
         if bias.ndim > 2 or bias.size != max(1, *bias.shape[-1:]):  # only along the last dimension, adding no other
             return None
         name = self._add(f"{add.outputs[0]}/bias", np.broadcast_to(bias.reshape(-1), weight.shape[1:]))
-        return place, replace(matmul, inputs=(*matmul.inputs, name), outputs=add.outputs)
+        merged = (*matmul.merged, add.index)
+        return place, replace(matmul, inputs=(*matmul.inputs, name), outputs=add.outputs, merged=merged)
 
     def _scaled(self, place: int, norm: Node) -> tuple[int, Node] | None:
         linear, weight = self.nodes[place], self._weight(self.nodes[place])
@@ -107,7 +133,8 @@ class _Fuser:
         )
         attributes = {key: value for key, value in linear.attributes.items() if key != "beta"}
         inputs = (linear.inputs[0], *names)
-        return place, replace(linear, inputs=inputs, outputs=norm.outputs, attributes=attributes)
+        merged = (*linear.merged, norm.index)
+        return place, replace(linear, inputs=inputs, outputs=norm.outputs, attributes=attributes, merged=merged)
 
     def _bias(self, linear: Node, channels: int) -> Array | None:
         """The constant bias in float64, zeros where there is none, None where it is computed or not per channel."""

@@ -1,11 +1,12 @@
-"""Names of the model's tensors in the graph: printable ASCII without spaces, bounded, unique."""
+"""Names in the graph: of tensors, printable ASCII without spaces, bounded, unique; and of classes, printable."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable
 
-from runtime.inference.limits import TENSOR_NAME_CHARACTERS_MAX
+from runtime.inference.limits import LABEL_CHARACTERS_MAX, LABELS_MAX, TENSOR_NAME_CHARACTERS_MAX
+from tools.lowering.errors import ModelRefused
 from tools.lowering.source import Port
 
 _FORBIDDEN = re.compile(r"[^!-~]")
@@ -24,3 +25,16 @@ def graph_names(ports: Iterable[Port]) -> dict[str, str]:
             attempt = f"{name[: TENSOR_NAME_CHARACTERS_MAX - 8]}_{number}"
         found[port.name] = attempt
     return found
+
+
+def as_labels(classes: tuple[str, ...] | tuple[int, ...]) -> tuple[str, ...]:
+    """The graph's labels: names as they are, numbers in decimal, none where they only say their own place."""
+    if classes == tuple(range(len(classes))):
+        return ()
+    if len(classes) > LABELS_MAX:
+        raise ModelRefused("classes", f"there are {len(classes)}, at most {LABELS_MAX} are supported")
+    for name in map(str, classes):
+        if len(name) > LABEL_CHARACTERS_MAX or not name.isprintable():
+            mend = f"train with names of at most {LABEL_CHARACTERS_MAX} printable characters"
+            raise ModelRefused("classes", f"the name {name[:40]!r} cannot be a label", mend)
+    return tuple(map(str, classes))

@@ -2,7 +2,7 @@
 
 Refused with a reason: bytes that do not parse, local functions, training parts, custom domains, sparse or external
 tensors, subgraphs, duplicate or undefined names, initializers that are inputs too (a caller could replace them),
-shapes that are missing, opsets outside the range below.
+shapes that are missing, opsets outside the ranges below, sequences and maps other than ZipMap's.
 """
 
 from __future__ import annotations
@@ -21,9 +21,8 @@ from tools.lowering.protobuf import RANK_MAX, dtype_of, read_attributes, read_te
 from tools.lowering.source import Array, Node, Port, Source
 
 SOURCE_BYTES_MAX: Final = 1 << 30
-OPSET_MIN: Final = 11
-OPSET_MAX: Final = 23
-DEFAULT_DOMAINS: Final = ("", "ai.onnx")
+OPSETS: Final = {"": (9, 23), "ai.onnx.ml": (1, 5)}
+"""By domain, the versions that are read. What skl2onnx writes for a linear model alone says 9."""
 
 DeclaredShapes = Mapping[str, tuple[int | None, ...]]
 
@@ -52,7 +51,7 @@ def decode(model: bytes) -> onnx.ModelProto:
 def parse(proto: onnx.ModelProto, shapes: DeclaredShapes) -> Source:
     """The checked model. `shapes` replaces the declared shape of inputs by name; None first is the batch."""
     graph = proto.graph
-    opset = _opset(proto)
+    opsets = _opsets(proto)
     constants = _constants(graph)
     for value in graph.input:
         if value.name in constants:
@@ -65,24 +64,31 @@ def parse(proto: onnx.ModelProto, shapes: DeclaredShapes) -> Source:
         raise DataRefused(f"shapes[{unknown[0]!r}]", f"the model has no such input; it has {_names(graph.input)}")
     leading = [_leading(value) for value in graph.input]
     inputs = tuple(_input(value, shapes) for value in graph.input)
-    nodes = _nodes(graph, opset, {port.name for port in inputs} | set(constants))
-    outputs = tuple(Port(value.name, _dtype(value, "output"), None) for value in graph.output)
+    nodes = _nodes(graph, opsets, {port.name for port in inputs} | set(constants))
+    maps = {name for node in nodes if node.op == "ZipMap" for name in node.outputs}
+    outputs = tuple(_output(value, maps) for value in graph.output)
     defined = {name for node in nodes for name in node.outputs} | {port.name for port in inputs}
     for port in outputs:
         if port.name not in defined:
             raise ModelRefused(f"output {port.name!r}", "no node computes it")
     one_is_batch = bool(leading) and all(size == 1 for size in leading)
-    return Source(opset, one_is_batch, inputs, outputs, constants, nodes)
+    return Source(opsets.get("", OPSETS[""][1]), one_is_batch, inputs, outputs, constants, nodes)
 
 
-def _opset(proto: onnx.ModelProto) -> int:
-    versions = [entry.version for entry in proto.opset_import if entry.domain in DEFAULT_DOMAINS]
-    if len(versions) != 1:
-        raise ModelRefused("file", f"it imports the default opset {len(versions)} times, once is required")
-    if not OPSET_MIN <= versions[0] <= OPSET_MAX:
-        reason = f"opset {versions[0]} is not supported, only {OPSET_MIN} to {OPSET_MAX}"
-        raise ModelRefused("file", reason, "export with opset 17, or use onnx.version_converter")
-    return int(versions[0])
+def _opsets(proto: onnx.ModelProto) -> dict[str, int]:
+    """The version of each domain that the file uses; the default one has two names."""
+    imported = [("" if entry.domain == "ai.onnx" else entry.domain, entry.version) for entry in proto.opset_import]
+    used = {"" if node.domain == "ai.onnx" else node.domain for node in proto.graph.node}
+    for domain, (lowest, highest) in OPSETS.items():
+        versions = sorted({version for name, version in imported if name == domain})  # exporters repeat some
+        name = domain or "default"
+        if len(versions) > 1 or (domain in used and not versions):
+            found = f"versions {versions}" if versions else "none"
+            raise ModelRefused("file", f"one version of the {name} opset is required, it imports {found}")
+        if domain in used and not lowest <= versions[0] <= highest:
+            reason = f"{name} opset {versions[0]} is not supported, only {lowest} to {highest}"
+            raise ModelRefused("file", reason, "export with target_opset 17, or use onnx.version_converter")
+    return {name: int(version) for name, version in imported if name in used}
 
 
 def _constants(graph: onnx.GraphProto) -> dict[str, Array]:
@@ -109,9 +115,17 @@ def _names(values: Iterable[onnx.ValueInfoProto]) -> str:
 def _dtype(value: onnx.ValueInfoProto, what: str) -> np.dtype[Any]:
     where = f"{what} {value.name!r}"
     if not value.type.HasField("tensor_type"):
-        mend = "for scikit-learn, convert with options={'zipmap': False}"
-        raise ModelRefused(where, "it is not a tensor (a sequence, map or optional)", mend)
-    return dtype_of(value.type.tensor_type.elem_type, where)
+        raise ModelRefused(where, "it is not a tensor (a sequence, map or optional)", "export tensors only")
+    kind = value.type.tensor_type.elem_type
+    if what == "input" and kind == onnx.TensorProto.STRING:
+        raise ModelRefused(where, "it takes texts, which have no exact form", "encode categories before the model")
+    return dtype_of(kind, where, text=True)
+
+
+def _output(value: onnx.ValueInfoProto, maps: set[str]) -> Port:
+    """An output that is a ZipMap's maps from class to probability is read as the tensor of probabilities."""
+    dtype = np.dtype(np.float32) if value.name in maps else _dtype(value, "output")
+    return Port(value.name, dtype, None)
 
 
 def _declared(value: onnx.ValueInfoProto) -> tuple[int | None, ...]:
@@ -161,13 +175,13 @@ def _input(value: onnx.ValueInfoProto, shapes: DeclaredShapes) -> Port:
     return Port(value.name, dtype, rows)
 
 
-def _nodes(graph: onnx.GraphProto, opset: int, defined: set[str]) -> tuple[Node, ...]:
+def _nodes(graph: onnx.GraphProto, opsets: dict[str, int], defined: set[str]) -> tuple[Node, ...]:
     if len(graph.node) > NODES_MAX:
         raise ModelRefused("file", f"{len(graph.node)} nodes, at most {NODES_MAX} are supported")
     known = set(defined)
     schema = onnx.checker.C.CheckerContext()
     schema.ir_version = onnx.IR_VERSION
-    schema.opset_imports = {"": opset}
+    schema.opset_imports = opsets
     nodes = []
     for index, proto in enumerate(graph.node):
         nodes.append(_node(proto, index, known))
@@ -187,8 +201,8 @@ def _check_schema(proto: onnx.NodeProto, node: Node, schema: Any) -> None:
 def _node(proto: onnx.NodeProto, index: int, known: set[str]) -> Node:
     """One node; `known` grows by its outputs."""
     named = Node(proto.op_type, proto.name, index, tuple(proto.input), tuple(proto.output))
-    if proto.domain not in DEFAULT_DOMAINS:
-        mend = "use the operators of the ONNX standard"
+    if proto.domain not in (*OPSETS, "ai.onnx"):
+        mend = "use the operators of ai.onnx and ai.onnx.ml"
         raise named.refuse(f"operators of the domain {proto.domain!r} are not supported", mend)
     for name in named.inputs:
         if name and name not in known:

@@ -19,8 +19,8 @@ from runtime.inference.errors import Refused
 from runtime.inference.graph import Graph, encode_graph
 from runtime.inference.verifier import Verified, verify
 from tools.lowering import boundary
-from tools.lowering.builder import CALIBRATE, INPUT_MAGNITUDE, Builder, Layer
-from tools.lowering.compare import Difference, compare
+from tools.lowering.builder import CALIBRATE, Builder, Classes
+from tools.lowering.compare import Comparison, compare, random_rows
 from tools.lowering.errors import DataRefused, LoweringError, ModelRefused
 from tools.lowering.float_model import check_rows, observe
 from tools.lowering.fold import fold, without_dead
@@ -28,8 +28,9 @@ from tools.lowering.fuse import fuse
 from tools.lowering.names import graph_names
 from tools.lowering.ops import HANDLERS
 from tools.lowering.parse import DeclaredShapes, decode, parse
-from tools.lowering.report import InputReport, LayerReport, OutputReport, Report
+from tools.lowering.report import Report
 from tools.lowering.source import Array, Node, Source
+from tools.lowering.summary import summarise
 
 LOWERING_VERSION: Final = "armillary-lowering/1"
 REHEARSAL_LIMIT: Final = 16.0
@@ -45,12 +46,14 @@ _NEVER: Final = {
 
 @dataclass(frozen=True)
 class Lowered:
-    """`model`: the canonical graph's bytes, as proven by the verifier. Rows in and out keep the source's names."""
+    """`model`: the canonical graph's bytes, as proven by the verifier. Rows in and out keep the source's names.
+    `classes`: of those outputs that are places in a list of classes, by the source's name."""
 
     model: bytes
     report: Report
     graph: Graph
     source: Source
+    classes: Mapping[str, Classes]
 
     def quantize(self, inputs: Mapping[str, npt.ArrayLike]) -> dict[str, npt.NDArray[np.int64]]:
         """The graph's inputs from the source model's, [N, ...] each. DataRefused names what does not fit."""
@@ -59,10 +62,13 @@ class Lowered:
         return boundary.quantize(self.graph.inputs, renamed)
 
     def dequantize(self, outputs: Mapping[str, Array]) -> dict[str, Array]:
-        """The source model's outputs in its element types; integers, such as labels, stay integers."""
+        """The source model's outputs in its element types; classes by the source model's names (texts or integers)."""
         names = graph_names(self.source.outputs)
         found = boundary.dequantize([output.spec for output in self.graph.outputs], outputs)
-        return {port.name: found[names[port.name]].astype(port.dtype) for port in self.source.outputs}
+        read = {port.name: found[names[port.name]] for port in self.source.outputs}
+        for name, classes in self.classes.items():
+            read[name] = np.array(classes, object)[read[name]]
+        return {port.name: read[port.name].astype(port.dtype) for port in self.source.outputs}
 
 
 def lower(
@@ -92,8 +98,9 @@ def lower(
     graph = builder.build(LOWERING_VERSION, hashlib.sha256(model).digest())
     encoded = encode_graph(graph)
     verified = _verified(encoded)
-    report = _report(model, proto, prepared, builder, encoded, verified, rows)
-    return Lowered(encoded, report, graph, prepared)
+    comparison = _compared(proto, prepared, builder, graph, rows)
+    report = summarise(LOWERING_VERSION, model, source, prepared, builder, encoded, verified, comparison)
+    return Lowered(encoded, report, graph, prepared, builder.classes())
 
 
 def _checked_shapes(shapes: Mapping[str, tuple[int | None, ...]] | None) -> DeclaredShapes:
@@ -153,77 +160,18 @@ def _verified(model: bytes) -> Verified:
         raise LoweringError("result", f"the verifier refuses the graph: {refused}", CALIBRATE) from refused
 
 
-def _report(
-    model: bytes,
-    proto: onnx.ModelProto,
-    source: Source,
-    builder: Builder,
-    encoded: bytes,
-    verified: Verified,
-    rows: Mapping[str, Array] | None,
-) -> Report:
-    graph = verified.graph
-    differences: dict[str, Difference] = {}
-    if rows is not None:
-        names = graph_names(source.inputs)
-        integers = boundary.quantize(graph.inputs, {names[name]: array for name, array in rows.items()})
-        differences = compare(proto, source, builder, graph.outputs, rows, integers)
-    return Report(
-        lowering_version=LOWERING_VERSION,
-        source_hash=graph.source_hash.hex(),
-        source_bytes=len(model),
-        model_hash=verified.model_hash.hex(),
-        model_bytes=len(encoded),
-        nodes=len(graph.nodes),
-        calibration_rows=0 if rows is None else len(next(iter(rows.values()))),
-        inputs=tuple(
-            InputReport(
-                port.name, spec.shape, spec.frac_bits, spec.low * 2.0**-spec.frac_bits, spec.high * 2.0**-spec.frac_bits
-            )
-            for port, spec in zip(source.inputs, graph.inputs, strict=True)
-        ),
-        layers=tuple(_layer(layer, differences.get(layer.name)) for layer in builder.layers),
-        outputs=tuple(_output(port.name, builder, differences.get(port.name)) for port in source.outputs),
-        gas_load=verified.cost.gas_load,
-        gas_fixed=verified.cost.gas_fixed,
-        gas_per_row=verified.cost.gas_per_row,
-        memory_bytes=verified.cost.memory_bytes,
-        notes=tuple(_notes(builder, rows is not None)),
-    )
-
-
-def _layer(layer: Layer, difference: Difference | None) -> LayerReport:
-    tensor = layer.tensor
-    return LayerReport(
-        where=layer.node.where,
-        tensor=layer.name,
-        frac_bits=tensor.frac_bits,
-        bits=tensor.fact.magnitude.bit_length(),
-        weight_bits=layer.weight_bits,
-        dropped_bits=layer.dropped_bits,
-        error_bound=tensor.error if tensor.dtype.kind == "f" else None,
-        error_max=None if difference is None else difference.error_max,
-        saturated=None if difference is None else difference.saturated,
-    )
-
-
-def _output(name: str, builder: Builder, difference: Difference | None) -> OutputReport:
-    tensor = builder.finished(name)
-    return OutputReport(
-        name=name,
-        shape=tensor.shape,
-        frac_bits=tensor.frac_bits,
-        error_bound=tensor.error if tensor.dtype.kind == "f" else None,
-        error_max=None if difference is None else difference.error_max,
-        agreement=None if difference is None else difference.agreement,
-    )
-
-
-def _notes(builder: Builder, calibrated: bool) -> list[str]:
-    if calibrated or all(port.dtype.kind != "f" for port in builder.source.inputs):
-        return []
-    notes = [f"without calibration rows every float input is taken to lie within +-{INPUT_MAGNITUDE:g}"]
-    dropped = max((layer.dropped_bits for layer in builder.layers), default=0)
-    if dropped:
-        notes.append(f"intervals grew so wide that up to {dropped} bits were dropped: calibration rows would keep them")
-    return notes
+def _compared(
+    proto: onnx.ModelProto, source: Source, builder: Builder, graph: Graph, calibration: Mapping[str, Array] | None
+) -> Comparison:
+    """The exact model beside the float one on the calibration rows, or on random ones that the inputs accept."""
+    rows = random_rows(source.inputs, graph.inputs) if calibration is None else calibration
+    names = graph_names(source.inputs)
+    integers = boundary.quantize(graph.inputs, {names[name]: array for name, array in rows.items()})
+    count = len(next(iter(rows.values())))
+    try:
+        found = compare(proto, source, builder, graph.outputs, rows, integers)
+    except LoweringError as error:
+        if calibration is not None:
+            raise
+        return Comparison(0, False, {}, f"the float model was not compared: {error}")
+    return Comparison(count, calibration is not None, found)

@@ -27,10 +27,15 @@ DTYPES: Final[dict[int, np.dtype[Any]]] = {
     TensorProto.UINT32: np.dtype(np.uint32),
     TensorProto.BOOL: np.dtype(np.bool_),
 }
+TEXT: Final = np.dtype(np.object_)
+"""The element type of strings: names of classes, which are constants or outputs, never inputs."""
+TEXT_BYTES_MAX: Final = 1 << 24
 
 
-def dtype_of(kind: int, where: str) -> np.dtype[Any]:
-    """numpy's element type, or a refusal that names the protobuf one."""
+def dtype_of(kind: int, where: str, *, text: bool = False) -> np.dtype[Any]:
+    """numpy's element type, or a refusal that names the protobuf one. `text`: strings will do."""
+    if text and kind == TensorProto.STRING:
+        return TEXT
     if kind not in DTYPES:
         known = {number: name for name, number in TensorProto.DataType.items()}
         name = known.get(kind, f"number {kind}")
@@ -45,12 +50,14 @@ def read_tensor(tensor: TensorProto, where: str) -> Array:
         raise ModelRefused(where, "its data lies in another file", mend)
     if tensor.HasField("segment"):
         raise ModelRefused(where, "segmented tensors are not supported")
-    dtype = dtype_of(tensor.data_type, where)
+    dtype = dtype_of(tensor.data_type, where, text=True)
     shape = tuple(tensor.dims)
     if len(shape) > RANK_MAX or any(size < 0 for size in shape):
         raise ModelRefused(where, f"shape {list(shape)} is out of bounds (rank at most {RANK_MAX})")
     if prod(shape) > ELEMENTS_MAX:
         raise ModelRefused(where, f"{prod(shape)} elements, at most {ELEMENTS_MAX} are supported")
+    if dtype == TEXT:
+        return _read_text(tensor, where)
     stored = len(tensor.raw_data) // dtype.itemsize if tensor.HasField("raw_data") else _typed_count(tensor)
     if stored != prod(shape) or len(tensor.raw_data) % dtype.itemsize:
         raise ModelRefused(where, f"shape {list(shape)} does not fit the {stored} elements stored")
@@ -63,6 +70,18 @@ def read_tensor(tensor: TensorProto, where: str) -> Array:
     array = np.array(array)
     array.flags.writeable = False
     return array
+
+
+def _read_text(tensor: TensorProto, where: str) -> Array:
+    if len(tensor.string_data) != prod(tensor.dims):
+        stored = len(tensor.string_data)
+        raise ModelRefused(where, f"shape {list(tensor.dims)} does not fit the {stored} texts stored")
+    if sum(map(len, tensor.string_data)) > TEXT_BYTES_MAX:
+        raise ModelRefused(where, f"its texts have more than {TEXT_BYTES_MAX} bytes")
+    array: Array = np.empty(len(tensor.string_data), TEXT)
+    array[:] = [_text(item, where) for item in tensor.string_data]
+    array.flags.writeable = False
+    return array.reshape(tuple(tensor.dims))
 
 
 def _typed_count(tensor: TensorProto) -> int:
@@ -111,4 +130,4 @@ def _text(data: bytes, where: str) -> str:
     try:
         return data.decode()
     except UnicodeDecodeError as error:
-        raise ModelRefused(where, "an attribute's text is not UTF-8") from error
+        raise ModelRefused(where, "it holds text that is not UTF-8") from error

@@ -1,7 +1,8 @@
 """A float model after all checks: plain Python and numpy, no protobuf. The passes and handlers read only this.
 
 Rules: names are unique and defined before use; constants are finite; every input has a leading dimension N of rows,
-which no `shape` here mentions ("row shape"); nodes have no subgraphs and are of the default domain.
+which no `shape` here mentions ("row shape"); nodes have no subgraphs. Operators are known by their names alone, since
+ai.onnx and ai.onnx.ml share none.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ _KINDS: Final = {int: "an integer", float: "a number", str: "text"}
 
 @dataclass(frozen=True)
 class Node:
-    """One operator. `inputs` may hold "" for an optional input left out; `index` is its place in the file."""
+    """One operator. `inputs` may hold "" for an optional input left out; `index` is its place in the file; `merged`:
+    the places of those that it took in."""
 
     op: str
     name: str
@@ -32,6 +34,7 @@ class Node:
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     attributes: Mapping[str, Attribute] = field(default_factory=dict)
+    merged: tuple[int, ...] = ()
 
     @property
     def where(self) -> str:
@@ -66,6 +69,24 @@ class Node:
             return tuple(int(item) for item in value)
         raise self.refuse(f"attribute {name} must be a list of integers")
 
+    def numbers(self, name: str) -> tuple[float, ...] | None:
+        """A tuple of finite numbers, or None where the attribute is left out."""
+        value = self.attributes.get(name)
+        if value is None:
+            return None
+        if isinstance(value, tuple) and all(isinstance(item, float) and np.isfinite(item) for item in value):
+            return tuple(float(item) for item in value)
+        raise self.refuse(f"attribute {name} must be a list of finite numbers")
+
+    def texts(self, name: str) -> tuple[str, ...] | None:
+        """A tuple of texts, or None where the attribute is left out."""
+        value = self.attributes.get(name)
+        if value is None:
+            return None
+        if isinstance(value, tuple) and all(isinstance(item, str) for item in value):
+            return tuple(str(item) for item in value)
+        raise self.refuse(f"attribute {name} must be a list of texts")
+
     def _typed(self, name: str, default: int | float | str, kind: type[int | float | str]) -> Any:
         value = self.attributes.get(name, default)
         if isinstance(value, kind):
@@ -92,6 +113,10 @@ class Source:
     outputs: tuple[Port, ...]
     constants: Mapping[str, Array]
     nodes: tuple[Node, ...]
+
+    def readers(self, name: str) -> list[Node]:
+        """The nodes that read a tensor."""
+        return [node for node in self.nodes if name in node.inputs]
 
     def use_counts(self) -> dict[str, int]:
         """How many nodes and outputs read each name."""

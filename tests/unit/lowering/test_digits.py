@@ -17,7 +17,7 @@ from runtime.inference.graph import model_hash
 from runtime.inference.interpreter import interpret
 from runtime.inference.verifier import verify
 from tools.demo.assets import read_asset
-from tools.lowering import Lowered, lower
+from tools.lowering import Lowered, lower, report_lines
 
 MODELS = pytest.mark.parametrize("name", ["digits_cnn", "digits_mlp"])
 
@@ -96,7 +96,7 @@ def test_the_report_tells_what_was_proven_and_measured(name: str) -> None:
     assert report.calibration_rows == 256
     assert all(layer.error_max <= layer.error_bound for layer in report.layers if layer.error_bound is not None)
     assert {output.agreement for output in report.outputs} == {1.0}
-    text = "\n".join(report.lines())
+    text = "\n".join(report_lines(report))
     for part in (report.model_hash, "probabilities", "per row (proven)", "error bound"):
         assert part in text
 

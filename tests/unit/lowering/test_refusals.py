@@ -154,21 +154,27 @@ def test_invalid_huge_declared_weights(simple: onnx.ModelProto) -> None:
 
 
 def test_invalid_string_weights(simple: onnx.ModelProto) -> None:
-    simple.graph.initializer[0].data_type = TensorProto.STRING
-    refused(simple, "STRING")
+    simple.graph.initializer[0].CopyFrom(numpy_helper.from_array(np.full((4, 3), "heavy", object), "w"))
+    refused(simple, 'MatMul "dense"', "texts", error=OpRefused)
+    simple.graph.initializer[0].string_data.pop()
+    refused(simple, "initializer 'w'", "11 texts")
+    simple.graph.initializer[0].string_data.append(b"\xff")
+    refused(simple, "initializer 'w'", "UTF-8")
 
 
-@pytest.mark.parametrize("opset", [1, 10, 24, 1000])
+@pytest.mark.parametrize("opset", [1, 8, 24, 1000])
 def test_invalid_opset(simple: onnx.ModelProto, opset: int) -> None:
     simple.opset_import[0].version = opset
-    refused(simple, f"opset {opset}", "11 to 23")
+    refused(simple, f"opset {opset}", "9 to 23")
 
 
-def test_invalid_missing_and_doubled_opset(simple: onnx.ModelProto) -> None:
+def test_invalid_missing_and_contradicting_opset(simple: onnx.ModelProto) -> None:
     simple.opset_import.append(simple.opset_import[0])
-    refused(simple, "2 times")
+    assert lower(simple.SerializeToString()).report.nodes == 1
+    simple.opset_import[1].version = 18
+    refused(simple, "versions [17, 18]")
     del simple.opset_import[:]
-    refused(simple, "0 times")
+    refused(simple, "none")
 
 
 def test_invalid_missing_shape_is_mended_by_shapes(simple: onnx.ModelProto) -> None:
@@ -197,9 +203,9 @@ def test_invalid_shapes(simple: onnx.ModelProto, shapes: Any, part: str) -> None
     refused(simple, part, error=DataRefused, shapes=shapes)
 
 
-def test_invalid_sequence_output_says_zipmap(simple: onnx.ModelProto) -> None:
+def test_invalid_sequence_output(simple: onnx.ModelProto) -> None:
     simple.graph.output[0].CopyFrom(helper.make_tensor_sequence_value_info("y", TensorProto.FLOAT, None))
-    refused(simple, "output 'y'", "zipmap")
+    refused(simple, "output 'y'", "not a tensor")
 
 
 def test_invalid_declared_output_type(simple: onnx.ModelProto) -> None:
@@ -207,7 +213,7 @@ def test_invalid_declared_output_type(simple: onnx.ModelProto) -> None:
     refused(simple, "output 'y'", "int64", "float32")
 
 
-@pytest.mark.parametrize("op", ["Tanh", "Sigmoid", "Sin"])
+@pytest.mark.parametrize("op", ["Sinh", "Tan", "Sin"])
 def test_invalid_unknown_op_names_what_is_supported(op: str, model_of: Call) -> None:
     model = model_of([helper.make_node(op, ["x"], ["y"], name="here")], {"x": ["N", 4]}, ["y"])
     refused(model, f'{op} "here"', "Conv", error=OpRefused)

@@ -11,23 +11,42 @@ from collections.abc import Callable
 from typing import Final
 
 from tools.lowering.builder import Builder
-from tools.lowering.ops import layout, linear, select
+from tools.lowering.ops import activations, classes, elementwise, layout, linear, normalize, pool
 from tools.lowering.source import Node
 
 Handler = Callable[[Node, Builder], None]
 
 HANDLERS: Final[dict[str, Handler]] = {
-    "Add": linear.add,
-    "ArgMax": select.arg_max,
-    "BatchNormalization": linear.batch_norm,
+    "Add": elementwise.add,
+    "ArgMax": classes.arg_max,
+    "ArrayFeatureExtractor": classes.array_feature_extractor,
+    "BatchNormalization": elementwise.batch_norm,
     "Cast": layout.cast,
+    "Clip": activations.clip,
+    "Concat": layout.concat,
     "Conv": linear.conv,
+    "Div": elementwise.div,
     "Flatten": layout.flatten,
     "Gemm": linear.gemm,
     "Identity": layout.identity,
+    "LabelEncoder": classes.label_encoder,
+    "LinearClassifier": linear.linear_classifier,
+    "LinearRegressor": linear.linear_regressor,
     "MatMul": linear.matmul,
-    "MaxPool": select.max_pool,
-    "Relu": select.relu,
+    "MaxPool": pool.max_pool,
+    "Mul": elementwise.mul,
+    "Neg": elementwise.neg,
+    "ReduceSum": normalize.reduce_sum,
+    "Relu": activations.relu,
     "Reshape": layout.reshape,
-    "Softmax": select.softmax,
+    "Scaler": elementwise.scaler,
+    "Sigmoid": activations.sigmoid,
+    "Slice": layout.slice_,
+    "Softmax": activations.softmax,
+    "Squeeze": layout.squeeze,
+    "Sub": elementwise.sub,
+    "Tanh": activations.tanh,
+    "Transpose": layout.transpose,
+    "Unsqueeze": layout.unsqueeze,
+    "ZipMap": classes.zip_map,
 }

@@ -1,13 +1,16 @@
-"""Flatten, Reshape, Identity, Cast: the same numbers under another shape, name or type."""
+"""Flatten, Reshape, Squeeze, Unsqueeze, Transpose, Concat, Slice, Identity, Cast: the same numbers elsewhere."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from math import prod
 
 from runtime.inference import graph as ir
+from runtime.inference.limits import OPERANDS_MAX
 from tools.lowering.builder import Builder, Tensor
 from tools.lowering.ops.axes import row_axis
+from tools.lowering.ops.columns import regridded
 from tools.lowering.protobuf import dtype_of
 from tools.lowering.source import Node, Shape
 
@@ -18,13 +21,19 @@ def reshaped(b: Builder, x: Tensor, shape: Shape) -> Tensor:
 
 
 def identity(node: Node, b: Builder) -> None:
-    b.bind(node, b.tensor(node, 0))
+    b.bind(node, b.tensor(node, 0, classes=True))
 
 
 def cast(node: Node, b: Builder) -> None:
-    """Between floating point types (one grid serves all), from integers to those, and to wider integers."""
-    x = b.tensor(node, 0)
-    to = dtype_of(node.integer("to", 0), node.where)
+    """Between floating point types (one grid serves all), from integers to those, and to integers that hold them.
+    Classes that are integers stay classes."""
+    x = b.tensor(node, 0, classes=True)
+    to = dtype_of(node.integer("to", 0), node.where, text=True)
+    if x.classes is not None:
+        if to != x.dtype and (to.kind != "i" or to.itemsize < 4 or x.dtype.kind not in "iu"):
+            raise node.refuse(f"it would turn names of classes from {x.dtype} into {to}")
+        b.bind(node, replace(x, dtype=to))
+        return
     if to.kind == "f" or (x.dtype.kind != "f" and to.kind in "iu" and _holds(to.itemsize, to.kind, x)):
         b.bind(node, replace(x, dtype=to))
         return
@@ -37,7 +46,7 @@ def _holds(size: int, kind: str, x: Tensor) -> bool:
 
 
 def flatten(node: Node, b: Builder) -> None:
-    x = b.tensor(node, 0)
+    x = b.tensor(node, 0, classes=True)
     rank = len(x.shape) + 1
     axis = node.integer("axis", 1)
     if axis == rank:
@@ -52,7 +61,7 @@ def flatten(node: Node, b: Builder) -> None:
 
 def reshape(node: Node, b: Builder) -> None:
     """To a constant shape whose first dimension is the batch: 0, -1, or 1 where the file fixes the batch at 1."""
-    x = b.tensor(node, 0)
+    x = b.tensor(node, 0, classes=True)
     target = [int(size) for size in b.constant(node, 1, "the shape").reshape(-1)]
     keeps_zero = not node.integer("allowzero", 0)
     if not target:
@@ -77,3 +86,101 @@ def _copied(node: Node, x: Tensor, axis: int, size: int, keeps_zero: bool) -> in
     if axis > len(x.shape):
         raise node.refuse(f"its shape copies dimension {axis}, which the input does not have")
     return x.shape[axis - 1]
+
+
+def concat(node: Node, b: Builder) -> None:
+    """Tensors side by side on the coarsest of their grids that holds them all; constants are repeated in each row."""
+    axis = node.integer("axis", 0)
+    parts = [b.tensor(node, place) for place, name in enumerate(node.inputs) if not b.is_constant(name)]
+    rank = len(parts[0].shape)
+    if len(parts) != len(node.inputs):
+        raise node.refuse("one of its operands is constant", "append constant columns before the model")
+    place = row_axis(node, axis, parts[0].shape)
+    for part in parts:
+        rest = [part.shape[dim] == parts[0].shape[dim] for dim in range(rank) if dim != place and dim < len(part.shape)]
+        if len(part.shape) != rank or not all(rest):
+            raise node.refuse(f"rows of shape {list(parts[0].shape)} and {list(part.shape)} do not fit each other")
+        if part.dtype != parts[0].dtype:
+            raise node.refuse(f"it joins {parts[0].dtype} and {part.dtype}")
+    finest = max(part.frac_bits for part in parts)
+    b.bind(node, joined(b, regridded(node, b, parts, finest), place))
+
+
+def joined(b: Builder, parts: Sequence[Tensor], axis: int) -> Tensor:
+    """Tensors on one grid one after another; a long list nests."""
+    level = list(parts)
+    error = max(part.error for part in parts)
+    while len(level) > 1:
+        groups = [level[start : start + OPERANDS_MAX] for start in range(0, len(level), OPERANDS_MAX)]
+        level = [group[0] if len(group) == 1 else _concat(b, group, axis) for group in groups]
+    return replace(level[0], error=error)
+
+
+def _concat(b: Builder, group: Sequence[Tensor], axis: int) -> Tensor:
+    return b.derive(group[0], ir.Concat(tensors=tuple(part.index for part in group), axis=axis), limit=None)
+
+
+def transpose(node: Node, b: Builder) -> None:
+    """Any permutation that leaves the batch first."""
+    x = b.tensor(node, 0)
+    rank = len(x.shape) + 1
+    order = node.integers("perm") or tuple(reversed(range(rank)))
+    if sorted(order) != list(range(rank)):
+        raise node.refuse(f"perm {list(order)} is no permutation of {rank} dimensions")
+    if order[0] != 0:
+        raise node.refuse("it would move the batch")
+    b.bind(node, b.derive(x, ir.Transpose(x=x.index, permutation=tuple(axis - 1 for axis in order[1:]))))
+
+
+def slice_(node: Node, b: Builder) -> None:
+    """Constant starts, ends, axes and steps: attributes before opset 10, inputs since. Not along the batch."""
+    x = b.tensor(node, 0)
+    rank = len(x.shape)
+    starts, ends = (_numbers(node, b, place, name) for place, name in ((1, "starts"), (2, "ends")))
+    if starts is None or ends is None:
+        raise node.refuse("its starts or ends are missing")
+    axes = _numbers(node, b, 3, "axes") or tuple(range(len(starts)))
+    steps = _numbers(node, b, 4, "steps") or (1,) * len(starts)
+    if not len(starts) == len(ends) == len(axes) == len(steps) or 0 in steps:
+        raise node.refuse("its starts, ends, axes and steps do not fit each other")
+    begin, count, step = [0] * rank, list(x.shape), [1] * rank
+    for first, last, axis, by in zip(starts, ends, axes, steps, strict=True):
+        place = row_axis(node, axis, x.shape)
+        reach = range(x.shape[place])[slice(first, last, by)]
+        if not reach:
+            raise node.refuse(f"nothing is left of dimension {axis}")
+        begin[place], count[place], step[place] = reach[0], len(reach), by
+    emitted = ir.Slice(x=x.index, starts=tuple(begin), counts=tuple(count), steps=tuple(step))
+    b.bind(node, x if tuple(count) == x.shape and set(step) <= {1} else b.derive(x, emitted))
+
+
+def _numbers(node: Node, b: Builder, position: int, name: str) -> tuple[int, ...] | None:
+    if node.has_input(position):
+        return tuple(int(value) for value in b.constant(node, position, name).reshape(-1))
+    return node.integers(name)
+
+
+def squeeze(node: Node, b: Builder) -> None:
+    """Drops dimensions of size 1."""
+    x = b.tensor(node, 0, classes=True)
+    axes = _numbers(node, b, 1, "axes")
+    if axes is None:
+        raise node.refuse("it names no axes, so it would drop a batch of one row")
+    places = {row_axis(node, axis, x.shape) for axis in axes}
+    if any(x.shape[place] != 1 for place in places):
+        raise node.refuse(f"axes {list(axes)} of rows of shape {list(x.shape)} are not all of size 1")
+    b.bind(node, reshaped(b, x, tuple(size for place, size in enumerate(x.shape) if place not in places)))
+
+
+def unsqueeze(node: Node, b: Builder) -> None:
+    """Adds dimensions of size 1 behind the batch."""
+    x = b.tensor(node, 0, classes=True)
+    axes = _numbers(node, b, 1, "axes") or ()
+    rank = len(x.shape) + 1 + len(axes)
+    places = sorted(axis % rank for axis in axes if -rank <= axis < rank)
+    if not axes or len(set(places)) != len(axes) or places[0] == 0:
+        raise node.refuse(f"axes {list(axes)} would add a dimension before the batch, or none, or one twice")
+    shape = list(x.shape)
+    for place in places:
+        shape.insert(place - 1, 1)
+    b.bind(node, reshaped(b, x, tuple(shape)))

@@ -1,0 +1,168 @@
+"""ArgMax, ArrayFeatureExtractor, LabelEncoder, ZipMap: which class, and what its name is.
+
+A tensor of classes holds places in a list of names (texts or numbers); the list is the graph's labels. Classes that are
+the numbers 0, 1, 2, ... are those numbers: they need no list, and may be computed with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Final
+
+import numpy as np
+
+from runtime.inference import graph as ir
+from tools.lowering.builder import Builder, Classes, Tensor
+from tools.lowering.ops.axes import row_axis
+from tools.lowering.ops.layout import joined, reshaped
+from tools.lowering.protobuf import TEXT
+from tools.lowering.source import Array, Node
+
+KEYS_MAX: Final = 65_536
+INT64: Final = np.dtype(np.int64)
+
+
+def arg_max(node: Node, b: Builder) -> None:
+    """The index of the first maximum, or of the last where select_last_index says so."""
+    x = b.tensor(node, 0)
+    axis = row_axis(node, node.integer("axis", 0), x.shape)
+    keep = bool(node.integer("keepdims", 1))
+    if not node.integer("select_last_index", 0):
+        b.bind(node, arg_max_of(b, x, axis, keep=keep))
+        return
+    size, rank = x.shape[axis], len(x.shape)
+    starts = tuple(size - 1 if dim == axis else 0 for dim in range(rank))
+    steps = tuple(-1 if dim == axis else 1 for dim in range(rank))
+    x = b.derive(x, ir.Slice(x=x.index, starts=starts, counts=x.shape, steps=steps))
+    index = arg_max_of(b, x, axis, keep=True)
+    weights, bias = b.store(np.full((1,) * rank, -1)), b.store(np.full((1,) * rank, size - 1))
+    index = b.derive(index, ir.Affine(x=index.index, weights=weights, bias=bias, shifts=None))
+    b.bind(node, index if keep else reshaped(b, index, (*x.shape[:axis], *x.shape[axis + 1 :])))
+
+
+def arg_max_of(b: Builder, x: Tensor, axis: int, *, keep: bool) -> Tensor:
+    """The index of the first maximum along a row's axis."""
+    index = b.derive(x, ir.ArgMax(x=x.index, axis=axis), frac_bits=0, dtype=INT64, error=0.0, limit=None)
+    return index if keep else reshaped(b, index, (*x.shape[:axis], *x.shape[axis + 1 :]))
+
+
+def as_classes(b: Builder, places: Tensor, names: Classes) -> Tensor:
+    """Places in `names` as classes; as plain numbers where each name is its own place."""
+    dtype = TEXT if isinstance(names[0], str) else INT64
+    own = names == tuple(range(len(names)))
+    return replace(places, dtype=dtype, classes=None if own else names, limit=None)
+
+
+def array_feature_extractor(node: Node, b: Builder) -> None:
+    """Constant columns of computed rows, or constant classes at computed places."""
+    if b.is_constant(node.inputs[0]):
+        _lookup(node, b)
+        return
+    x = b.tensor(node, 0)
+    columns = [int(place) for place in b.constant(node, 1, "the columns").reshape(-1)]
+    if not x.shape:
+        raise node.refuse("its input has one dimension, the batch; it would select rows")
+    if not columns or min(columns) < 0 or max(columns) >= x.shape[-1]:
+        raise node.refuse(f"columns {columns[:8]} do not lie in rows of shape {list(x.shape)}")
+    b.bind(node, selected(b, x, columns))
+
+
+def selected(b: Builder, x: Tensor, columns: Sequence[int]) -> Tensor:
+    """x's elements at these places of its last dimension: slices, side by side."""
+    if list(columns) == list(range(x.shape[-1])):
+        return x
+    lead, rank = x.shape[:-1], len(x.shape)
+    parts = []
+    for start, count, step in _runs(columns):
+        emitted = ir.Slice(
+            x=x.index, starts=(0,) * (rank - 1) + (start,), counts=(*lead, count), steps=(1,) * (rank - 1) + (step,)
+        )
+        parts.append(b.derive(x, emitted))
+    return joined(b, parts, rank - 1)
+
+
+def _runs(columns: Sequence[int]) -> list[tuple[int, int, int]]:
+    """The places as (start, count, step) of evenly spaced runs, greedily from the first on."""
+    runs: list[tuple[int, int, int]] = []
+    place = 0
+    while place < len(columns):
+        end = place + 1
+        step = columns[end] - columns[place] if end < len(columns) else 1
+        while step and end < len(columns) and columns[end] - columns[end - 1] == step:
+            end += 1
+        runs.append((columns[place], end - place, step or 1))
+        place = end
+    return runs
+
+
+def _lookup(node: Node, b: Builder) -> None:
+    """classes[index] for one index per row. The standard gives it the shape [1, N]; a Reshape puts N first again."""
+    names = _names(node, b.constant(node, 0, "the classes", text=True))
+    index = b.tensor(node, 1)
+    if index.dtype.kind not in "iu" or index.fact.elements != 1:
+        raise node.refuse(f"it looks up {index.fact.elements} places of type {index.dtype} per row, one is supported")
+    if index.fact.low < 0 or index.fact.high >= len(names):
+        raise node.refuse(f"places {index.fact.low} to {index.fact.high} do not lie in {len(names)} classes")
+    for name in node.outputs[:1]:
+        if any(port.name == name for port in b.source.outputs) or any(
+            reader.op != "Reshape" for reader in b.source.readers(name)
+        ):
+            raise node.refuse("its result [1, N] has the batch second", "reshape it to [-1] before anything reads it")
+    found = as_classes(b, reshaped(b, index, ()), names)
+    b.bind(node, found if isinstance(names[0], str) else replace(found, dtype=b.source.constants[node.inputs[0]].dtype))
+
+
+def _names(node: Node, array: Array) -> Classes:
+    flat = array.reshape(-1)
+    if array.size != max(array.shape, default=1) or not 1 <= array.size <= KEYS_MAX:
+        raise node.refuse(f"its list of classes has the shape {list(array.shape)}; one list is needed")
+    if array.dtype == TEXT:
+        return tuple(str(name) for name in flat)
+    if array.dtype.kind not in "iu":
+        raise node.refuse(f"its classes are {array.dtype}; texts and integers can be names", "train with such labels")
+    return tuple(int(name) for name in flat)
+
+
+def label_encoder(node: Node, b: Builder) -> None:
+    """One list of classes for another: of texts or integers, to texts or integers."""
+    x = b.tensor(node, 0, classes=True)
+    if x.classes is None and (x.dtype.kind not in "iu" or not 0 <= x.fact.low <= x.fact.high < KEYS_MAX):
+        raise node.refuse(f"it encodes {x.dtype} values that are not classes", "encode categories before the model")
+    given: Classes = tuple(range(x.fact.high + 1)) if x.classes is None else x.classes
+    values, missing = _values(node)
+    table: dict[str | int, str | int] = dict(zip(_keys(node), values, strict=False))
+    if not table or len(table) != len(values):
+        raise node.refuse(f"{len(table)} keys and {len(values)} values do not fit each other")
+    mapped: list[str | int] = [table.get(name, missing) for name in given]
+    if isinstance(missing, str):
+        b.bind(node, as_classes(b, x, tuple(str(name) for name in mapped)))
+    else:
+        b.bind(node, as_classes(b, x, tuple(int(name) for name in mapped)))
+
+
+def _keys(node: Node) -> Classes:
+    found = node.texts("keys_strings") or node.integers("keys_int64s")
+    if found is None:
+        raise node.refuse("only keys_strings and keys_int64s are supported")
+    return found
+
+
+def _values(node: Node) -> tuple[Classes, str | int]:
+    """The values and the one for what is not a key."""
+    texts, numbers = node.texts("values_strings"), node.integers("values_int64s")
+    if texts is not None:
+        return texts, node.text("default_string", "_Unused")
+    if numbers is None:
+        raise node.refuse("only values_strings and values_int64s are supported")
+    return numbers, node.integer("default_int64", -1)
+
+
+def zip_map(node: Node, b: Builder) -> None:
+    """Maps from class to probability stay the tensor of probabilities; the classes become the graph's labels."""
+    x = b.tensor(node, 0)
+    names = node.texts("classlabels_strings") or node.integers("classlabels_int64s") or ()
+    if len(x.shape) != 1 or len(names) != x.shape[0]:
+        raise node.refuse(f"{len(names)} classes do not fit rows of shape {list(x.shape)}")
+    b.note_columns(names)
+    b.bind(node, x)

@@ -1,0 +1,134 @@
+"""What every op with constant weights does: real columns [O, K] and offsets [O] in, integers on a grid out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Final
+
+import numpy as np
+
+from runtime.inference import graph as ir
+from tools.lowering.builder import CALIBRATE, Builder, Tensor
+from tools.lowering.errors import LoweringError
+from tools.lowering.grids import Floats, Grid, bits_to_drop, choose, is_tight
+from tools.lowering.source import Array, Node, Shape
+
+SUMMAND_BITS: Final = 51  # so that a sum of two is within 52
+
+
+def floats(array: Array) -> Floats:
+    return np.ascontiguousarray(array, np.float64)
+
+
+def floating(node: Node, x: Tensor) -> Tensor:
+    """x, refused where the source model computes with integers there."""
+    if x.dtype.kind != "f":
+        raise node.refuse(f"it works on {x.dtype} tensors; only floating point has an exact form here")
+    return x
+
+
+def as_floating(x: Tensor) -> Tensor:
+    """x as the operators of ai.onnx.ml read it, integers too: their results are float32."""
+    return x if x.dtype.kind == "f" else replace(x, dtype=np.dtype(np.float32))
+
+
+def prepared(b: Builder, x: Tensor, columns: Floats) -> Tensor:
+    """x clipped and coarsened as far as the columns' precision asks for; untouched where there is room."""
+    if not is_tight(columns, x.fact.magnitude):
+        return x
+    x = b.within_limit(x)
+    return b.drop(x, bits_to_drop(columns, x.fact.magnitude, x.frac_bits))
+
+
+def grid_of(node: Node, b: Builder, x: Tensor, columns: Floats, offsets: Floats | None) -> Grid:
+    """The integers for x; refused where no precision would be left."""
+    try:
+        grid = choose(columns, offsets, x.fact.magnitude, x.frac_bits, b.wanted_frac_bits(node.outputs[0]))
+    except LoweringError as error:
+        raise node.refuse(error.reason, error.mend) from error
+    b.note_weight_bits(grid.bits)
+    return grid
+
+
+def tail(b: Builder, grid: Grid, shape: Shape | None = None) -> dict[str, int | None]:
+    """The numbers of bias and shifts, None where they are zero."""
+    parts = {"bias": grid.bias, "shifts": grid.shifts}
+    return {
+        key: None if values is None else b.store(values if shape is None else values.reshape(shape))
+        for key, values in parts.items()
+    }
+
+
+def finished(b: Builder, x: Tensor, grid: Grid, emitted: ir.Node) -> Tensor:
+    return b.derive(x, emitted, frac_bits=grid.frac_bits, error=grid.error(x.magnitude, x.error), limit=None)
+
+
+def dense(node: Node, b: Builder, x: Tensor, columns: Floats, offsets: Floats | None) -> Tensor:
+    """x @ columns.T + offsets along x's last dimension."""
+    if columns.shape[1] != x.shape[-1]:
+        raise node.refuse(f"{columns.shape[1]} weights per column do not fit rows of shape {list(x.shape)}")
+    x = prepared(b, x, columns)
+    grid = grid_of(node, b, x, columns, offsets)
+    return finished(b, x, grid, ir.Gemm(x=x.index, weights=b.store(grid.weights), **tail(b, grid)))
+
+
+def scaled(node: Node, b: Builder, x: Tensor, scale: Floats, offset: Floats | None) -> Tensor:
+    """x * scale + offset element by element; both have one shape, of x's rank, each dimension x's or 1."""
+    if not x.shape:
+        return _without_dimension(b, scaled(node, b, _with_dimension(b, x), scale.reshape(1), _flat(offset)))
+    columns = scale.reshape(-1, 1)
+    x = prepared(b, x, columns)
+    grid = grid_of(node, b, x, columns, _flat(offset))
+    emitted = ir.Affine(x=x.index, weights=b.store(grid.weights.reshape(scale.shape)), **tail(b, grid, scale.shape))
+    return finished(b, x, grid, emitted)
+
+
+def _flat(offset: Floats | None) -> Floats | None:
+    return None if offset is None else offset.reshape(-1)
+
+
+def shifted(node: Node, b: Builder, x: Tensor, offset: Floats, sign: int = 1) -> Tensor:
+    """sign * x + offset on x's own grid, exact but for the offset's rounding. offset: as in `scaled`."""
+    if not x.shape:
+        return _without_dimension(b, shifted(node, b, _with_dimension(b, x), offset.reshape(1), sign))
+    largest = float(np.abs(np.ldexp(offset, x.frac_bits)).max())
+    if largest > 2.0**51:
+        raise node.refuse(f"its constant reaches {np.abs(offset).max():g}, too large to be added exactly")
+    bias = b.store(np.rint(np.ldexp(offset, x.frac_bits)).astype(np.int64))
+    weights = None if sign == 1 else b.store(np.full(offset.shape, sign, np.int64))
+    emitted = ir.Affine(x=x.index, weights=weights, bias=bias, shifts=None)
+    return b.derive(x, emitted, error=x.error + 2.0**-x.frac_bits / 2, limit=None)
+
+
+def _with_dimension(b: Builder, x: Tensor) -> Tensor:
+    return b.derive(x, ir.Reshape(x=x.index, shape=(1,)))
+
+
+def _without_dimension(b: Builder, x: Tensor) -> Tensor:
+    return replace(b.derive(x, ir.Reshape(x=x.index, shape=())), limit=None)
+
+
+def _finest(x: Tensor) -> int:
+    """The most fractional bits with which x can be one of two summands."""
+    return x.frac_bits + SUMMAND_BITS - x.fact.magnitude.bit_length()
+
+
+def with_room(b: Builder, x: Tensor, frac_bits: int) -> Tensor:
+    """x, clipped to calibration's limit if only so it can be a summand with that many fractional bits."""
+    return x if _finest(x) >= frac_bits else b.within_limit(x)
+
+
+def common_grid(node: Node, wanted: int, *tensors: Tensor) -> int:
+    """The finest grid, up to `wanted`, on which each of the tensors can be a summand."""
+    frac_bits = min(wanted, *(_finest(x) for x in tensors))
+    if frac_bits < 0:
+        raise node.refuse("its values are too large to be added exactly", CALIBRATE)
+    return frac_bits
+
+
+def regridded(node: Node, b: Builder, tensors: Sequence[Tensor], wanted: int) -> list[Tensor]:
+    """The tensors on one grid, as fine as they allow."""
+    roomy = [with_room(b, x, wanted) for x in tensors]
+    frac_bits = common_grid(node, wanted, *roomy, *roomy[:1])
+    return [b.regrid(x, frac_bits) for x in roomy]

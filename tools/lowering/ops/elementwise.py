@@ -1,0 +1,148 @@
+"""Add, Sub, Mul, Div, Neg, Sum of two tensors or of a tensor and a constant; Scaler and BatchNormalization."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from runtime.inference import graph as ir
+from tools.lowering.builder import CALIBRATE, Builder, Tensor
+from tools.lowering.fuse import batch_normalization
+from tools.lowering.grids import SUM_BITS, Floats
+from tools.lowering.ops.axes import constant_shape
+from tools.lowering.ops.columns import as_floating, common_grid, floating, floats, regridded, scaled, shifted, with_room
+from tools.lowering.source import Node
+
+
+def add(node: Node, b: Builder) -> None:
+    """Two tensors on their finer grid (at most the wanted one), or a tensor and a constant on the tensor's."""
+    _sum(node, b, ir.Add, (1, 1))
+
+
+def sub(node: Node, b: Builder) -> None:
+    """As `add`; a constant may be on either side."""
+    _sum(node, b, ir.Sub, (1, -1))
+
+
+def neg(node: Node, b: Builder) -> None:
+    x = floating(node, b.tensor(node, 0))
+    b.bind(node, shifted(node, b, x, np.zeros((1,) * len(x.shape)), sign=-1))
+
+
+def _sum(node: Node, b: Builder, op: type[ir.Add | ir.Sub], signs: tuple[int, int]) -> None:
+    constant = _constant_place(node, b)
+    if constant is not None:
+        x = floating(node, b.tensor(node, 1 - constant))
+        offset = signs[constant] * _beside(node, b, constant, x)
+        room = max(x.frac_bits, b.wanted_frac_bits(node.outputs[0]))
+        x = with_room(b, x, room)
+        x = b.regrid(x, common_grid(node, room, x, x))
+        b.bind(node, shifted(node, b, x, offset, signs[1 - constant]))
+        return
+    x, y = _pair(node, b)
+    x, y = regridded(node, b, (x, y), max(x.frac_bits, y.frac_bits))
+    b.bind(node, b.derive(x, op(a=x.index, b=y.index), error=x.error + y.error, limit=None))
+
+
+def _constant_place(node: Node, b: Builder) -> int | None:
+    return next((place for place in (0, 1) if b.is_constant(node.inputs[place])), None)
+
+
+def _beside(node: Node, b: Builder, place: int, x: Tensor) -> Floats:
+    """The constant operand in a shape of x's rank."""
+    constant = floats(b.constant(node, place, "the other operand"))
+    return constant.reshape(constant_shape(node, constant.shape, x.shape))
+
+
+def _pair(node: Node, b: Builder) -> tuple[Tensor, Tensor]:
+    """The two computed operands, of shapes that fit each other row by row."""
+    x, y = (floating(node, b.tensor(node, position)) for position in (0, 1))
+    if len(x.shape) != len(y.shape):
+        raise node.refuse(f"rows of shape {list(x.shape)} and {list(y.shape)} would align against the batch")
+    if any(p != q and 1 not in (p, q) for p, q in zip(x.shape, y.shape, strict=True)):
+        raise node.refuse(f"rows of shape {list(x.shape)} and {list(y.shape)} do not fit each other")
+    return x, y
+
+
+def mul(node: Node, b: Builder) -> None:
+    """A tensor and a constant, with a bias as a third input from `fuse`; or two tensors, rounded once."""
+    constant = _constant_place(node, b)
+    if constant is not None:
+        x = floating(node, b.tensor(node, 1 - constant))
+        scale, offset = _beside(node, b, constant, x), None
+        if node.has_input(2):
+            offset = floats(b.constant(node, 2, "bias"))
+            shape = np.broadcast_shapes(scale.shape, constant_shape(node, offset.shape, x.shape))
+            scale, offset = np.broadcast_to(scale, shape), np.broadcast_to(offset, shape)
+        b.bind(node, scaled(node, b, x, scale, offset))
+        return
+    x, y = _pair(node, b)
+    b.bind(node, product(node, b, x, y))
+
+
+def product(node: Node, b: Builder, x: Tensor, y: Tensor) -> Tensor:
+    """x * y; where the exact product does not fit, both are clipped and the finer one is coarsened."""
+    if x.fact.magnitude * y.fact.magnitude > 1 << SUM_BITS:
+        same = x.index == y.index
+        x = b.within_limit(x)
+        y = x if same else b.within_limit(y)
+    while x.fact.magnitude * y.fact.magnitude > 1 << SUM_BITS:
+        if max(x.frac_bits, y.frac_bits) <= 0:
+            raise node.refuse("its values are too large to be multiplied exactly", CALIBRATE)
+        if x.index == y.index:
+            x = y = b.drop(x, 1)
+        elif x.frac_bits >= y.frac_bits:
+            x = b.drop(x, 1)
+        else:
+            y = b.drop(y, 1)
+    fine = x.frac_bits + y.frac_bits
+    frac_bits = min(fine, b.wanted_frac_bits(node.outputs[0]))
+    error = x.magnitude * y.error + y.magnitude * x.error + x.error * y.error
+    error += 2.0**-frac_bits / 2 if fine > frac_bits else 0.0
+    emitted = ir.Mul(a=x.index, b=y.index, shift=fine - frac_bits)
+    return b.derive(x, emitted, frac_bits=frac_bits, error=error, limit=None)
+
+
+def div(node: Node, b: Builder) -> None:
+    """By a constant without zeros: times its reciprocal."""
+    if not b.is_constant(node.inputs[1]):
+        raise node.refuse("its divisor is computed from the inputs", "only a constant divisor has an exact form here")
+    x = floating(node, b.tensor(node, 0))
+    divisor = _beside(node, b, 1, x)
+    if not divisor.all():
+        raise node.refuse("its divisor holds 0")
+    b.bind(node, scaled(node, b, x, 1 / divisor, None))
+
+
+def batch_norm(node: Node, b: Builder) -> None:
+    """One scale and offset per channel, where no linear op before it took them in."""
+    x = floating(node, b.tensor(node, 0))
+    if node.integer("training_mode", 0) or any(node.outputs[1:]):
+        raise node.refuse("it is in training mode", "export for inference (model.eval())")
+    for position, what in enumerate(("scale", "B", "mean", "var"), start=1):
+        b.constant(node, position, what)
+    parameters = batch_normalization(node, dict(b.source.constants))
+    if parameters is None or not x.shape or parameters[0].shape != x.shape[:1]:
+        raise node.refuse(f"its parameters do not fit rows of shape {list(x.shape)}")
+    shape = (x.shape[0], *[1] * (len(x.shape) - 1))
+    scale, offset = (floats(array).reshape(shape) for array in parameters)
+    b.bind(node, scaled(node, b, x, scale, offset))
+
+
+def scaler(node: Node, b: Builder) -> None:
+    """(x - offset) * scale, for each feature or with one number for all."""
+    x = b.tensor(node, 0)
+    if len(x.shape) != 1:
+        raise node.refuse(f"its input has {len(x.shape) + 1} dimensions, two are needed")
+    offset, scale = (_per_feature(node, name, x.shape[0]) for name in ("offset", "scale"))
+    scale = np.ones(x.shape) if scale is None else scale
+    x = as_floating(x)
+    b.bind(node, scaled(node, b, x, scale, None if offset is None else -offset * scale))
+
+
+def _per_feature(node: Node, name: str, width: int) -> Floats | None:
+    found = node.numbers(name)
+    if not found:
+        return None
+    if len(found) not in (1, width):
+        raise node.refuse(f"{len(found)} numbers of {name} do not fit {width} features")
+    return np.broadcast_to(np.array(found), (width,)).copy()
