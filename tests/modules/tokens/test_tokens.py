@@ -1,13 +1,10 @@
-"""Tokens: each rule of each call, by a model and by name; fees; genesis."""
+"""Tokens: transfers, supply, fees and genesis by name. All calls against a model: test_model.py."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import pytest
-from hypothesis import settings
-from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 from modules.accounts import Accounts
 from modules.tokens import Tokens
@@ -21,7 +18,7 @@ from modules.tokens.errors import (
     ZeroAmount,
 )
 from modules.tokens.events import Burned, DenomCreated, IssuerChanged, Minted, Transferred
-from modules.tokens.protocol import Denomination, Ledger
+from modules.tokens.protocol import Denomination, Ledger, Metadata
 from runtime import Denom, Module, Name, Signed, Uses, call
 from runtime.codec import codec
 from runtime.execution import Chain, FeeParams, GenesisError, InvalidTransaction, Rule
@@ -52,87 +49,6 @@ def chain() -> Chain:
 
 def balance(chain: Chain, who: str, denom: Denom = GOLD) -> int:
     return chain.query(Tokens.balance_of, account=chain.account(who).id, denom=denom)
-
-
-# --- a model of it all -----------------------------------------------------------------------------------------------
-
-people = st.sampled_from(["alice", "bob", "carol"])
-denoms = st.sampled_from([GOLD, ARM, NONE])
-amounts = st.one_of(st.integers(0, 1500), st.sampled_from([TOP, TOP - 1000, 10**9]))
-
-
-class TokensAgainstAModel(RuleBasedStateMachine):
-    """Every call succeeds exactly where the rules say so; balances, supply and fees are what a dictionary says."""
-
-    @initialize(units=st.sampled_from([0, 1, 7]), collector=st.none() | people)
-    def begin(self, units: int, collector: str | None) -> None:
-        name = Chain().account
-        self.chain = chain_of(units=units, fee_collector=None if collector is None else name(collector).id)
-        self.collector = collector
-        self.held = {("alice", GOLD): 1000, ("alice", ARM): 10**9, ("bob", ARM): 10**9}
-        self.issuers: dict[Denom, str | None] = {GOLD: "bob", ARM: None}
-
-    def supply(self, denom: Denom) -> int:
-        return sum(amount for (_, each), amount in self.held.items() if each == denom)
-
-    def add(self, who: str, denom: Denom, amount: int) -> None:
-        self.held[who, denom] = self.held.get((who, denom), 0) + amount
-
-    def send(self, call_: Any, signer: str, allowed: bool) -> bool:
-        """Submits; the fee moves whatever happens. Whether it was to succeed, and did."""
-        if self.held.get((signer, ARM), 0) < 10**7:
-            return False  # cannot cover the fee: test_invalid_fee_that_is_not_held
-        receipt = self.chain.submit(call_, signer=self.chain.account(signer), gas_limit=2_000_000)
-        assert receipt.is_ok == allowed, self.chain.explanation
-        self.add(signer, ARM, -receipt.fee)
-        if self.collector is not None:
-            self.add(self.collector, ARM, receipt.fee)
-        for (who, denom), amount in self.held.items():
-            assert balance(self.chain, who, denom) == amount + (0 if not allowed else self.pending.get((who, denom), 0))
-        return allowed
-
-    @rule(sender=people, to=people, denom=denoms, amount=amounts)
-    def transfer(self, sender: str, to: str, denom: Denom, amount: int) -> None:
-        fee_cover = 2000 * 7 if denom == ARM else 0
-        held = self.held.get((sender, denom), 0)
-        if held - fee_cover <= amount <= held:
-            return  # the fee decides whether it suffices
-        allowed = denom in self.issuers and 0 < amount <= held
-        self.pending = {(sender, denom): -amount}
-        self.pending[to, denom] = self.pending.get((to, denom), 0) + amount
-        call_ = Tokens.transfer.build(to=self.chain.account(to).id, denom=denom, amount=amount)
-        if self.send(call_, sender, allowed):
-            self.add(sender, denom, -amount)
-            self.add(to, denom, amount)
-
-    @rule(signer=people, to=people, denom=denoms, amount=amounts)
-    def mint(self, signer: str, to: str, denom: Denom, amount: int) -> None:
-        allowed = amount > 0 and self.issuers.get(denom) == signer and self.supply(denom) + amount <= TOP
-        self.pending = {(to, denom): amount}
-        call_ = Tokens.mint.build(to=self.chain.account(to).id, denom=denom, amount=amount)
-        if self.send(call_, signer, allowed):
-            self.add(to, denom, amount)
-
-    @rule(signer=people, holder=people, denom=denoms, amount=amounts)
-    def burn(self, signer: str, holder: str, denom: Denom, amount: int) -> None:
-        held = self.held.get((holder, denom), 0)
-        allowed = self.issuers.get(denom) == signer == holder and 0 < amount <= held and denom != ARM
-        self.pending = {(holder, denom): -amount}
-        call_ = Tokens.burn.build(holder=self.chain.account(holder).id, denom=denom, amount=amount)
-        if self.send(call_, signer, allowed):
-            self.add(holder, denom, -amount)
-
-    @rule(signer=people, issuer=people, denom=st.sampled_from([GOLD, NONE]))
-    def set_issuer(self, signer: str, issuer: str, denom: Denom) -> None:
-        allowed = self.issuers.get(denom) == signer
-        self.pending = {}
-        call_ = Tokens.set_issuer.build(denom=denom, issuer=self.chain.account(issuer).id)
-        if self.send(call_, signer, allowed):
-            self.issuers[denom] = issuer
-
-
-TokensAgainstAModel.TestCase.settings = settings(max_examples=25, stateful_step_count=20, deadline=None)
-TestTokensAgainstAModel = TokensAgainstAModel.TestCase
 
 
 # --- what happens, by name -------------------------------------------------------------------------------------------
@@ -208,8 +124,17 @@ def test_fees_are_burned_without_a_collector_and_paid_to_one_with() -> None:
 
 def test_export_and_genesis_are_inverse() -> None:
     chain = chain_of(units=1)
-    chain.submit(
-        Tokens.transfer.build(to=chain.account("carol").id, denom=GOLD, amount=7), signer=chain.account("alice")
+    alice, bob, carol = (chain.account(name) for name in ("alice", "bob", "carol"))
+    chain.root(Tokens.create_denom.build(denom="empty", issuer=None))
+    metadata = Metadata(name="Gold", symbol="GLD", exponent=3, description="")
+    for signer, call_ in (
+        (alice, Tokens.transfer.build(to=carol.id, denom=GOLD, amount=7)),
+        (alice, Tokens.approve.build(spender=bob.id, denom=GOLD, amount=5, expected=None)),
+        (bob, Tokens.set_metadata.build(denom=GOLD, metadata=metadata)),
+    ):
+        assert chain.submit(call_, signer=signer).is_ok
+    chain.root(
+        Tokens.set_minimum.build(denom="empty", minimum=9), Tokens.mint.build(to=carol.id, denom="empty", amount=9)
     )
     exported = chain.application.export_genesis("tokens")
     config = Tokens.metadata().genesis
