@@ -1,8 +1,19 @@
-"""From calls to a committed transaction: nonce, gas limit and fee are asked of the node; the key never leaves here."""
+"""From calls to a committed transaction: nonce, gas limit and fee are asked of the node; the key never leaves here.
+
+    with NodeClient(url) as client:
+        sender = Sender(client, key)
+        outcome = client.wait(sender.send([Tokens.transfer.build(to=bob, denom="arm", amount=4)]))
+
+    async with AsyncNodeClient(url) as client:
+        sender = await AsyncSender.open(client, key)
+        outcome = await client.wait(await sender.send([...]))
+
+Both have the same methods; what they do is written once, in `Signing`, as steps.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +24,9 @@ from runtime.execution.errors import Rule
 from runtime.execution.transaction import VALID_FOREVER
 from runtime.module import Call
 from runtime.types import AccountId, Hash
-from tools.client import NodeClient, NodeError
+from tools.client import AsyncNodeClient, NodeClient, NodeError
+from tools.client.exchange import Node, Steps
+from tools.client.operations import Operations
 
 GAS_MARGIN_PERCENT = 10  # on top of a dry run: the state may have changed until the block
 DRY_RUN_GAS_MIN = 1_000_000  # who cannot pay even this is told so
@@ -29,9 +42,8 @@ class ChainFacts:
     block_gas_max: int
 
     @classmethod
-    def of(cls, client: NodeClient) -> ChainFacts:
-        """As the node says."""
-        status = client.status()
+    def of(cls, status: Mapping[str, Any]) -> ChainFacts:
+        """As a node's status says."""
         return cls(
             genesis_hash=Hash(bytes.fromhex(status["genesis_hash"])),
             prefix=status["address_prefix"],
@@ -40,25 +52,22 @@ class ChainFacts:
         )
 
 
-class Sender:
-    """One account's way onto a chain. Counts its nonce, so that transactions may follow each other unawaited."""
+class Signing:
+    """An account on a chain, and its way there as steps, which the two senders below perform.
 
-    def __init__(self, client: NodeClient, key: SigningKey) -> None:
-        self.client = client
+    Counts its nonce, so that transactions may follow each other unawaited.
+    """
+
+    def __init__(self, url: str, key: SigningKey, chain: ChainFacts) -> None:
         self.key = key
         self.account = AccountId(key.public_key)
-        self.chain = ChainFacts.of(client)
-        self.nonce = self.next_nonce()
+        self.chain = chain
+        self.nonce = 0
+        self._do = Operations(Node.at(url))
 
     @property
     def address(self) -> str:
         return encode_address(self.account, self.chain.prefix)
-
-    def next_nonce(self) -> int:
-        """The account's next nonce in the node's present state."""
-        info = self.client.get("/query/accounts/info", account=encode_address(self.account, self.chain.prefix))
-        nonce: int = info["result"]["nonce"]
-        return nonce
 
     def build(
         self,
@@ -83,34 +92,86 @@ class Sender:
         )
         return encode_transaction(transaction)
 
+    def _next_nonce(self) -> Steps[int]:
+        info = yield from self._do.query("accounts", "info", None, {"account": self.address})
+        return int(info["nonce"])
+
+    def _dry_run(
+        self, calls: Sequence[Call], gas_limit: int | None, nonce: int | None, terms: Mapping[str, Any]
+    ) -> Steps[dict[str, Any]]:
+        limit = self.chain.block_gas_max // 2 if gas_limit is None else gas_limit
+        if nonce is None:
+            nonce = yield from self._next_nonce()
+        while True:
+            try:
+                return (yield from self._do.simulate(self.build(calls, gas_limit=limit, nonce=nonce, **terms)))
+            except NodeError as error:
+                if gas_limit is not None or error.rule not in (Rule.FUNDS, Rule.FEE) or limit < 2 * DRY_RUN_GAS_MIN:
+                    raise
+                limit //= 2
+
+    def _send(self, calls: Sequence[Call], gas_limit: int | None, terms: Mapping[str, Any]) -> Steps[str]:
+        if gas_limit is None:
+            outcome = yield from self._dry_run(calls, None, None, {})
+            gas_limit = with_margin(outcome["gas_used"])
+        sent = yield from self._do.submit(self.build(calls, gas_limit=gas_limit, **terms))
+        self.nonce += 1
+        return sent
+
+
+class Sender(Signing):
+    """One account's way onto a chain, over a NodeClient. Whatever asks the node raises NodeError."""
+
+    def __init__(self, client: NodeClient, key: SigningKey) -> None:
+        super().__init__(client.url, key, ChainFacts.of(client.status()))
+        self.client = client
+        self.nonce = self.next_nonce()
+
+    def next_nonce(self) -> int:
+        """The account's next nonce in the node's present state."""
+        return self.client.run(self._next_nonce())
+
     def dry_run(
         self, calls: Sequence[Call], *, gas_limit: int | None = None, nonce: int | None = None, **terms: Any
     ) -> dict[str, Any]:
         """What the calls would do in the next block: succeeds, gas_used, fee, events, error.
 
         nonce: the account's in the node's state, if None, whatever else is on its way. gas_limit: if None, half a
-        block's, or as much of it as the account can pay and the max fee allows.
+        block's, or as much of it as the account can pay and the max fee allows. terms: as those of `build`.
         """
-        limit = self.chain.block_gas_max // 2 if gas_limit is None else gas_limit
-        nonce = self.next_nonce() if nonce is None else nonce
-        while True:
-            transaction = self.build(calls, gas_limit=limit, nonce=nonce, **terms)
-            try:
-                outcome: dict[str, Any] = self.client.post("/simulate", {"transaction": transaction.hex()})
-            except NodeError as error:
-                if gas_limit is not None or error.rule not in (Rule.FUNDS, Rule.FEE) or limit < 2 * DRY_RUN_GAS_MIN:
-                    raise
-                limit //= 2
-            else:
-                return outcome
+        return self.client.run(self._dry_run(calls, gas_limit, nonce, terms))
 
     def send(self, calls: Sequence[Call], *, gas_limit: int | None = None, **terms: Any) -> str:
         """Sign and submit; the gas limit is a dry run's gas and a margin, if None. Returns the hash in hex."""
-        if gas_limit is None:
-            gas_limit = with_margin(self.dry_run(calls)["gas_used"])
-        sent = self.client.submit(self.build(calls, gas_limit=gas_limit, **terms))
-        self.nonce += 1
-        return sent
+        return self.client.run(self._send(calls, gas_limit, terms))
+
+
+class AsyncSender(Signing):
+    """One account's way onto a chain, over an AsyncNodeClient; made by `open`. As Sender, method by method."""
+
+    @classmethod
+    async def open(cls, client: AsyncNodeClient, key: SigningKey) -> AsyncSender:
+        """Asks the node for the chain and the account's nonce."""
+        sender = cls(client.url, key, ChainFacts.of(await client.status()))
+        sender.client = client
+        sender.nonce = await sender.next_nonce()
+        return sender
+
+    client: AsyncNodeClient
+
+    async def next_nonce(self) -> int:
+        """The account's next nonce in the node's present state."""
+        return await self.client.run(self._next_nonce())
+
+    async def dry_run(
+        self, calls: Sequence[Call], *, gas_limit: int | None = None, nonce: int | None = None, **terms: Any
+    ) -> dict[str, Any]:
+        """As Sender.dry_run."""
+        return await self.client.run(self._dry_run(calls, gas_limit, nonce, terms))
+
+    async def send(self, calls: Sequence[Call], *, gas_limit: int | None = None, **terms: Any) -> str:
+        """As Sender.send."""
+        return await self.client.run(self._send(calls, gas_limit, terms))
 
 
 def with_margin(gas: int) -> int:
