@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
 
 from chain_spec import ResolvedChain
 from modules.oracle import Oracle
+from modules.oracle.labels import integers_of
 from modules.oracle.protocol import Record
 from runtime.bech32m import encode_address
 from runtime.codec import codec
@@ -28,14 +29,19 @@ def verify_file(data: bytes, chain: ResolvedChain) -> tuple[DecisionCertificate,
         decision = decode_decision(data)
     except CodecError as error:
         raise DecisionRefused(f"bytes{error.path.removeprefix('$')}", error.reason) from None
-    verify_decision(decision, genesis_hash=chain.genesis_hash, validators=first_validators(chain))
+    verify_decision(decision, genesis_hash=chain.genesis_hash, validators=first_validators(at_genesis(chain)))
     return decision, _record(decision)
 
 
-def first_validators(chain: ResolvedChain) -> ValidatorSet:
-    """The validator set of height 1, from the state that the genesis makes."""
+def at_genesis(chain: ResolvedChain) -> Application:
+    """The chain at height 0, in RAM."""
     application = Application(chain.genesis, chain.modules, MemoryStore())
     application.start()
+    return application
+
+
+def first_validators(application: Application) -> ValidatorSet:
+    """The validator set of height 1, of a chain at height 0."""
     return ValidatorSet.of(Validator(each.public_key, each.power) for each in application.validators())
 
 
@@ -66,12 +72,10 @@ def describe(decision: DecisionCertificate, record: Record, prefix: str) -> list
 
 
 def _values(tensor: Tensor) -> str:
-    values: list[Any] = integers_of(tensor)
-    shown = ", ".join(map(str, values[:SHOWN_VALUES_MAX])) + (", ..." if len(values) > SHOWN_VALUES_MAX else "")
-    return f"[{' x '.join(map(str, tensor.shape))}] = {shown}"
+    return f"[{' x '.join(map(str, tensor.shape))}] = {shown(integers_of(tensor))}"
 
 
-def integers_of(tensor: Tensor) -> list[int]:
-    """A tensor's integers in row-major order."""
-    data = tensor.data
-    return [int.from_bytes(data[at : at + 8], "little", signed=True) for at in range(0, len(data), 8)]
+def shown(values: Sequence[object]) -> str:
+    """The first of them, in a line; what a terminal would not print as it is becomes a question mark."""
+    line = ", ".join(map(str, values[:SHOWN_VALUES_MAX])) + (", ..." if len(values) > SHOWN_VALUES_MAX else "")
+    return "".join(character if character.isprintable() else "?" for character in line)

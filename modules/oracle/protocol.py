@@ -31,7 +31,7 @@ class Record(Struct):
 
 
 class Labelled(Struct):
-    """What a model made of the rows of one record: output is the tensor that says it, labels has a name for each row."""
+    """What a model made of the rows of one record. output: the tensor that says it; labels: a name for each row."""
 
     output: Annotated[str, MaxLen(128)]
     labels: Annotated[tuple[Annotated[str, MaxLen(128)], ...], MaxLen(ROWS_MAX)]

@@ -97,7 +97,7 @@ class ModelCleared(Event):
 
 
 class DepositLost(Event):
-    """The deposit could not be returned: it is not on the module's account any more, or its owner may not have it."""
+    """The deposit could not be returned: it is not on the module's account any more."""
 
     owner: AccountId
     model: Hash

@@ -15,12 +15,13 @@ import numpy as np
 import pytest
 
 from chain_spec import ResolvedChain, make_spec, parse_spec, read_spec, render_spec, resolve
+from modules.oracle.labels import integers_of
 from modules.oracle.protocol import Record
 from runtime.inference import TensorSpec, encode_graph, interpret, model_hash
 from runtime.inference.graph import Gemm
 from runtime.light import DecisionRefused
 from runtime.testing.graphs import wrap
-from tools.certificates import integers_of, verify_file
+from tools.certificates import verify_file
 from tools.cli.founders import founder_of
 from tools.localnet import Localnet
 
