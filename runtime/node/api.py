@@ -10,17 +10,15 @@ import trio
 
 from runtime.codec import codec
 from runtime.consensus import Block, CommitCertificate, Header
-from runtime.errors import CallerError, CodecError
+from runtime.errors import CodecError
 from runtime.execution import Application, UnknownQuery
 from runtime.execution.errors import InvalidTransaction
 from runtime.execution.transaction import Transaction
-from runtime.light import DecisionCertificate, TrailStep, encode_decision
-from runtime.light.decision import DECISION_VERSION
-from runtime.light.trail import TRAIL_STEPS_MAX
 from runtime.mempool import Rule
 from runtime.node.block_reader import BlockReader
 from runtime.node.mempool_task import TransactionRefused
 from runtime.node.node import Node
+from runtime.node.proofs import Proofs
 from runtime.rpc.accounts import with_addresses
 from runtime.rpc.api import Busy, NotFound
 from runtime.rpc.bounds import WAITING_MAX
@@ -34,6 +32,7 @@ from runtime.rpc.views import (
     CommitSignatureView,
     EventMessage,
     HeaderView,
+    ProvenQueryView,
     QueryView,
     RecordCertificateView,
     SimulationView,
@@ -43,9 +42,8 @@ from runtime.rpc.views import (
     TransactionView,
     ValidatorView,
 )
-from runtime.types import Hash, Name
+from runtime.types import Hash
 
-RECORDS: Final = ("oracle", "records")  # module and storage of what /certificates/{record} proves
 LONG_REQUESTS_MAX: Final = 2
 LONG_REQUESTS_WAITING_MAX: Final = 64
 FULL: Final = frozenset({Rule.POOL_FULL.value, Rule.SENDER_FULL.value})
@@ -71,6 +69,7 @@ class RunningNodeApi:
         self._values = Values(app)
         self._version = program_version()
         self._limiter = trio.CapacityLimiter(LONG_REQUESTS_MAX)
+        self._proofs = Proofs(app, node.store)
         self._reader = BlockReader(node.store, self._values)
         self._reading = trio.Lock()  # who comes second finds what the first has read
         self._waiting = 0
@@ -169,42 +168,27 @@ class RunningNodeApi:
     async def query(
         self, module: str, query: str, arguments: Mapping[str, str], *, height: int | None, prove: bool
     ) -> QueryView:
-        if prove:
-            raise CallerError(
-                "a query's answer is computed, not stored, and has no proof; /certificates proves records"
-            )
         try:
             info = self._app.query_info(module, query)
         except UnknownQuery as error:
             raise NotFound(str(error)) from None
         at = self._node.consensus.tip.height if height is None else height
         given = self._values.arguments(info, arguments)
+        root = self._app.store.root_at(at)
+        if prove:
+            answer, proof = await self._outside(lambda: self._proofs.query(module, query, given, at))
+            shown = self._values.answer(info, answer)
+            return ProvenQueryView(height=at, state_root=root, result=shown, proof=proof.hex())
         answer = await self._outside(lambda: self._app.query(module, query, given, height=at))
-        return QueryView(height=at, state_root=self._app.store.root_at(at), result=self._values.answer(info, answer))
+        return QueryView(height=at, state_root=root, result=self._values.answer(info, answer))
 
     async def certificate(self, record: str) -> RecordCertificateView:
         key = int(record) if record.isascii() and record.isdigit() else None
         if key is None or key >= 1 << 64:
             raise NotFound(f"there is no record {record}: records are numbered from 0")
-        tip = self._node.consensus.tip
-        try:
-            proven = self._app.prove(*RECORDS, key, height=tip.height)
-        except UnknownQuery:
-            raise NotFound("this chain has no oracle module, hence no records") from None
-        header = self._node.store.block(tip.height)
-        if proven.value is None or header is None or tip.certificate is None:
-            raise NotFound(f"there is no record {record} at height {tip.height}")
-        decision = DecisionCertificate(
-            version=DECISION_VERSION,
-            trail=self._trail(tip.height),
-            header=header.header,
-            certificate=tip.certificate,
-            module=Name(proven.module),
-            key=proven.key,
-            value=proven.value,
-            proof=proven.proof,
-        )
-        return RecordCertificateView(record=record, height=tip.height, certificate=encode_decision(decision).hex())
+        height = self._node.consensus.tip.height
+        certificate = await self._outside(lambda: self._proofs.decision(key, height))
+        return RecordCertificateView(record=record, height=height, certificate=certificate.hex())
 
     async def _outside(self, work: Callable[[], T]) -> T:
         """Run something long outside the event loop, few at a time: requests never take what consensus needs."""
@@ -212,17 +196,6 @@ class RunningNodeApi:
             raise Busy(f"{LONG_REQUESTS_WAITING_MAX} requests wait for this node already")
         async with self._limiter:
             return await self._node.setup.runner(work)
-
-    def _trail(self, height: int) -> tuple[TrailStep, ...]:
-        """Every change of the validator set from the genesis to the set that decided `height`."""
-        steps: list[TrailStep] = []
-        for at in self._node.store.set_changes(height):
-            block, certificate = self._node.store.block(at), self._node.store.certificate(at)
-            following = self._node.store.validators_at(at + 1)
-            if block is None or certificate is None or following is None or len(steps) >= TRAIL_STEPS_MAX:
-                raise NotFound(f"the way from the genesis to block {height} is not held here in full")
-            steps.append(TrailStep(block.header, certificate, following.validators))
-        return tuple(steps)
 
     def _in_block(self, hash_: Hash) -> TransactionView | None:
         location = self._node.store.location(hash_)

@@ -152,9 +152,12 @@ class QueryView(_View):
     height: U64
     state_root: Hash
     result: Any
-    proof: str | None = Field(
-        default=None, description="what was asked for by prove: the query proof's bytes in hex, to be checked offline"
-    )
+
+
+class ProvenQueryView(QueryView):
+    """The same with its proof: canonical bytes in hex, to be written to a file and checked offline."""
+
+    proof: str
 
 
 class RecordCertificateView(_View):

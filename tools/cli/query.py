@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import click
@@ -10,14 +11,16 @@ from pydantic import TypeAdapter
 
 from runtime.limits import HEIGHT_MAX
 from runtime.module import QueryInfo
+from runtime.node.files import write_atomically
 from tools.cli.arguments import gather, typed
 from tools.cli.modules import Decorator, ModulesGroup, verb_command
-from tools.cli.options import ARGUMENTS, AS_JSON, NODE, Whole
-from tools.client import NodeClient
+from tools.cli.options import ARGUMENTS, AS_JSON, FILE, NODE, Whole
+from tools.client import NodeClient, NodeError
 
 SHARED: list[Decorator] = [
     ARGUMENTS,
     click.option("--height", type=Whole(0, HEIGHT_MAX), help="The state after this block; the newest if left out."),
+    click.option("--prove", type=FILE, help="Write a proof of the answer here: see armillary verify-certificate."),
     NODE,
     AS_JSON,
 ]
@@ -31,11 +34,23 @@ def _command(module: str, info: QueryInfo) -> click.Command:
             record = typed(info.arguments, values, prefix)
             arguments = TypeAdapter(info.arguments).dump_python(record, mode="json", context={"prefix": prefix})
             texts = {name: _text(value) for name, value in arguments.items() if value is not None}
-            answer = client.get(f"/query/{module}/{info.name}", height=given["height"], **texts)
+            asked = {"height": given["height"], "prove": "true" if given["prove"] else None}
+            answer = client.get(f"/query/{module}/{info.name}", **asked, **texts)
+        if given["prove"]:
+            _write(given["prove"], answer)
         click.echo(json.dumps(answer if given["as_json"] else answer["result"], indent=2))
         return 0
 
     return verb_command(info.name, info.docs, info.fields, SHARED, run)
+
+
+def _write(file: Path, answer: dict[str, Any]) -> None:
+    try:
+        data = bytes.fromhex(answer.pop("proof"))
+    except (KeyError, TypeError, ValueError):
+        raise NodeError("the node answered without a proof") from None
+    write_atomically(file, data)
+    click.echo(f"wrote {file}: proven at height {answer['height']}, {len(data):,} bytes", err=True)
 
 
 def _text(value: Any) -> str:
