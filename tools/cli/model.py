@@ -19,7 +19,7 @@ from tools.cli.options import HOME_OF_KEYS, KEY, NODE
 from tools.cli.output import progress
 from tools.cli.rows import read_rows
 from tools.client import NodeClient, NodeError
-from tools.lowering import dequantize, report_lines
+from tools.lowering import check_agreement, dequantize, report_lines
 from tools.lowering import lower as lower_model
 from tools.lowering.tensors import load_tensors, save_tensors
 from tools.registration import register
@@ -39,8 +39,24 @@ def model() -> None:
 @click.option("--out", "-o", type=OUT, help="Where to write the graph; SOURCE with the ending .graph if not given.")
 @click.option("--calibration", type=FILE, help="Typical inputs (.npz, .npy or JSON): ranges are taken from them.")
 @click.option("--shape", "shapes", multiple=True, metavar="NAME=D,D,...", help="An input's shape; N is the batch.")
-def lower(source: Path, out: Path | None, calibration: Path | None, shapes: tuple[str, ...]) -> None:
-    """Compile the float ONNX model SOURCE into an exact-grid graph and print what was done."""
+@click.option(
+    "--agreement", "wanted", default=0.99, show_default=True, type=click.FloatRange(0, 1),
+    help="The share of compared rows in which the float model must give the same class.",
+)
+@click.option("--allow-disagreement", is_flag=True, help="Write the graph even if fewer rows agree.")
+@click.option("--json", "json_file", type=OUT, help="Write the report as JSON, also where too few rows agree.")
+def lower(
+    source: Path, out: Path | None, calibration: Path | None, shapes: tuple[str, ...], wanted: float,
+    allow_disagreement: bool, json_file: Path | None,
+) -> None:  # fmt: skip
+    """Compile the float ONNX model SOURCE into an exact-grid graph and print what was done.
+
+    The result is compared with the float model on the calibration rows, or on random ones without. Where fewer rows
+    agree than asked, nothing is written and the exit code is 1.
+    """
+    target = out or source.with_suffix(".graph")
+    if target.resolve() == source.resolve():
+        raise UsageError(f"--out {target} is the source itself")
     with progress(f"lowering {source.name}"):
         lowered = lower_model(
             source.read_bytes(),
@@ -49,7 +65,10 @@ def lower(source: Path, out: Path | None, calibration: Path | None, shapes: tupl
         )
     for line in report_lines(lowered.report):
         click.echo(line)
-    target = out or source.with_suffix(".graph")
+    if json_file:
+        json_file.write_text(json.dumps(lowered.report.as_dict(), indent=2) + "\n", encoding="utf-8")
+    if not allow_disagreement:
+        check_agreement(lowered.report, wanted)
     target.write_bytes(lowered.model)
     click.echo(f"wrote {target} ({len(lowered.model):,} bytes), model hash {model_hash(lowered.model).hex()}")
 

@@ -28,6 +28,10 @@ INPUT_MAGNITUDE: Final = 1024.0
 """Taken for a float input's largest magnitude when no calibration rows say better."""
 INPUT_BITS_MAX: Final = 44
 Classes = tuple[str, ...] | tuple[int, ...]
+FEATURE_BITS: Final = 28
+"""What a feature's values have on a grid of its own: together with the bits of a weight within a sum's 52."""
+SCALERS: Final = ("Scaler", "Mul", "Div", "BatchNormalization")
+CARRIERS: Final = ("Cast", "Identity", "ArrayFeatureExtractor")
 CALIBRATE: Final = "pass calibration rows like those the model will see"
 
 
@@ -171,6 +175,10 @@ class Builder:
 
     # ---- grids
 
+    def limit(self, name: str) -> float | None:
+        """The largest magnitude that calibration asks to keep of a source tensor."""
+        return self._limits.get(name)
+
     def wanted_frac_bits(self, name: str) -> int:
         """FRAC_BITS, or as many more as give a small tensor the same relative precision."""
         limit = self._limits.get(name)
@@ -227,10 +235,20 @@ class Builder:
 
     def _input_frac_bits(self, port: Port, limit: float | None) -> int:
         exponent = int(np.frexp(INPUT_MAGNITUDE if limit is None else limit)[1])
-        frac_bits = min(self.wanted_frac_bits(port.name), INPUT_BITS_MAX - exponent)
+        room = INPUT_BITS_MAX - exponent
+        frac_bits = min(max(self.wanted_frac_bits(port.name), self._feature_bits(port.name) - exponent), room)
         if frac_bits < 0:
             raise DataRefused(f"calibration[{port.name!r}]", f"values up to {limit} are too large", "scale the input")
         return frac_bits
+
+    def _feature_bits(self, name: str) -> int:
+        """How many bits calibrated features deserve: all where they are scaled one by one before anything else, since
+        then each gets a grid of its own; FEATURE_BITS where they meet weights that cannot be small as in a network."""
+        readers = self.source.readers(name)
+        bits = [self._feature_bits(node.outputs[0]) for node in readers if node.op in CARRIERS]
+        bits += [INPUT_BITS_MAX for node in readers if node.op in SCALERS]
+        bits += [FEATURE_BITS for node in readers if node.op in ("LinearRegressor", "LinearClassifier")]
+        return max(bits, default=0) if name in self._limits else 0
 
     # ---- the end
 

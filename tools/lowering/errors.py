@@ -4,7 +4,8 @@ CallerError
 └── LoweringError          says where (the node or tensor), what was found and what the user can do
     ├── ModelRefused       bytes that are not a float ONNX model we accept: malformed, hostile or out of bounds
     ├── OpRefused          a node that has no exact form here, or uses its op in a way that has none
-    └── DataRefused        shapes, calibration rows or inputs that do not fit the model
+    ├── DataRefused        shapes, calibration rows or inputs that do not fit the model
+    └── ModelsDisagree     the result gives other classes than the float model, in more rows than the caller allows
 """
 
 from __future__ import annotations
@@ -36,3 +37,13 @@ class OpRefused(LoweringError):
 
 class DataRefused(LoweringError):
     """Arrays or shapes beside the model do not fit it."""
+
+
+class ModelsDisagree(LoweringError):
+    """The exact model is proven, but not what the float one says. `agreement`: the share of rows in which it is."""
+
+    def __init__(self, agreement: float, wanted: float, rows: int, mend: str) -> None:
+        self.agreement = agreement
+        self.wanted = wanted
+        reason = f"only {agreement:.2%} of {rows:,} rows agree with the float model, {wanted:.2%} are asked for"
+        super().__init__("result", reason, mend)

@@ -10,6 +10,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from tools.lowering.errors import ModelsDisagree
+
 
 @dataclass(frozen=True)
 class InputReport:
@@ -32,7 +34,7 @@ class SourceNodeReport:
 
 @dataclass(frozen=True)
 class LayerReport:
-    """One tensor of the source model.
+    """One tensor of the source model. is_new: nodes were added for it; else it is another one under its own name.
 
     bits: of the largest proven integer. weight_bits: the fewest and the most that a column's largest weight kept.
     dropped_bits: given up by the operand. saturated: the share of elements at a Clip's bound; None where none is.
@@ -40,6 +42,7 @@ class LayerReport:
 
     where: str
     tensor: str
+    is_new: bool
     frac_bits: int
     bits: int
     weight_bits: tuple[int, int] | None
@@ -101,3 +104,13 @@ class Report:
     def as_dict(self) -> dict[str, Any]:
         """For JSON: the fields by name, and `agreement`."""
         return {**asdict(self), "agreement": self.agreement}
+
+
+def check_agreement(report: Report, wanted: float) -> None:
+    """Raises ModelsDisagree where the report's agreement is below `wanted` (0..1)."""
+    if report.agreement is None or report.agreement >= wanted:
+        return
+    mend = "pass --allow-disagreement to take it all the same"
+    if not report.calibration_rows:
+        mend = "pass --calibration with rows like those the model will see, or --allow-disagreement"
+    raise ModelsDisagree(report.agreement, wanted, report.compared_rows, mend)

@@ -7,7 +7,7 @@ from typing import Final
 
 from tools.lowering.report import InputReport, LayerReport, OutputReport, Report
 
-_LAYERS: Final = ("tensor", "by", "grid", "bits", "weights", "dropped", "clipped", "error bound", "largest error")
+_LAYERS: Final = ("tensor", "grid", "bits", "weights", "dropped", "clipped", "error bound", "largest error")
 _LABELS_SHOWN: Final = 12
 
 
@@ -17,8 +17,8 @@ def report_lines(report: Report) -> list[str]:
         "Source nodes and what they became",
         *_table([(node.where, node.became) for node in report.source_nodes]),
         "",
-        "Tensors: the grid that each is on, bits of the largest proven integer and of weights, what precision it cost",
-        *_table([_LAYERS, *map(_layer, report.layers)], right_from=2),
+        "Computed tensors: grid, bits of the largest integer and of weights, bits dropped, share clipped, errors",
+        *_table([_LAYERS, *(_layer(layer) for layer in report.layers if layer.is_new)], right_from=1),
         "",
         *_table(list(_facts(report))),
         *(f"note: {note}" for note in report.notes),
@@ -41,7 +41,6 @@ def _layer(layer: LayerReport) -> tuple[str, ...]:
     weights = "" if layer.weight_bits is None else "-".join(dict.fromkeys(map(str, layer.weight_bits)))
     return (
         layer.tensor,
-        layer.where,
         _grid(layer.frac_bits),
         str(layer.bits),
         weights,

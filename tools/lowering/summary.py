@@ -82,6 +82,7 @@ def _layer(layer: Layer, difference: Difference | None) -> LayerReport:
     return LayerReport(
         where=layer.node.where,
         tensor=layer.name,
+        is_new=bool(layer.became),
         frac_bits=tensor.frac_bits,
         bits=tensor.fact.magnitude.bit_length(),
         weight_bits=layer.weight_bits,

@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 
 from runtime.inference import graph as ir
-from tools.lowering.builder import CALIBRATE, Builder, Tensor
+from tools.lowering.builder import CALIBRATE, FEATURE_BITS, Builder, Tensor
 from tools.lowering.errors import LoweringError
 from tools.lowering.grids import Floats, Grid, bits_to_drop, choose, is_tight
 from tools.lowering.source import Array, Node, Shape
@@ -77,11 +77,30 @@ def scaled(node: Node, b: Builder, x: Tensor, scale: Floats, offset: Floats | No
     """x * scale + offset element by element; both have one shape, of x's rank, each dimension x's or 1."""
     if not x.shape:
         return _without_dimension(b, scaled(node, b, _with_dimension(b, x), scale.reshape(1), _flat(offset)))
+    x, scale = _by_feature(b, x, scale, offset, b.limit(node.outputs[0]))
     columns = scale.reshape(-1, 1)
     x = prepared(b, x, columns)
     grid = grid_of(node, b, x, columns, _flat(offset))
     emitted = ir.Affine(x=x.index, weights=b.store(grid.weights.reshape(scale.shape)), **tail(b, grid, scale.shape))
     return finished(b, x, grid, emitted)
+
+
+def _by_feature(
+    b: Builder, x: Tensor, scale: Floats, offset: Floats | None, limit: float | None
+) -> tuple[Tensor, Floats]:
+    """(z, scale * 2**s) for z = x * 2**-s: each feature of a wide x is cut to the FEATURE_BITS that it needs, element
+    by element. `limit`: what calibration asks to keep of x * scale + offset."""
+    if limit is None or x.fact.magnitude <= 1 << FEATURE_BITS:
+        return x, scale
+    added = np.zeros(1) if offset is None else np.abs(offset)
+    smallest = 2.0**-64
+    needed = np.minimum((limit + added) / np.maximum(np.abs(scale), smallest), x.magnitude)
+    shifts = np.maximum(np.frexp(needed)[1].astype(np.int64) + x.frac_bits - FEATURE_BITS, 0)
+    ones, by = b.store(np.ones(shifts.shape, np.int64)), b.store(shifts)
+    emitted = ir.Affine(x=x.index, weights=ones, bias=None, shifts=by)
+    kept = float(np.ldexp(1.0, FEATURE_BITS - x.frac_bits))
+    z = b.derive(x, emitted, error=x.error + 2.0**-x.frac_bits / 2, limit=kept)
+    return b.within_limit(z), np.ldexp(np.broadcast_to(scale, shifts.shape), shifts)
 
 
 def _flat(offset: Floats | None) -> Floats | None:
