@@ -104,8 +104,8 @@ class Balances(Module):
             return
         denom = self.params.fee_denom
         floor, held = self._known(denom).minimum, self.balances[payer, denom]
-        if amount <= held < amount + floor:
-            raise BelowMinimum(account=payer, denom=denom, balance=held - amount, minimum=floor)
+        if held == amount and floor:
+            raise BelowMinimum(account=payer, denom=denom, balance=0, minimum=floor)
         self._take(payer, denom, amount, floor)
 
     def settle_fee(self, payer: AccountId, fee: int, refund: int) -> None:

@@ -1,7 +1,7 @@
 """From a module's declaration to command line options, and from their text to typed values.
 
-The text of an option: numbers in decimal, bytes in hex, accounts as addresses, texts as they are, true or false;
-whatever has parts as JSON, tensors also as a file.
+The text of an option: numbers in decimal (amounts also with a symbol: amounts.py), bytes in hex, accounts as addresses,
+texts as they are, true or false; whatever has parts as JSON, tensors also as a file.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from runtime.codec.schema import Schema, schema_of
 from runtime.errors import UsageError
 from runtime.module import Field
 from runtime.types import Struct
-from tools.cli.forms import describe, metavar
+from tools.cli.forms import describe, describe_among, metavar
 from tools.cli.tensors import is_file, read_tensors, takes_tensors
 
 ARGUMENTS_BYTES_MAX = 8 * 1024 * 1024
@@ -26,7 +26,7 @@ SHOWN_CHARACTERS_MAX = 60
 RESERVED: Final = frozenset(
     {
         *("args", "key", "home", "node", "dry_run", "gas_limit", "max_fee", "tip", "nonce", "last_valid_height"),
-        *("no_wait", "json", "height", "help"),
+        *("no_wait", "json", "height", "prove", "help"),
     }
 )
 """Arguments of these names are options --argument-NAME: the command's own options have the short names."""
@@ -40,11 +40,11 @@ def option_name(argument: str) -> str:
 
 def options(fields: Sequence[Field]) -> list[click.Parameter]:
     """One option for each field; its help says what may be written."""
+    schemas = [schema_of(field.type) for field in fields]
     found: list[click.Parameter] = []
-    for field in fields:
-        schema = schema_of(field.type)
+    for field, schema in zip(fields, schemas, strict=True):
         names = [option_name(field.name), f"argument_{field.name}"]
-        found.append(click.Option(names, metavar=metavar(schema), help=describe(schema) or None))
+        found.append(click.Option(names, metavar=metavar(schema), help=describe_among(schema, schemas) or None))
     return found
 
 

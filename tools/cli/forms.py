@@ -2,12 +2,39 @@
 
 from __future__ import annotations
 
-from runtime.codec.schema import Schema
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from runtime.codec.schema import Schema, schema_of
+from runtime.types import Denom
 from tools.cli.tensors import FORM as TENSORS
 from tools.cli.tensors import takes_tensors
 
 _ACCOUNT = "AccountId"
+_DENOM = schema_of(Denom)
+_AMOUNT = "base units, or with the denomination's symbol, like 1.5ARM"
 POWERS_FROM_BITS = 32
+WIDE_FROM_BITS = 65
+
+
+def is_wide(schema: Schema) -> bool:
+    """Whether these are integers of the kind that amounts are of."""
+    return schema.kind == "int" and not schema.signed and schema.bits >= WIDE_FROM_BITS
+
+
+def denom_beside(names: Sequence[str], items: Sequence[Schema], values: Mapping[str, Any]) -> str | None:
+    """The denomination that the amounts of a record are in: what its one denomination says. None where it has none, or
+    several."""
+    fields = [name for name, item in zip(names, items, strict=True) if item == _DENOM]
+    found = values.get(fields[0]) if len(fields) == 1 else None
+    return found if isinstance(found, str) else None
+
+
+def describe_among(schema: Schema, others: Sequence[Schema]) -> str:
+    """What may stand there, beside these: an amount beside its denomination may be written with a symbol."""
+    if schema.kind == "optional" and is_wide(schema.items[0]) and _DENOM in others:
+        return f"{_AMOUNT}; none if left out"
+    return _AMOUNT if is_wide(schema) and _DENOM in others else describe(schema)
 
 
 def metavar(schema: Schema) -> str:

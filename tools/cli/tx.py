@@ -10,6 +10,7 @@ import click
 from runtime.errors import CallerError
 from runtime.limits import HEIGHT_MAX
 from runtime.module import Call, CallInfo
+from tools.cli.amounts import in_base_units, units_of
 from tools.cli.arguments import gather, typed
 from tools.cli.keyring import Keyring
 from tools.cli.modules import Decorator, ModulesGroup, verb_command
@@ -63,6 +64,7 @@ def _run(info: CallInfo, given: dict[str, Any]) -> int:
     with NodeClient(given["node"]) as client:
         key = Keyring(given["home"]).open(given["key"])
         sender = Sender(client, key)
+        values = in_base_units(info.arguments, values, units_of(client))
         call = Call(info.full_name, info.codec.encode(typed(info.arguments, values, sender.chain.prefix)))
         terms = {name: given[name] for name in ("tip", "max_fee", "last_valid_height") if given[name] is not None}
         if given["dry_run"]:

@@ -21,7 +21,7 @@ from modules.tokens.errors import (
 )
 from modules.tokens.events import Burned, MetadataChanged, MinimumChanged, Transferred
 from modules.tokens.protocol import EXPONENT_MAX, Denomination, Ledger, Metadata
-from runtime import Call, Denom, Module, Signed, Uses, call, module_account
+from runtime import AccountId, Call, Denom, Module, Signed, Uses, call, module_account
 from runtime.execution import Chain, FeeParams, GenesisError, InvalidTransaction, Rule
 
 GOLD = "gold"
@@ -149,6 +149,12 @@ def test_an_account_is_emptied_or_keeps_the_minimum(market: Chain, fails: Any) -
     assert (balance(market, "alice"), balance(market, "carol")) == (0, 1000)
 
 
+def test_what_is_moved_to_oneself_may_be_any_part(market: Chain) -> None:
+    alice = market.account("alice")
+    assert market.submit(Tokens.transfer.build(to=alice.id, denom=GOLD, amount=995), signer=alice).is_ok
+    assert balance(market, "alice") == 1000
+
+
 def test_the_minimum_is_lowered_and_raised_only_while_nobody_holds_any(market: Chain, fails: Any) -> None:
     alice, bob = market.account("alice"), market.account("bob")
     receipt = market.submit(Tokens.set_minimum.build(denom=GOLD, minimum=4), signer=bob)
@@ -199,6 +205,11 @@ class Pawn(Module):
         """3 of what is there."""
         self.ledger.move(self.account, origin.account, denom, 3)
 
+    @call(gas=0)
+    def forward(self, origin: Signed, *, to: AccountId, denom: Denom) -> None:
+        """3 from the signer to another."""
+        self.ledger.move(origin.account, to, denom, 3)
+
 
 def pawnshop(minimum: int) -> Chain:
     name = Chain().account
@@ -227,15 +238,23 @@ def test_what_a_module_pays_to_an_emptied_account_is_burned() -> None:
     assert (balance(chain, "alice"), chain.query(Tokens.total_supply, denom=GOLD)) == (0, 197)
 
 
+def test_invalid_payment_by_a_module_in_a_persons_name(fails: Any) -> None:
+    """Nothing of a person's is burned: what the recipient cannot hold is not paid."""
+    chain = pawnshop(minimum=10)
+    carol = chain.account("carol").id
+    error = BelowMinimum(account=carol, denom=GOLD, balance=3, minimum=10)
+    fails(chain, Pawn.forward.build(to=carol, denom=GOLD), chain.account("alice"), error)
+
+
 # --- and fees --------------------------------------------------------------------------------------------------------
 
 MINIMUM, FUNDS = 5_000, 20_000
 COVER = 1_000
 
 
-def paying(collector: str | None = None) -> Chain:
+def paying(collector: str | None = None, minimum: int = MINIMUM, funds: int = FUNDS) -> Chain:
     name = Chain().account
-    genesis = {"balances": {name("alice").id: {"arm": FUNDS}}, "minimums": {"arm": MINIMUM}}
+    genesis = {"balances": {name("alice").id: {"arm": funds}}, "minimums": {"arm": minimum}}
     params = {"fee_collector": None if collector is None else name(collector).id}
     return Chain(
         Accounts, Tokens, genesis={"tokens": genesis}, params={"tokens": params}, fees=FeeParams(units=1, per_gas=1000)
@@ -262,6 +281,20 @@ def test_a_refund_that_an_emptied_account_cannot_hold_is_burned() -> None:
     assert chain.query(Tokens.total_supply, denom="arm") == FUNDS - COVER
 
 
+def test_a_refund_of_just_the_minimum_is_kept() -> None:
+    """And so is a fee, by its collector; one less is burned."""
+    refund = COVER - pay(paying(), FUNDS - COVER).fee
+    for minimum, kept in ((refund, refund), (refund + 1, 0)):
+        chain = paying(minimum=minimum)
+        assert pay(chain, FUNDS - COVER).is_ok
+        assert balance(chain, "alice", "arm") == kept
+    fee = pay(paying(), FUNDS // 2).fee
+    for minimum, kept in ((fee, fee), (fee + 1, 0)):
+        chain = paying("carol", minimum)
+        assert pay(chain, FUNDS // 2).is_ok
+        assert balance(chain, "carol", "arm") == kept
+
+
 def test_a_fee_that_its_collector_cannot_hold_is_burned() -> None:
     chain = paying(collector="carol")
     receipt = pay(chain, MINIMUM)
@@ -280,3 +313,10 @@ def test_invalid_fee_that_would_leave_less_than_the_minimum() -> None:
     with pytest.raises(InvalidTransaction, match="less than the denomination's minimum") as caught:
         pay(chain, 1)
     assert caught.value.rule is Rule.FUNDS
+
+
+def test_invalid_fee_that_would_use_the_account_up() -> None:
+    with pytest.raises(InvalidTransaction, match="less than the denomination's minimum") as caught:
+        pay(paying(minimum=1, funds=COVER), 1)
+    assert caught.value.rule is Rule.FUNDS
+    assert pay(paying(minimum=1, funds=COVER + 1), 1).is_ok
