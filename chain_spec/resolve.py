@@ -15,7 +15,7 @@ from chain_spec.types import ChainSpec, ModuleSpec
 from runtime import Module
 from runtime.codec import codec
 from runtime.errors import CodecError
-from runtime.execution import ChainGenesis, ConsensusParams, FeeParams, ModuleGenesis, Roles
+from runtime.execution import ChainGenesis, ConsensusParams, ModuleGenesis, Roles
 from runtime.execution.genesis import GENESIS_VERSION, UNPINNED
 from runtime.types import Hash
 
@@ -79,7 +79,7 @@ def resolve(spec: ChainSpec) -> ResolvedChain:
         time_ms=spec.genesis_time_ms,
         modules=tuple(entries),
         consensus=ConsensusParams(**spec.consensus.model_dump()),
-        fees=FeeParams(**spec.fees.model_dump()),
+        runtime=spec.runtime,
         roles=Roles(**spec.roles.model_dump()),
     )
     return ResolvedChain(genesis, genesis.hash, tuple(classes))

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from runtime.bech32m import DEFAULT_PREFIX, is_prefix
+from runtime.execution import RuntimeParams
 from runtime.types import U32, U64, Hash, Name
 
 BOOTNODES_MAX = 64
@@ -47,11 +48,8 @@ class ModuleSpec(Section):
 
 
 class Consensus(Section):
-    """Bounds of blocks, and patience. Gas is nanoseconds on the reference machine."""
+    """Patience: how long a round waits, and how far clocks may differ."""
 
-    block_gas_max: U64 = Field(default=2_000_000_000, description="of a block, hooks included")
-    block_bytes_max: U32 = Field(default=2 * 1024 * 1024)
-    block_transactions_max: U32 = Field(default=10_000)
     timeout_propose_ms: U32 = Field(default=3_000, description="in round 0: for two executions of a full block")
     timeout_vote_ms: U32 = Field(default=500, description="in round 0: for prevotes, and for precommits")
     timeout_growth_ms: U32 = Field(default=500, description="added in every further round")
@@ -59,13 +57,6 @@ class Consensus(Section):
     empty_block_interval_ms: U32 = Field(default=5_000, description="before a block without transactions")
     clock_precision_ms: U32 = Field(default=500, description="how far two validators' clocks may differ")
     message_delay_ms: U32 = Field(default=2_000, description="how long a proposal may travel")
-
-
-class Fees(Section):
-    """The price of gas: `units` base units for every `per_gas` gas, rounded up."""
-
-    units: U64 = Field(default=1)
-    per_gas: Annotated[U64, Field(ge=1)] = Field(default=1_000)
 
 
 class ChainSpec(Section):
@@ -76,7 +67,7 @@ class ChainSpec(Section):
     address_prefix: Annotated[str, AfterValidator(_prefix)] = DEFAULT_PREFIX
     genesis_time_ms: U64 = Field(description="Unix time of the genesis in milliseconds")
     consensus: Consensus = Consensus()
-    fees: Fees = Fees()
+    runtime: RuntimeParams = Field(default=RuntimeParams(), description="at height 0; then governance may change them")
     roles: Roles = Roles()
     modules: Annotated[list[ModuleSpec], Field(min_length=1, max_length=MODULES_MAX, description="in hook order")]
     bootnodes: Annotated[list[str], Field(max_length=BOOTNODES_MAX, description="where a new node finds peers")] = []

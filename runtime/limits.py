@@ -27,6 +27,7 @@ CHECKPOINT_DEPTH_MAX: Final = 32
 
 BLOB_CHUNK_BYTES_MAX: Final = 256 * 1024
 BLOB_CHUNKS_MAX: Final = 4096  # 1 GiB
+MODEL_MEMORY_BYTES_MAX: Final = 4 * 1024 * 1024 * 1024  # of one run of one row, weights included
 
 VALIDATORS_MAX: Final = 256
 VOTING_POWER_TOTAL_MAX: Final = 1 << 60

@@ -48,10 +48,10 @@ from runtime.execution.genesis import (
     UNPINNED,
     ChainGenesis,
     ConsensusParams,
-    FeeParams,
     ModuleGenesis,
     Roles,
 )
+from runtime.execution.params import FeeParams, RuntimeParams
 from runtime.execution.receipts import (
     BlockReceipt,
     Receipt,
@@ -103,6 +103,7 @@ __all__ = [
     "Receipt",
     "Roles",
     "Rule",
+    "RuntimeParams",
     "Transaction",
     "UnknownQuery",
     "build_transaction",

@@ -18,11 +18,12 @@ from runtime.errors import CallerError
 from runtime.execution.block import BlockInputs, Dropped, Executed, compose_block, execute_block, validators_refused
 from runtime.execution.composition import Composition, Environment
 from runtime.execution.core import NAME as CORE
-from runtime.execution.core import BlockStamp, ModelEngine, NoEngine
+from runtime.execution.core import BlockStamp, ModelEngine, NoEngine, ParamOutOfRange
 from runtime.execution.dispatch import LET_THROUGH, contained, explain
 from runtime.execution.errors import ExecutionFault, GenesisError, InvariantBroken
 from runtime.execution.executor import Outcome, check_calls, check_rules, roles_contained, run_transaction, withdraw
 from runtime.execution.genesis import ChainGenesis
+from runtime.execution.params import RuntimeParams
 from runtime.execution.root import RootDispatcher
 from runtime.execution.transaction import Prepared, prepare_transaction
 from runtime.module import BlockInfo, CallError, Map, Module, ModuleMetadata, QueryInfo, ValidatorPower
@@ -122,9 +123,16 @@ class Application:
         """Height 0, computed and not written; its root is the genesis' state root."""
         environment = self.composition.environment()
         overlay = Overlay(self.store, self.store.blobs)
-        environment.context.open(overlay, BlockInfo(0, self.genesis.time_ms))
+        environment.open(overlay, BlockInfo(0, self.genesis.time_ms))
         environment.core.genesis_hash = self.genesis_hash
         environment.core.stamp = BlockStamp(0, self.genesis.time_ms)
+        environment.context.write(CORE, PARAMS_KEY, codec(RuntimeParams).encode(self.genesis.runtime))
+        try:
+            environment.core.check_params()
+        except ParamOutOfRange as error:
+            found = getattr(self.genesis.runtime, error.param)
+            reason = f"is {found}: on this chain it is {error.low} to {error.high}"
+            raise GenesisError(f"{CORE}.{error.param}", reason) from None
         for entry in self.genesis.modules:
             if self.composition.metadata[entry.name].params is not None:
                 environment.context.write(entry.name, PARAMS_KEY, entry.params)
@@ -194,7 +202,7 @@ class Application:
             check_calls(run.environment, prepared)
             withdraw(run.environment, prepared)
         body = prepared.body
-        fee = self.genesis.fees.fee(body.gas_limit) if run.environment.fees else 0
+        fee = run.environment.params.fees.fee(body.gas_limit) if run.environment.fees else 0
         return Checked(
             prepared.hash,
             data,
@@ -271,6 +279,11 @@ class Application:
         if info is None:
             raise UnknownQuery(f"no storage {module}.{storage} in this chain")
         return info.declared.storage_key(key) if isinstance(info.declared, Map) else info.declared.prefix
+
+    def params(self, height: int | None = None) -> RuntimeParams:
+        """The runtime's own parameters in force in the block after this height (None: the last)."""
+        with self._reading(height) as run:
+            return run.environment.params
 
     def next_nonce(self, account: AccountId) -> int:
         """The nonce that the account's next transaction must carry, in the committed state."""
@@ -356,7 +369,7 @@ class _Run:
 
     def __init__(self, environment: Environment, overlay: Overlay, block: BlockInfo, *, is_writable: bool) -> None:
         self.environment = environment
-        environment.context.open(overlay, block, writable=is_writable)
+        environment.open(overlay, block, writable=is_writable)
 
     def __enter__(self) -> _Run:
         return self

@@ -112,11 +112,11 @@ class BlockRun:
         self.taken: list[bytes] = []
         self.faults = environment.faults
         self.bytes = 0
-        params = environment.composition.genesis.consensus
+        environment.open(self.overlay, inputs.info)
+        params = environment.params
         self.bytes_max, self.count_max = params.block_bytes_max, params.block_transactions_max
         self.gas_left = self.gas_max = params.block_gas_max - environment.composition.hook_gas
         self.hook_gas_used = self.hook_event_bytes = 0
-        environment.context.open(self.overlay, inputs.info)
         self.begin_events = self._hooks("begin_block")
 
     def foresee(self, transactions: Iterable[Prepared]) -> None:
@@ -125,7 +125,7 @@ class BlockRun:
         if not composition.declares_runs:
             return
         asked = composition.environment()
-        asked.context.open(Overlay(self.store, self.store.blobs), self.inputs.info, writable=False)
+        asked.open(Overlay(self.store, self.store.blobs), self.inputs.info, writable=False)
         plan = plan_runs(asked, transactions, gas_max=self.gas_max)
         asked.context.close()
         self.faults.extend(plan.faults)
@@ -138,7 +138,7 @@ class BlockRun:
                 Rule.BLOCK_GAS, f"the gas limit is {prepared.body.gas_limit}, the block has {self.gas_left} left"
             )
         left = self.bytes_max - self.bytes
-        if len(prepared.data) > left or len(self.outcomes) >= self.count_max:
+        if left < len(prepared.data) <= self.bytes_max or len(self.outcomes) >= self.count_max:
             raise InvalidTransaction(
                 Rule.BLOCK_BYTES,
                 f"{len(prepared.data)} bytes, the block has {left} left, {self.count_max - len(self.outcomes)} places",

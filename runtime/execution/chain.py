@@ -20,19 +20,19 @@ from runtime.crypto import SigningKey, hash_bytes
 from runtime.errors import UsageError
 from runtime.execution.application import Application
 from runtime.execution.block import BlockInputs, BlockRun, Executed
-from runtime.execution.composition import module_genesis, wants_root
+from runtime.execution.composition import module_genesis, runtime_params, wants_root
+from runtime.execution.core import NAME as CORE
 from runtime.execution.core import ModelEngine
 from runtime.execution.dispatch import dispatch
 from runtime.execution.executor import Outcome
 from runtime.execution.genesis import (
     DEFAULT_CONSENSUS,
-    FREE,
     GENESIS_VERSION,
     ChainGenesis,
     ConsensusParams,
-    FeeParams,
     Roles,
 )
+from runtime.execution.params import FeeParams
 from runtime.execution.receipts import Receipt
 from runtime.execution.transaction import build_transaction, encode_transaction
 from runtime.module import (
@@ -60,6 +60,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 BLOCK_INTERVAL_MS = 1_000
 GAS_LIMIT = 200_000_000
+FREE_GAS = FeeParams(units=0, per_gas=1)
 
 
 class BareAccounts(Module):
@@ -102,7 +103,8 @@ class Account:
 class Chain:
     """A chain of these modules, in this order of hooks.
 
-    genesis, params: by module name, as people write them. roles are bound to the modules that fit them.
+    genesis, params: by module name, as people write them; those of `runtime` are prices and bounds of blocks. fees: the
+    price of gas. Roles are bound to the modules that fit them.
     """
 
     def __init__(
@@ -110,7 +112,7 @@ class Chain:
         *modules: type[Module],
         genesis: Mapping[str, Mapping[str, Any]] | None = None,
         params: Mapping[str, Mapping[str, Any]] | None = None,
-        fees: FeeParams = FREE,
+        fees: FeeParams = FREE_GAS,
         consensus: ConsensusParams = DEFAULT_CONSENSUS,
         time_ms: int = 1_700_000_000_000,
         name: str = "local",
@@ -119,7 +121,7 @@ class Chain:
     ) -> None:
         auth = _fitting(modules, AuthRules)
         composed: tuple[type[Module], ...] = modules if auth else (BareAccounts, *modules)
-        known = {module.name for module in composed}
+        known = {CORE, *(module.name for module in composed)}
         for given in (*(genesis or {}), *(params or {})):
             if given not in known:
                 raise UsageError(
@@ -136,7 +138,9 @@ class Chain:
             validators=Name(validators) if validators else None,
             governance=next((Name(module.name) for module in modules if wants_root(module)), None),
         )
-        made = ChainGenesis(GENESIS_VERSION, Name(name), "arm", time_ms, entries, consensus, fees, roles)
+        price = {"fee_units": fees.units, "fee_per_gas": fees.per_gas}
+        runtime = runtime_params(price | dict((params or {}).get(CORE, {})))
+        made = ChainGenesis(GENESIS_VERSION, Name(name), "arm", time_ms, entries, consensus, runtime, roles)
         self.application = Application(made, composed, store or MemoryStore(), engine=engine)
         self.application.start()
         self.application.check_invariants()
@@ -160,8 +164,8 @@ class Chain:
         if "nonce" not in options:
             options["nonce"] = self.nonce(signer.id)
         options.setdefault("gas_limit", GAS_LIMIT)
-        genesis = self.application.genesis
-        options.setdefault("max_fee", genesis.fees.fee(options["gas_limit"]) + options.get("tip", 0))
+        price = self.application.params().fees
+        options.setdefault("max_fee", price.fee(options["gas_limit"]) + options.get("tip", 0))
         payer = options.pop("payer", None)
         if payer is not None:
             options |= {"fee_payer": payer.id, "fee_payer_key": payer.key}

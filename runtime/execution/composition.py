@@ -19,9 +19,10 @@ from runtime.execution.core import NAME as CORE
 from runtime.execution.core import Core, ModelEngine
 from runtime.execution.errors import GenesisError
 from runtime.execution.genesis import UNPINNED, ChainGenesis, ModuleGenesis
-from runtime.limits import BLOCK_BYTES_MAX, BLOCK_FRAME_BYTES, BLOCK_TRANSACTIONS_MAX
+from runtime.execution.params import Frame, RuntimeParams
 from runtime.module import (
     AuthRules,
+    BlockInfo,
     CallInfo,
     Context,
     FeeLedger,
@@ -31,7 +32,9 @@ from runtime.module import (
     ValidatorSource,
     find_provider,
 )
+from runtime.module.params import PARAMS_KEY
 from runtime.module.uses import missing, protocol_methods
+from runtime.state import Overlay
 from runtime.types import Name
 
 
@@ -72,8 +75,12 @@ class Composition:
         self.hook_gas = sum(gas for metadata in self.metadata.values() for gas in metadata.hooks.values())
         self._check_roles()
         self._check_root()
-        self._check_bounds()
-        self._check_prices()
+        self.frame = Frame(
+            hook_gas=self.hook_gas,
+            timeout_ms_max=genesis.consensus.timeout_ms_max,
+            takes_fees=genesis.roles.fees is not None,
+        )
+        self._known_params = b"", genesis.runtime
         self.providers = {
             name: {
                 uses.name: find_provider(uses, name, self.modules.values()) for uses in module.metadata().uses.values()
@@ -129,36 +136,20 @@ class Composition:
                     "roles.governance", f"module {name} would run calls as Root: bind the role to it, or leave it out"
                 )
 
-    def _check_bounds(self) -> None:
-        """What a chain chooses must fit into what every node can send and keep, or a full block stops its proposer."""
-        consensus = self.genesis.consensus
-        if not 0 < consensus.block_bytes_max <= BLOCK_BYTES_MAX - BLOCK_FRAME_BYTES:
-            raise GenesisError(
-                "consensus.block_bytes_max",
-                f"is {consensus.block_bytes_max}: write 1 to {BLOCK_BYTES_MAX - BLOCK_FRAME_BYTES}, so that a block "
-                f"with its header, certificate and evidence is within {BLOCK_BYTES_MAX} bytes",
-            )
-        if not 0 < consensus.block_transactions_max <= BLOCK_TRANSACTIONS_MAX:
-            raise GenesisError(
-                "consensus.block_transactions_max",
-                f"is {consensus.block_transactions_max}: write 1 to {BLOCK_TRANSACTIONS_MAX}",
-            )
-
-    def _check_prices(self) -> None:
-        fees = self.genesis.fees
-        if fees.per_gas < 1:
-            raise GenesisError("fees.per_gas", "is 0: write 1 or more")
-        if fees.units and self.genesis.roles.fees is None:
-            raise GenesisError("fees.units", "gas has a price and no module takes fees: bind roles.fees, or write 0")
-        if 2 * self.hook_gas > self.genesis.consensus.block_gas_max:
-            raise GenesisError(
-                "consensus.block_gas_max",
-                f"hooks may use {self.hook_gas} gas in each block: the bound must be twice that or more",
-            )
-
     def environment(self) -> Environment:
         """Fresh instances over a context of their own, closed at first."""
         return Environment(self)
+
+    def params_in_force(self, state: Overlay) -> RuntimeParams:
+        """The runtime's own parameters in this state; while the genesis is being written, those it gives."""
+        data = state.get(CORE, PARAMS_KEY)
+        if data is None:
+            return self.genesis.runtime
+        known, params = self._known_params
+        if known != data:
+            params = codec(RuntimeParams).decode(data)
+            self._known_params = data, params
+        return params
 
     def config(self, entry: ModuleGenesis, where: str) -> Any:
         """A module's GenesisConfig, or None where it declares none. Raises GenesisError."""
@@ -166,9 +157,10 @@ class Composition:
 
 
 class Environment:
-    """Module instances, connected, over one context. faults: tracebacks of what broke under Root, for the log."""
+    """Module instances, connected, over one context. faults: tracebacks of what broke under Root, for the log. params:
+    the runtime's own, in force for the whole run; set by `open`."""
 
-    __slots__ = ("auth", "composition", "context", "core", "faults", "fees", "modules", "validators")
+    __slots__ = ("auth", "composition", "context", "core", "faults", "fees", "modules", "params", "validators")
 
     def __init__(self, composition: Composition) -> None:
         self.composition = composition
@@ -183,11 +175,19 @@ class Environment:
         self.core.connect("engine", composition.engine)
         self.core.connect("modules", self.modules)
         self.core.connect("root", composition.root(self))
+        self.core.connect("frame", composition.frame)
         self.faults: list[str] = []
         roles = composition.genesis.roles
         self.auth = cast("AuthRules", self.modules[roles.auth])
         self.fees = cast("FeeLedger | None", self.modules[roles.fees] if roles.fees else None)
         self.validators = cast("ValidatorSource | None", self.modules[roles.validators] if roles.validators else None)
+        self.params = composition.genesis.runtime
+
+    def open(self, state: Overlay, block: BlockInfo, *, writable: bool = True) -> None:
+        """Begin a run on this state. Its prices and bounds are those that the state has now, whatever the run sets."""
+        self.context.open(state, block, writable=writable)
+        self.params = self.composition.params_in_force(state)
+        self.core.connect("in_force", self.params)
 
 
 def wants_root(module: type[Module]) -> bool:
@@ -223,6 +223,12 @@ def module_genesis(
         params=_encode(f"{metadata.name}.params", metadata.params, params, prefix),
         genesis=_encode(f"{metadata.name}.genesis", metadata.genesis, genesis, prefix),
     )
+
+
+def runtime_params(values: Mapping[str, Any]) -> RuntimeParams:
+    """The runtime's own parameters, from values as people write them. Raises GenesisError."""
+    params: RuntimeParams = codec(RuntimeParams).decode(_encode(CORE, RuntimeParams, values, ""))
+    return params
 
 
 def _encode(where: str, declared: Any, values: Mapping[str, Any] | None, prefix: str) -> bytes:

@@ -13,6 +13,7 @@ from typing import Annotated, Final, Protocol, cast
 from runtime.codec import codec
 from runtime.errors import CodecError
 from runtime.execution.genesis import MODULE_PARAMS_BYTES_MAX
+from runtime.execution.params import Frame, RuntimeParams
 from runtime.limits import BLOB_CHUNKS_MAX
 from runtime.module import (
     Call,
@@ -128,12 +129,30 @@ class ParamsRefused(CallError):
     module: Name
 
 
+class ParamOutOfRange(CallError):
+    """A parameter of the runtime is outside of what it can be on this chain."""
+
+    param: Name
+    low: U64
+    high: U64
+
+
+class ModelTooLarge(CallError):
+    """One row takes more memory than the chain allows a model's run: see the parameter model_memory_bytes_max."""
+
+    memory_bytes: U64
+    limit: U64
+
+
 class Core(Module):
     """What the runtime keeps in state for itself, changes of modules' parameters, and the services offered to them."""
 
     name = NAME
     events = (HookFailed, ValidatorsRefused, ParamsChanged)
-    errors = (*RUNTIME_ERRORS, NoParams, ParamsRefused, ChunkMissing, ModelUnknown, ModelRefused, InputRefused)
+    errors = (
+        *(*RUNTIME_ERRORS, NoParams, ParamsRefused, ParamOutOfRange),
+        *(ChunkMissing, ModelUnknown, ModelRefused, ModelTooLarge, InputRefused),
+    )
 
     genesis_hash: Item[Hash] = Item()
     stamp: Item[BlockStamp] = Item()
@@ -141,6 +160,20 @@ class Core(Module):
     chunks: Map[Hash, ChunkRecord] = Map()
     models: Map[Hash, ModelRecord] = Map()
     model_chunks: Map[tuple[Hash, U32], ChunkSegment] = Map()
+
+    Params = RuntimeParams
+
+    def check_params(self) -> None:
+        """Prices and bounds stay where every node can follow, and where a next decision is possible."""
+        params = self.params
+        for name, (low, high) in cast("Frame", self._bound["frame"]).ranges(params).items():
+            if not low <= getattr(params, name) <= high:
+                raise ParamOutOfRange(param=Name(name), low=low, high=high)
+
+    @property
+    def _in_force(self) -> RuntimeParams:
+        """The parameters by which this block runs; `params` are those from the next block on."""
+        return cast("RuntimeParams", self._bound["in_force"])
 
     @query
     def validators_at(self) -> ValidatorPowers:
@@ -259,6 +292,7 @@ class Core(Module):
         self.charge(self._engine.verification_gas(size, nodes_max))
         model = b"".join([self.read_chunk(chunk) for chunk in chunks])
         info = self._engine.verify(model, blob, nodes_max)
+        self._check_memory(info)
         if info.model not in self.models:
             self.models[info.model] = ModelRecord(info, len(chunks))
             for number, at in enumerate(range(0, len(chunks), SEGMENT_CHUNKS)):
@@ -285,10 +319,16 @@ class Core(Module):
         if record is None:
             raise ModelUnknown(model=model)
         info = record.info
+        self._check_memory(info)
         rows = inputs[0].shape[0] if inputs and inputs[0].shape else 1
-        self.charge(info.gas_load + info.gas_fixed + max(rows, 1) * info.gas_per_row)
+        self.charge(self._in_force.inference_gas(info.gas_load + info.gas_fixed + max(rows, 1) * info.gas_per_row))
         self.charge(_segments(record) * prices.READ_GAS)
         return self._engine.run(model, lambda: self._load(model, record), inputs)
+
+    def _check_memory(self, info: ModelInfo) -> None:
+        limit = self._in_force.model_memory_bytes_max
+        if info.memory_bytes > limit:
+            raise ModelTooLarge(memory_bytes=info.memory_bytes, limit=limit)
 
     def _load(self, model: Hash, record: ModelRecord) -> bytes:
         """The model's bytes. Uncharged, for only some nodes need them: `gas_load` was charged to all."""

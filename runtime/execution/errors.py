@@ -21,7 +21,7 @@ class Rule(StrEnum):
     """What a transaction must satisfy to be in a block. Those below EARLY only the mempool asks for: in a block they
     are failed receipts."""
 
-    SIZE = "size"  # at most TRANSACTION_BYTES_MAX
+    SIZE = "size"  # at most TRANSACTION_BYTES_MAX, and what a block has for transactions
     CODEC = "codec"  # the canonical bytes of a transaction
     GENESIS = "genesis"  # of this chain
     CALLS = "calls"  # one call or more

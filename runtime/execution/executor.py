@@ -36,18 +36,22 @@ class Outcome:
 def check_rules(environment: Environment, prepared: Prepared, *, nonce_exact: bool) -> int:
     """Every rule that needs state but no writing; returns the account's next nonce. Raises InvalidTransaction."""
     body, context = prepared.body, environment.context
-    genesis = environment.composition.genesis
+    params = environment.params
     height = context.block.height
+    if len(prepared.data) > params.block_bytes_max:
+        raise InvalidTransaction(
+            Rule.SIZE, f"{len(prepared.data)} bytes, a block has {params.block_bytes_max} for transactions"
+        )
     if body.last_valid_height < height:
         raise InvalidTransaction(
             Rule.EXPIRED, f"valid up to height {body.last_valid_height}, the next block is {height}"
         )
-    available = genesis.consensus.block_gas_max - environment.composition.hook_gas
+    available = params.block_gas_max - environment.composition.hook_gas
     if body.gas_limit > available:
         raise InvalidTransaction(
             Rule.GAS_LIMIT, f"the gas limit is {body.gas_limit}, a block has {available} for transactions"
         )
-    cost = genesis.fees.fee(body.gas_limit) + body.tip if environment.fees else 0
+    cost = params.fees.fee(body.gas_limit) + body.tip if environment.fees else 0
     if cost > body.max_fee:
         raise InvalidTransaction(Rule.FEE, f"gas limit and tip may cost {cost}, the max fee is {body.max_fee}")
     nonce = environment.auth.nonce(body.sender)
@@ -92,7 +96,7 @@ def withdraw(environment: Environment, prepared: Prepared) -> int:
     if environment.fees is None:
         return 0
     body = prepared.body
-    cost = environment.composition.genesis.fees.fee(body.gas_limit) + body.tip
+    cost = environment.params.fees.fee(body.gas_limit) + body.tip
     try:
         environment.fees.withdraw_fee(prepared.payer, cost)
     except CallError as error:
@@ -162,7 +166,7 @@ def _run_calls(environment: Environment, prepared: Prepared) -> _Failure | None:
 def _settle(environment: Environment, prepared: Prepared, gas_used: int, withdrawn: int) -> int:
     if environment.fees is None:
         return 0
-    fee = environment.composition.genesis.fees.fee(gas_used) + prepared.body.tip
+    fee = environment.params.fees.fee(gas_used) + prepared.body.tip
     try:
         environment.fees.settle_fee(prepared.payer, fee, withdrawn - fee)
     except LET_THROUGH:

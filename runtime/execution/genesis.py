@@ -9,6 +9,7 @@ from typing import Annotated, Final
 
 from runtime.codec import codec
 from runtime.crypto import hash_bytes
+from runtime.execution.params import RuntimeParams
 from runtime.types import U32, U64, ZERO_HASH, Hash, MaxLen, Name, Pattern, Struct
 
 GENESIS_VERSION: Final = 1
@@ -30,11 +31,8 @@ class ModuleGenesis(Struct):
 
 
 class ConsensusParams(Struct):
-    """Bounds of blocks, and patience. block_gas_max: nanoseconds on the reference machine, hooks included."""
+    """Patience. How long a round waits, and how far clocks may differ; milliseconds."""
 
-    block_gas_max: U64
-    block_bytes_max: U32
-    block_transactions_max: U32
     timeout_propose_ms: U32
     timeout_vote_ms: U32
     timeout_growth_ms: U32
@@ -42,17 +40,6 @@ class ConsensusParams(Struct):
     empty_block_interval_ms: U32
     clock_precision_ms: U32
     message_delay_ms: U32
-
-
-class FeeParams(Struct):
-    """The price of gas: `units` base units for every `per_gas` gas, rounded up."""
-
-    units: U64
-    per_gas: U64
-
-    def fee(self, gas: int) -> int:
-        """What so much gas costs, in base units."""
-        return -(-gas * self.units // self.per_gas)
 
 
 class Roles(Struct):
@@ -66,7 +53,8 @@ class Roles(Struct):
 
 
 class ChainGenesis(Struct):
-    """version: of this form. chain: for people. address_prefix: of bech32m addresses. time_ms: of height 0."""
+    """version: of this form. chain: for people. address_prefix: of bech32m addresses. time_ms: of height 0. runtime:
+    prices and bounds at height 0; from there on they stand in the state."""
 
     version: U32
     chain: Name
@@ -74,7 +62,7 @@ class ChainGenesis(Struct):
     time_ms: U64
     modules: Annotated[tuple[ModuleGenesis, ...], MaxLen(MODULES_MAX)]
     consensus: ConsensusParams
-    fees: FeeParams
+    runtime: RuntimeParams
     roles: Roles
 
     def encode(self) -> bytes:
@@ -94,9 +82,6 @@ class ChainGenesis(Struct):
 
 
 DEFAULT_CONSENSUS: Final = ConsensusParams(
-    block_gas_max=2_000_000_000,
-    block_bytes_max=2 * 1024 * 1024,
-    block_transactions_max=10_000,
     timeout_propose_ms=3_000,
     timeout_vote_ms=500,
     timeout_growth_ms=500,
@@ -107,4 +92,5 @@ DEFAULT_CONSENSUS: Final = ConsensusParams(
 )
 """For the in-process Chain and tests; a chain spec writes its own out in full."""
 
-FREE: Final = FeeParams(units=0, per_gas=1)
+FREE: Final = RuntimeParams(fee_units=0)
+"""Gas costs nothing: for chains without a module that takes fees."""

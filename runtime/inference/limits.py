@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from runtime.limits import MODEL_MEMORY_BYTES_MAX
+
 MODEL_BYTES_MAX: Final = 512 * 1024 * 1024
 NODES_MAX: Final = 65_536
 CONSTANTS_MAX: Final = 65_536
@@ -22,7 +24,7 @@ WEIGHTS_MAX: Final = 1 << 27  # elements of all constants together, and of their
 CONSTANTS_PER_NODE_MAX: Final = 3
 COLUMN_VISITS_PER_BYTE: Final = 4  # columns and elements of constants that the verifier may look at, in all:
 COLUMN_VISITS_PER_NODE: Final = 4096  # so many for each byte of the model and for each node
-MEMORY_BYTES_MAX: Final = 4 * 1024 * 1024 * 1024  # of one run of one row, weights included
+MEMORY_BYTES_MAX: Final = MODEL_MEMORY_BYTES_MAX
 GAS_PER_ROW_MAX: Final = 60 * 10**9  # a minute on the reference machine
 GAS_LOAD_MAX: Final = 60 * 10**9
 KERNELS_MAX: Final = 1 << 18  # launched by one run

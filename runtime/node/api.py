@@ -78,7 +78,7 @@ class RunningNodeApi:
         node, app, tip = self._node, self._app, self._node.consensus.tip
         signer = node.setup.signer
         key = None if signer is None else signer.public_key
-        genesis = app.genesis
+        genesis, params = app.genesis, app.params()
         return StatusView(
             name=node.setup.name,
             version=self._version,
@@ -99,9 +99,9 @@ class RunningNodeApi:
             mempool_transactions=len(node.pool),
             mempool_bytes=node.pool.bytes,
             oldest_height=app.store.oldest_height,
-            fee_units=genesis.fees.units,
-            fee_per_gas=genesis.fees.per_gas,
-            block_gas_max=genesis.consensus.block_gas_max,
+            fee_units=params.fee_units,
+            fee_per_gas=params.fee_per_gas,
+            block_gas_max=params.block_gas_max,
         )
 
     @property

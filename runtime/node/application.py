@@ -16,13 +16,16 @@ from runtime.execution.application import Checked as CheckedTransaction
 from runtime.execution.block import BlockInputs, Dropped, Executed
 from runtime.execution.errors import InvalidTransaction, Rule
 from runtime.execution.genesis import ChainGenesis
+from runtime.execution.params import RuntimeParams
 from runtime.execution.transaction import Prepared
 from runtime.mempool import Checked, Rejected
 from runtime.mempool import Rule as PoolRule
 from runtime.module.roles import ValidatorPower
 from runtime.types import AccountId, Hash
 
-STATE_RULES: Final = frozenset({Rule.AUTH, Rule.EXPIRED, Rule.NONCE_LOW, Rule.NONCE_HIGH, Rule.FUNDS})
+STATE_RULES: Final = frozenset(
+    {Rule.AUTH, Rule.EXPIRED, Rule.NONCE_LOW, Rule.NONCE_HIGH, Rule.FUNDS, Rule.FEE, Rule.GAS_LIMIT, Rule.SIZE}
+)
 """What may hold in one state and not in another: a transaction refused by these is no bad transaction for ever."""
 
 
@@ -58,17 +61,18 @@ class Application(Protocol):
 
     def validators(self, height: int | None = None) -> tuple[ValidatorPower, ...]: ...
 
+    def params(self, height: int | None = None) -> RuntimeParams:
+        """Prices and bounds in force in the block after this height (None: the last)."""
+        ...
+
 
 @dataclass(frozen=True)
 class ChainParams:
-    """What all nodes agree on about time and size of blocks."""
+    """What all nodes agree on about time, from the genesis on."""
 
     timeouts: Timeouts
     synchrony: Synchrony
     empty_block_interval_ms: int
-    block_bytes_max: int
-    block_gas_max: int
-    block_transactions_max: int
 
 
 def params_of(genesis: ChainGenesis) -> ChainParams:
@@ -84,9 +88,6 @@ def params_of(genesis: ChainGenesis) -> ChainParams:
         ),
         synchrony=Synchrony(precision_ms=params.clock_precision_ms, message_delay_ms=params.message_delay_ms),
         empty_block_interval_ms=params.empty_block_interval_ms,
-        block_bytes_max=params.block_bytes_max,
-        block_gas_max=params.block_gas_max,
-        block_transactions_max=params.block_transactions_max,
     )
 
 

@@ -41,7 +41,6 @@ from runtime.consensus import (
     verify_equivocation,
 )
 from runtime.errors import PeerError
-from runtime.limits import BLOCK_BYTES_MAX
 from runtime.node.application import consensus_validators, params_of, wire_hash
 from runtime.node.block_store import block_records
 from runtime.node.bundle import write_bundle
@@ -76,7 +75,6 @@ from runtime.node.wire import (
 from runtime.types import Hash
 
 INBOX_EVENTS_MAX: Final = 1024
-BLOCK_OVERHEAD_BYTES: Final = 192 * 1024  # header, certificate of 256 validators, 16 pieces of evidence, framing
 GAS_CANDIDATES: Final = 8
 FETCH_DELAY_S: Final = 0.3
 CATCHING_UP_S: Final = 1.0
@@ -349,9 +347,9 @@ class ConsensusTask:
 
     async def _build(self, height: int, round_: int) -> None:
         assert self._own is not None
-        bytes_max = min(self._params.block_bytes_max, BLOCK_BYTES_MAX) - BLOCK_OVERHEAD_BYTES
-        gas_max = self._params.block_gas_max * GAS_CANDIDATES  # limits are rarely used up; the application packs by use
-        chosen = self._p.mempool.select(bytes_max, gas_max, self._params.block_transactions_max)
+        bounds = self._p.app.params()
+        gas_max = bounds.block_gas_max * GAS_CANDIDATES  # limits are rarely used up; the application packs by use
+        chosen = self._p.mempool.select(bounds.block_bytes_max, gas_max, bounds.block_transactions_max)
         block = await self._p.executor.build(
             self._work.parent,
             proposer=self._own.public_key,

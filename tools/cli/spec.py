@@ -84,12 +84,12 @@ def show(file: Path) -> None:
     read = read_spec(file)
     resolved = resolve(read)
     click.echo(f"chain      {read.name}, addresses {read.address_prefix}1..., genesis {resolved.genesis_hash.hex()}")
-    bounds = read.consensus
+    bounds = read.runtime
     click.echo(
         f"blocks     {bounds.block_gas_max:,} gas, {bounds.block_bytes_max:,} bytes, an empty one every "
-        f"{bounds.empty_block_interval_ms / 1000:g} s"
+        f"{read.consensus.empty_block_interval_ms / 1000:g} s"
     )
-    click.echo(f"fees       {read.fees.units} for every {read.fees.per_gas:,} gas")
+    click.echo(f"fees       {bounds.fee_units} for every {bounds.fee_per_gas:,} gas")
     width = max(len(chosen.name) for chosen in read.modules)
     click.echo(f"roles      {', '.join(f'{role}: {name}' for role, name in read.roles.model_dump().items())}")
     for chosen, module in zip(read.modules, resolved.modules, strict=True):

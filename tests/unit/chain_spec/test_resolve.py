@@ -63,8 +63,8 @@ def test_the_genesis_hash_covers_every_choice(field: str) -> None:
         "name": lambda: made.update(name="other"),
         "address_prefix": lambda: made.update(document("xyz")),
         "genesis_time_ms": lambda: made.update(genesis_time_ms=1),
-        "units": lambda: made["fees"].update(units=2),
-        "block_gas_max": lambda: made["consensus"].update(block_gas_max=10**9),
+        "units": lambda: made["runtime"].update(fee_units=2),
+        "block_gas_max": lambda: made["runtime"].update(block_gas_max=10**9),
         "balance": lambda: tokens.update({encode_address(OPERATOR): {"arm": "7"}}),
     }
     changes[field]()
@@ -125,7 +125,8 @@ def test_invalid_duplicate_key_is_named() -> None:
         (lambda made: made.update(address_prefix="1"), "$.address_prefix"),
         (lambda made: made.update(genesis_time_ms=-1), "$.genesis_time_ms"),
         (lambda made: made.update(genesis_time_ms=1.5), "$.genesis_time_ms"),
-        (lambda made: made["fees"].update(per_gas=0), "$.fees.per_gas"),
+        (lambda made: made["runtime"].update(fee_per_gas=-1), "$.runtime.fee_per_gas"),
+        (lambda made: made["runtime"].update(fee_prize=1), "$.runtime.fee_prize"),
         (lambda made: made["roles"].update(auth="nobody"), "$.roles.auth"),
         (lambda made: made["modules"][0].update(name="acounts"), "$.modules[0].name"),
         (lambda made: made["modules"][0].update(version=77), "$.modules[0].version"),

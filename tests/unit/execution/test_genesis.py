@@ -28,10 +28,10 @@ from runtime.execution import (
     BareAccounts,
     Chain,
     ChainGenesis,
-    FeeParams,
     GenesisError,
     QueryFailed,
     Roles,
+    RuntimeParams,
     UnknownQuery,
     module_genesis,
 )
@@ -83,7 +83,7 @@ def genesis(*modules: Any, **changes: Any) -> ChainGenesis:
         time_ms=5,
         modules=tuple(module_genesis(module) for module in modules),
         consensus=DEFAULT_CONSENSUS,
-        fees=FREE,
+        runtime=FREE,
         roles=Roles(auth=Name("accounts"), fees=None, validators=None, governance=None),
     )
     return msgspec.structs.replace(made, **changes)
@@ -105,7 +105,7 @@ def test_the_hash_covers_every_field() -> None:
             {"chain": "other"},
             {"address_prefix": "x"},
             {"time_ms": 6},
-            {"fees": FeeParams(0, 2)},
+            {"runtime": RuntimeParams(fee_units=0, fee_per_gas=2)},
             {"roles": Roles(Name("accounts"), None, Name("picky"), None)},
             {"modules": base.modules[::-1]},
             {"modules": (base.modules[0], msgspec.structs.replace(entry, params=b""))},
@@ -202,8 +202,11 @@ def test_invalid_roles() -> None:
 
 
 def test_invalid_fees() -> None:
-    refused(genesis(BareAccounts, fees=FeeParams(0, 0)), BareAccounts, field="fees.per_gas", match="is 0")
-    refused(genesis(BareAccounts, fees=FeeParams(1, 1)), BareAccounts, field="fees.units", match="no module takes fees")
+    for price, field, match in (
+        (RuntimeParams(fee_units=0, fee_per_gas=0), "runtime.fee_per_gas", "is 0: on this chain it is 1 to"),
+        (RuntimeParams(fee_units=7), "runtime.fee_units", "is 7: on this chain it is 0 to 0"),
+    ):
+        refused(genesis(BareAccounts, runtime=price), BareAccounts, field=field, match=match)
 
 
 class Greedy(Module):
@@ -217,7 +220,9 @@ class Greedy(Module):
 
 
 def test_invalid_hooks_that_leave_too_little_for_transactions() -> None:
-    refused(genesis(BareAccounts, Greedy), BareAccounts, Greedy, field="consensus.block_gas_max", match="hooks may use")
+    refused(
+        genesis(BareAccounts, Greedy), BareAccounts, Greedy, field="runtime.block_gas_max", match="it is 3000000000 to"
+    )
 
 
 # --- who provides what

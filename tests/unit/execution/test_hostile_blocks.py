@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from msgspec.structs import replace
 
 from modules.tokens import Tokens
 from runtime import U8, Call, Item, Map, Module, PublicKey, Signed, ValidatorPower, call
@@ -21,6 +20,8 @@ from runtime.execution import (
     Rule,
 )
 from runtime.execution.block import validators_refused
+from runtime.execution.chain import BareAccounts
+from runtime.execution.params import TRANSACTIONS_BYTES_MIN, TRANSACTIONS_GAS_MIN
 from runtime.limits import BLOCK_BYTES_MAX, BLOCK_FRAME_BYTES, BLOCK_TRANSACTIONS_MAX
 
 KEY = PublicKey(bytes(range(32)))
@@ -38,7 +39,7 @@ def small_blocks(**bounds: int) -> Chain:
     return Chain(
         Tokens,
         genesis={"tokens": {"balances": {person.id: {"arm": 10**12} for person in people}}},
-        consensus=replace(DEFAULT_CONSENSUS, **bounds),
+        params={"runtime": bounds},
     )
 
 
@@ -48,13 +49,17 @@ def transfers(chain: Chain, count: int, gas_limit: int = 1_000_000) -> list[byte
     return [chain.transaction(call, signer=person, gas_limit=gas_limit) for person in people]
 
 
+def fillers(chain: Chain, count: int) -> list[bytes]:
+    """Transactions of 5 KB each, whose one call no module has."""
+    call = Call("tokens.fill", bytes(5_000))
+    return [chain.transaction(call, signer=chain.account(f"p{number}"), gas_limit=1_000_000) for number in range(count)]
+
+
 def test_a_block_one_byte_too_long_is_invalid_as_a_whole() -> None:
-    block = transfers(small_blocks(), 4)
-    total = sum(map(len, block))
-    assert len(small_blocks(block_bytes_max=total).application.genesis_hash) == 32
+    total = sum(map(len, fillers(small_blocks(), 4)))
     for bound, fits in ((total, True), (total - 1, False)):
         chain = small_blocks(block_bytes_max=bound)
-        block = transfers(chain, 4)
+        block = fillers(chain, 4)
         if fits:
             assert len(chain.application.execute(inputs(chain, *block)).receipts) == 4
             continue
@@ -75,10 +80,11 @@ def test_a_block_of_one_transaction_too_many_is_invalid() -> None:
 
 
 def test_a_gas_limit_beyond_what_is_left_is_invalid_even_where_less_would_be_used() -> None:
-    chain = small_blocks(block_gas_max=3_000_000)
-    block = transfers(chain, 4, gas_limit=1_500_000)
+    room = TRANSACTIONS_GAS_MIN
+    chain = small_blocks(block_gas_max=room)
+    block = transfers(chain, 4, gas_limit=room - 1_000_000)
     used = chain.application.execute(inputs(chain, block[0])).receipts[0].gas_used
-    fitting = next(count for count in range(5) if 3_000_000 - count * used < 1_500_000)
+    fitting = next(count for count in range(5) if count * used > 1_000_000)
     with pytest.raises(InvalidBlock) as refused:
         chain.application.execute(inputs(chain, *block))
     assert (refused.value.rule, refused.value.index) == (Rule.BLOCK_GAS, fitting)
@@ -116,21 +122,35 @@ def test_any_change_of_a_blocks_order_or_number_is_executed_or_refused(whole: Ch
     ("field", "value"),
     [
         ("block_bytes_max", 0),
+        ("block_bytes_max", TRANSACTIONS_BYTES_MIN - 1),
         ("block_bytes_max", BLOCK_BYTES_MAX - BLOCK_FRAME_BYTES + 1),
         ("block_bytes_max", (1 << 32) - 1),
         ("block_transactions_max", 0),
         ("block_transactions_max", BLOCK_TRANSACTIONS_MAX + 1),
+        ("block_gas_max", TRANSACTIONS_GAS_MIN - 1),
+        ("block_gas_max", DEFAULT_CONSENSUS.timeout_ms_max * 1_000_000 // 2 + 1),
+        ("inference_gas_percent", 0),
+        ("inference_gas_percent", 13),
+        ("inference_gas_percent", 100_001),
+        ("model_memory_bytes_max", (4 << 30) + 1),
+        ("fee_units", 1),
+        ("fee_per_gas", 0),
     ],
 )
-def test_invalid_bounds_of_blocks_are_refused_at_the_genesis(field: str, value: int) -> None:
-    """Consensus cannot carry such a block, and the node could not keep it: found out by the first full one."""
+def test_invalid_prices_and_bounds_are_refused_at_the_genesis(field: str, value: int) -> None:
+    """Consensus cannot carry such a block, or no node could keep it, or nobody could ever change it again."""
     with pytest.raises(GenesisError) as refused:
-        small_blocks(**{field: value})
-    assert refused.value.field == f"consensus.{field}"
+        Chain(BareAccounts, params={"runtime": {field: value}})
+    culprit = "block_gas_max" if value == 13 else field  # the bound that this discount makes too large
+    assert refused.value.field == f"runtime.{culprit}"
 
 
 def test_the_largest_bounds_of_blocks_are_taken() -> None:
-    bounds = {"block_bytes_max": BLOCK_BYTES_MAX - BLOCK_FRAME_BYTES, "block_transactions_max": BLOCK_TRANSACTIONS_MAX}
+    bounds = {
+        "block_bytes_max": BLOCK_BYTES_MAX - BLOCK_FRAME_BYTES,
+        "block_transactions_max": BLOCK_TRANSACTIONS_MAX,
+        "block_gas_max": DEFAULT_CONSENSUS.timeout_ms_max * 1_000_000 // 2,
+    }
     assert small_blocks(**bounds).block().receipts == ()
 
 

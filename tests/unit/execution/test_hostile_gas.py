@@ -102,7 +102,7 @@ def at_any_limit(chain: Chain, calls: list[Call], limit: int, needed: int, full:
     assert receipt.error is not None
     assert (receipt.error.module, receipt.error.name) == ("runtime", "OutOfGas")
     assert receipt.gas_used == limit
-    assert receipt.fee == chain.application.genesis.fees.fee(limit)
+    assert receipt.fee == chain.application.params().fees.fee(limit)
     assert receipt.events == ()
     assert executed.blobs == ()
     assert besides_paying(chain, executed, "alice") == {}
@@ -225,7 +225,7 @@ def test_payers_pay_what_the_receipt_says(
     if receipt.is_ok and denom == "arm":
         expected[sender] -= amount
         expected[to] += amount
-    assert receipt.fee == whole.application.genesis.fees.fee(receipt.gas_used) + tip
+    assert receipt.fee == whole.application.params().fees.fee(receipt.gas_used) + tip
     assert {name: held(whole, executed, name) for name in before} == expected
 
 

@@ -26,6 +26,7 @@ from runtime.state import chunk_hash
 from runtime.state.disk import DiskStore
 
 STORED = 10_000
+PATIENT = replace(DEFAULT_CONSENSUS, timeout_ms_max=(1 << 32) - 1)
 AMPLE = 1 << 40
 Bytes = Annotated[bytes, MaxLen(300_000)]
 
@@ -164,9 +165,8 @@ def count_of(what: str) -> int:
 def probe(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chain]:
     """A chain on disk, whose state LMDB holds."""
     folder: Path = tmp_path_factory.mktemp("prices")
-    consensus = replace(DEFAULT_CONSENSUS, block_gas_max=1 << 41)
     store = DiskStore(folder, flush_bytes=1 << 16)
-    chain = Chain(Probe, store=store, consensus=consensus)
+    chain = Chain(Probe, store=store, consensus=PATIENT, params={"runtime": {"block_gas_max": 1 << 41}})
     assert chain.submit(Probe.fill.build(), signer=chain.account("alice"), gas_limit=AMPLE).is_ok
     chain.blocks(2)
     yield chain
@@ -239,7 +239,8 @@ def test_the_registry_sweeps_the_worst_uploads_within_its_gas() -> None:
         Tokens,
         Registry,
         genesis={"tokens": {"balances": {person.id: {"arm": 10**9} for person in people}}},
-        consensus=replace(DEFAULT_CONSENSUS, block_gas_max=1 << 41, block_bytes_max=3 << 20),
+        consensus=PATIENT,
+        params={"runtime": {"block_gas_max": 1 << 41, "block_bytes_max": 3 << 20}},
     )
     options: dict[str, Any] = {"gas_limit": 50_000_000}
     begun, cancelled = [], []

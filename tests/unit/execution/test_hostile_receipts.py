@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from msgspec.structs import replace
-
 from runtime import U64, CallError, Event, Map, MaxLen, Module, Signed, call, hook
 from runtime.codec import codec
-from runtime.execution import DEFAULT_CONSENSUS, BlockInputs, Chain, Executed
+from runtime.execution import BlockInputs, Chain, Executed
 from runtime.limits import (
     BLOCK_EVENT_BYTES_MAX,
     BLOCK_TRANSACTIONS_MAX,
@@ -62,7 +60,7 @@ class Loud(Module):
 
 
 def chain_of() -> Chain:
-    return Chain(Loud, consensus=replace(DEFAULT_CONSENSUS, block_gas_max=20_000_000_000))
+    return Chain(Loud, params={"runtime": {"block_gas_max": 15_000_000_000}})
 
 
 def shouts(chain: Chain, count: int, *, fails: bool = False, each: int = EVENTS_PER_TRANSACTION_MAX) -> Executed:

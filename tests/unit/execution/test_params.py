@@ -191,7 +191,7 @@ def test_modules_without_parameters_have_none() -> None:
 
 
 def test_invalid_module_has_no_parameters() -> None:
-    for name in ("plain", "nobody", "runtime"):
+    for name in ("plain", "nobody"):
         with pytest.raises(NoParams):
             chain_of().root(Core.set_params.build(module=name, params=b""))
 

@@ -146,7 +146,7 @@ def test_invalid_gas_limit_below_the_fixed_price(chain: Chain) -> None:
 
 
 def test_invalid_gas_limit_above_a_block(chain: Chain) -> None:
-    refused(chain, signed(chain, gas_limit=chain.application.genesis.consensus.block_gas_max), Rule.GAS_LIMIT)
+    refused(chain, signed(chain, gas_limit=chain.application.params().block_gas_max), Rule.GAS_LIMIT)
 
 
 def test_invalid_fee_below_the_cover(chain: Chain) -> None:

@@ -50,7 +50,7 @@ def test_a_transaction_does_all_of_its_calls_or_nothing_but_the_fee(
         *(pay(chain, to, amount) for to, amount in calls), signer=chain.account("alice"), gas_limit=gas_limit, tip=tip
     )
     assert receipt.gas_used <= gas_limit
-    assert receipt.fee == chain.application.genesis.fees.fee(receipt.gas_used) + tip
+    assert receipt.fee == chain.application.params().fees.fee(receipt.gas_used) + tip
     expected = {**before, "alice": before["alice"] - receipt.fee}
     if receipt.is_ok:
         for to, amount in calls:
@@ -231,7 +231,7 @@ def test_events_are_bounded(chain: Chain, monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_a_block_takes_what_fits_into_its_gas_and_leaves_the_rest(chain: Chain) -> None:
-    room = chain.application.genesis.consensus.block_gas_max - chain.application.composition.hook_gas
+    room = chain.application.params().block_gas_max - chain.application.composition.hook_gas
     alice = chain.account("alice")
     data = [
         chain.transaction(pay(chain, "bob", 1), signer=alice, nonce=0, gas_limit=room),
