@@ -9,7 +9,7 @@ import copy
 import inspect
 import types
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any, Union, cast, get_args, get_origin
+from typing import Annotated, Any, Final, Union, cast, get_args, get_origin
 
 import msgspec
 
@@ -22,6 +22,8 @@ from runtime.module.verbs import CallMethod, QueryMethod, Verb
 from runtime.types import FixedBytes, IntWidth, MaxLen, Pattern, Struct
 
 Hints = Callable[[str, Mapping[str, Any]], dict[str, Any]]
+QUERY_OPTIONS: Final = ("height", "prove")
+"""What HTTP and the command line take beside a query's own arguments: at which height, and whether with a proof."""
 _KEYWORD = inspect.Parameter.KEYWORD_ONLY
 _FORM = "write def {name}(self, origin: Signed, *, amount: U64) -> None"
 
@@ -64,6 +66,12 @@ def declare_query(module: Any, owner: str, name: str, method: QueryMethod[..., A
     where, function = f"{module.__name__}.{name}", method.function
     _check_function(where, function)
     parameters = _after_self(where, function, f"write def {name}(self, *, account: AccountId) -> U64")
+    for parameter in parameters:
+        if parameter.name in QUERY_OPTIONS:
+            raise DefinitionError(
+                f"{where}: {parameter.name} is what is asked of every query beside its arguments "
+                f"({', '.join(QUERY_OPTIONS)}): give the argument another name"
+            )
     types_ = hints(f"{where}, parameter ", function.__annotations__)
     if "return" not in types_:
         raise DefinitionError(f"{where}: a query says what it answers: write -> U64, or another bounded type")

@@ -13,6 +13,7 @@ from fastapi.responses import JSONResponse
 
 from runtime.errors import CallerError
 from runtime.limits import HEIGHT_MAX
+from runtime.module.signature import QUERY_OPTIONS
 from runtime.rpc import events, openapi, problems
 from runtime.rpc.api import NodeApi, NotFound
 from runtime.rpc.bounds import PAGE_ITEMS_DEFAULT, WAIT_MS_MAX
@@ -39,7 +40,6 @@ HeightPath = Annotated[int, Path(ge=1, le=HEIGHT_MAX)]
 HeightQuery = Annotated[int | None, Query(ge=0, le=HEIGHT_MAX, description="default: the last block's state")]
 WaitQuery = Annotated[int, Query(ge=0, le=WAIT_MS_MAX, description="wait so long while it is pending")]
 ARGUMENTS_MAX = 32
-RESERVED = ("height", "prove")
 
 
 @dataclass(frozen=True)
@@ -114,8 +114,8 @@ def _chain(app: FastAPI, node: NodeApi) -> None:
     ) -> Response:
         """Ask a module. The query's own arguments are further parameters, in the form that JSON shows them."""
         given = request.query_params.multi_items()
-        arguments = {key: value for key, value in given if key not in RESERVED}
-        if len(given) > ARGUMENTS_MAX or len(arguments) + sum(key in RESERVED for key, _ in given) != len(given):
+        arguments = {key: value for key, value in given if key not in QUERY_OPTIONS}
+        if len(given) > ARGUMENTS_MAX or len(arguments) + sum(key in QUERY_OPTIONS for key, _ in given) != len(given):
             detail = f"at most {ARGUMENTS_MAX} parameters, each given once"
             return problems.problem(400, "malformed-query", detail)
         view: QueryView = await node.query(module, query, arguments, height=height, prove=prove)
