@@ -18,6 +18,7 @@ from runtime.codec import codec
 from runtime.execution.composition import Environment, Target
 from runtime.execution.core import ModelEngine
 from runtime.execution.dispatch import LET_THROUGH, arguments_of, contained, explain, traceback_of
+from runtime.execution.params import RuntimeParams
 from runtime.execution.transaction import Prepared
 from runtime.module import Call, CallError, InferenceRequest, ModelInfo, OutOfGas, Signed, Tensor
 from runtime.module.services import InferenceRequests
@@ -43,7 +44,7 @@ def plan_runs(environment: Environment, transactions: Iterable[Prepared], *, gas
     """What the transactions' calls say they will infer. The environment's context is open for reading, on the state
     before the block. gas_max: of the block; neither the runs nor, by a share of it, the asking exceed it."""
     environment.context.set_gas(gas_max // PLANNING_SHARE)
-    budget, faults = _Budget(gas_max), []
+    budget, faults = _Budget(gas_max, environment.params), []
     batches: dict[Hash, dict[Inputs, None]] = {}
     for prepared, call, target in _declaring(environment, transactions):
         try:
@@ -98,8 +99,9 @@ def _asked(environment: Environment, call: Call, target: Target) -> tuple[Infere
 class _Budget:
     """What a block's batches may cost: gas, and bytes of results."""
 
-    def __init__(self, gas: int) -> None:
+    def __init__(self, gas: int, params: RuntimeParams) -> None:
         self.gas = gas
+        self.params = params
         self.bytes = OUTPUT_BYTES_MAX
 
     def take(self, info: ModelInfo, inputs: Inputs, gas_limit: int, *, is_loaded: bool) -> bool:
@@ -108,7 +110,7 @@ class _Budget:
         run = info.gas_fixed + rows * info.gas_per_row
         gas = run if is_loaded else run + info.gas_load
         size = 8 * rows * sum(prod(output.shape) for output in info.outputs)
-        if gas > self.gas or size > self.bytes or info.gas_load + run > gas_limit:
+        if gas > self.gas or size > self.bytes or self.params.inference_gas(info.gas_load + run) > gas_limit:
             return False
         self.gas -= gas
         self.bytes -= size
