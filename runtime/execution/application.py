@@ -295,10 +295,11 @@ class Application:
         with self._reading(height) as run:
             return run.environment.core.effective_validators
 
-    def live_chunks(self) -> frozenset[Hash]:
-        """The blob chunks that the committed state refers to; all others may be collected."""
+    def live_chunks(self, among: Iterable[Hash] | None = None) -> frozenset[Hash]:
+        """The blob chunks that the committed state refers to, of all or of some."""
         with self._reading() as run:
-            return frozenset(run.environment.core.chunks.keys(limit=1 << 62))
+            chunks = run.environment.core.chunks
+            return frozenset(chunks.keys(limit=1 << 62) if among is None else filter(chunks.__contains__, among))
 
     def check_invariants(self) -> None:
         """Runs every module's invariants on the committed state. Raises InvariantBroken with the first that fails."""

@@ -65,6 +65,10 @@ class Application(Protocol):
         """Prices and bounds in force in the block after this height (None: the last)."""
         ...
 
+    def live_chunks(self, among: Iterable[Hash] | None = None) -> frozenset[Hash]:
+        """Those blob chunks that the committed state refers to."""
+        ...
+
 
 @dataclass(frozen=True)
 class ChainParams:

@@ -1,6 +1,7 @@
 """Execution and commits: one at a time, outside the event loop, results cached by block id over the rounds of a height.
 
-Rules: a block is judged once; the committed state changes only here, and never while a block is being executed.
+Rules: a block is judged once; the committed state and the blobs beside it change only here, and never while a block is
+being executed.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from runtime.execution.block import BlockInputs, Dropped, Executed
 from runtime.execution.errors import InvalidBlock
 from runtime.module.block import Offence
 from runtime.node.application import Application
+from runtime.node.blob_sweep import BlobSweep
 from runtime.node.flight import WholeBlock
 from runtime.types import Hash, PublicKey
 
@@ -77,9 +79,10 @@ class Proposable:
 class Executor:
     """The one way to the application's `execute` and `commit`."""
 
-    def __init__(self, app: Application, runner: Runner) -> None:
+    def __init__(self, app: Application, runner: Runner, sweep: BlobSweep) -> None:
         self._app = app
         self._run = runner
+        self._sweep = sweep
         self._lock = trio.Lock()
         self._verdicts: dict[Hash, Verdict] = {}
 
@@ -112,8 +115,12 @@ class Executor:
         async with self._lock:
             result = self._verdicts[block_id].result
             assert result is not None, "only valid blocks are committed"
-            await self._run(lambda: self._app.commit(result, extra=extra))
+            await self._run(lambda: self._commit(result, extra))
             self._verdicts.clear()
+
+    def _commit(self, result: Executed, extra: Mapping[bytes, bytes | None]) -> None:
+        self._app.commit(result, extra=extra)
+        self._sweep.committed(result.blobs)
 
     def _judge(self, block: Block, parent: Parent) -> Verdict:
         try:

@@ -19,7 +19,8 @@ from runtime.errors import UsageError
 from runtime.mempool import Mempool, MempoolLimits
 from runtime.network.transport import Handshake, RequestHandler, Transport
 from runtime.node.application import Application, consensus_validators
-from runtime.node.block_store import BlockStore, ExtraReader
+from runtime.node.blob_sweep import BlobSweep
+from runtime.node.block_store import BlockStore
 from runtime.node.consensus_parts import AppliedBlock, ConsensusParts, Decision, SigningRole
 from runtime.node.consensus_task import ConsensusTask
 from runtime.node.evidence_pool import EvidencePool
@@ -32,6 +33,7 @@ from runtime.node.sync_task import SyncTask
 from runtime.node.tip import Tip
 from runtime.node.wal import ConsensusWal
 from runtime.node.wire import ConsensusMessage, PartMessage
+from runtime.state import Store
 from runtime.types import ZERO_HASH, Hash
 
 if TYPE_CHECKING:
@@ -45,11 +47,12 @@ class NodeSetup:
     """What a node is made of. `app` is started and stands on `store`.
 
     transport_of: makes the transport, given what to say in handshakes and who answers requests. now_ms: Unix time.
+    sweep_interval_blocks: see BlobSweep.
     """
 
     name: str
     app: Application
-    store: ExtraReader
+    store: Store
     data: Path
     transport_of: TransportOf
     signer: SigningRole | None
@@ -57,6 +60,7 @@ class NodeSetup:
     now_ms: Callable[[], int]
     mempool_limits: MempoolLimits = field(default_factory=MempoolLimits)
     runtime_digest: Hash = ZERO_HASH
+    sweep_interval_blocks: int = 1
     on_applied: Callable[[AppliedBlock], None] | None = None
 
 
@@ -87,10 +91,11 @@ class Node:
         self.mempool = MempoolTask(setup.app, self.pool, self._journal, self.transport, self.log)
         self.sync = SyncTask(tip.height, self.transport, self.log)
         self.gossip = PeerGossip(self.transport, self.store, self.log)
+        self.sweep = BlobSweep(setup.app, setup.store, setup.sweep_interval_blocks, self.log)
         self.consensus = ConsensusTask(
             ConsensusParts(
                 app=setup.app,
-                executor=Executor(setup.app, setup.runner),
+                executor=Executor(setup.app, setup.runner, self.sweep),
                 store=self.store,
                 wal=self._wal,
                 signer=setup.signer,

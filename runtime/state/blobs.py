@@ -6,7 +6,7 @@ The state holds a blob's root, size and the hashes of its chunks; overlay, undo 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from runtime.crypto import hash_bytes, merkle_root
 from runtime.errors import OurError
@@ -86,9 +86,11 @@ class MemoryBlobStore:
         """As BlobStore."""
         return assemble(self.get, chunks)
 
-    def collect(self, live: Collection[Hash]) -> int:
+    def held(self, first_byte: int) -> tuple[Hash, ...]:
         """As BlobStore."""
-        dead = [name for name in self._chunks if name not in live]
-        for name in dead:
-            del self._chunks[name]
-        return len(dead)
+        return tuple(name for name in tuple(self._chunks) if name[0] == first_byte)
+
+    def remove(self, chunks: Iterable[Hash]) -> None:
+        """As BlobStore."""
+        for name in chunks:
+            self._chunks.pop(name, None)

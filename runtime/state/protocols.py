@@ -5,7 +5,7 @@ Lives here: protocols and their rules. Must not: any implementation.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -67,8 +67,12 @@ class BlobStore(Protocol):
         """The whole blob. Raises BlobMissing naming the first chunk that is not held."""
         ...
 
-    def collect(self, live: Collection[Hash]) -> int:
-        """Delete every chunk that is not in `live`; returns how many."""
+    def held(self, first_byte: int) -> tuple[Hash, ...]:
+        """The chunks whose hash begins with this byte, 0 to 255: so that a look at all of them comes in pieces."""
+        ...
+
+    def remove(self, chunks: Iterable[Hash]) -> None:
+        """Delete chunks, those that are not held too. Which ones may go, the caller knows."""
         ...
 
 

@@ -1,13 +1,13 @@
 """The blob store on disk: one file for each chunk, named by its hash.
 
-Lives here: durable files (written beside, synced, renamed) and their collection. Must not: know what a chunk is for.
+Lives here: durable files (written beside, synced, renamed) and their removal. Must not: know what a chunk is for.
 A chunk is durable before the block that refers to it; a chunk that no block refers to is harmless.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from runtime.state.blobs import assemble, chunk_hash
@@ -77,20 +77,19 @@ class DiskBlobStore:
         """As BlobStore."""
         return assemble(self.get, chunks)
 
-    def collect(self, live: Collection[Hash]) -> int:
+    def held(self, first_byte: int) -> tuple[Hash, ...]:
         """As BlobStore."""
-        dead = [path for name, path in self._files() if name not in live]
-        for path in dead:
-            with refusals(path):
-                path.unlink()
-        return len(dead)
+        folder = self.path / f"{first_byte:02x}"
+        with refusals(folder):
+            names = sorted(os.listdir(folder)) if folder.exists() else []
+        return tuple(Hash(bytes.fromhex(name)) for name in names if len(name) == _HASH_CHARACTERS)
 
-    def _files(self) -> Iterator[tuple[Hash, Path]]:
-        with refusals(self.path):
-            paths = sorted(self.path.glob("??/*"))
-        for path in paths:
-            if len(path.name) == _HASH_CHARACTERS:
-                yield Hash(bytes.fromhex(path.name)), path
+    def remove(self, chunks: Iterable[Hash]) -> None:
+        """As BlobStore. A crash on the way leaves some of them, which is harmless."""
+        for chunk in chunks:
+            path = self._path(chunk)
+            with refusals(path):
+                path.unlink(missing_ok=True)
 
     def _path(self, name: Hash) -> Path:
         text = name.hex()

@@ -93,7 +93,7 @@ def test_a_node_without_the_models_bytes_stops(
     call = calls_of(chain)["infer"]
     loaded = Engine()
     before = execute(chain, call, engine=loaded)
-    chain.application.store.blobs.collect(())
+    chain.application.store.blobs.remove(chain.application.live_chunks())
     with pytest.raises(BlobMissing) as missing:
         execute(chain, call, engine=Engine())
     assert isinstance(missing.value, OurError)

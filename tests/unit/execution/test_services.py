@@ -160,7 +160,7 @@ def test_what_the_store_happens_to_hold_is_not_readable(lab: Chain) -> None:
 
 def test_invalid_chunk_that_this_node_lost_stops_it(lab: Chain) -> None:
     put(lab)
-    lab.application.store.blobs.collect(())
+    lab.application.store.blobs.remove(NAMES)
     with pytest.raises(BlobMissing):
         do(lab, Lab.admit.build(chunks=NAMES, nodes_max=1))
 

@@ -58,14 +58,23 @@ def test_known_chunks_are_put_again_without_harm(store: BlobStore) -> None:
     assert store.get(chunk_hash(b"a")) == b"a"
 
 
-def test_collection_deletes_what_is_not_live_and_nothing_else(store: BlobStore) -> None:
+def test_removal_deletes_what_is_named_and_nothing_else(store: BlobStore) -> None:
     kept, *dead = store.put([bytes([number]) for number in range(5)])
-    assert store.collect({kept}) == 4
+    store.remove(dead)
     assert store.get(kept) == b"\0"
     assert [store.get(name) for name in dead] == [None] * 4
-    assert store.collect({kept}) == 0
+    store.remove(dead)
     assert store.put([b"\1"]) == (dead[0],)
     assert store.get(dead[0]) == b"\1"
+
+
+def test_all_that_is_held_is_found_in_pieces(store: BlobStore) -> None:
+    names = store.put([b"%d" % number for number in range(600)])
+    pieces = [store.held(first) for first in range(256)]
+    assert sorted(name for piece in pieces for name in piece) == sorted(names)
+    assert all(name[0] == first for first, piece in enumerate(pieces) for name in piece)
+    store.remove(names)
+    assert not any(store.held(first) for first in range(256))
 
 
 def test_invalid_a_missing_chunk_is_named(store: BlobStore) -> None:
