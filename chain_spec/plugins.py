@@ -42,8 +42,9 @@ def load(name: str, path: str = "$.modules") -> type[Module]:
         raise SpecError(path, f"no installed package offers the module {name!r} (entry point {GROUP}); {mend}")
     try:
         module = point.load()
-    except (ImportError, AttributeError) as error:
-        raise SpecError(path, f"the module {name!r} cannot be loaded from {point.value}: {error}") from error
+    except Exception as error:  # importing somebody's module may raise whatever its author got wrong
+        said = f"{type(error).__name__}: {error}"
+        raise SpecError(path, f"the module {name!r} cannot be loaded from {point.value}: {said}") from error
     if not (isinstance(module, type) and issubclass(module, Module)):
         raise SpecError(path, f"{point.value} is no runtime.Module: the entry point of {name!r} names a class of one")
     if module.name != name:

@@ -5,18 +5,18 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any
-
-from pydantic import ValidationError
 
 from chain_spec import plugins
 from chain_spec.errors import SpecError
-from chain_spec.resolve import spec_error
-from chain_spec.types import ChainSpec, Consensus, ModuleSpec, Roles
+from chain_spec.explain import of_form
+from chain_spec.types import ChainSpec, Consensus, ModuleSpec
 from runtime.bech32m import DEFAULT_PREFIX, encode_address, is_prefix
 from runtime.types import AccountId, Hash, Name, PublicKey
 
 FEE_DENOM = "arm"
+FEE_METADATA = {"name": "Armillary", "symbol": "ARM", "exponent": 9, "description": "pays for gas"}
 FOUNDER_BALANCE = 10**15  # base units that a founding validator's operator holds at height 0
 STANDARD_MODULES = ("accounts", "tokens", "registry", "oracle", "validators", "governance")
 GOVERNANCE = "governance"
@@ -51,22 +51,25 @@ def make_spec(
     """
     if not is_prefix(prefix):
         raise SpecError("$.address_prefix", f"{prefix!r} is not 1 to 16 of a-z and 0-9, a letter first")
+    founders = sorted(validators, key=attrgetter("public_key"))  # in whatever order they are given: one spec
     genesis: dict[str, dict[str, Any]] = {
-        "tokens": {"balances": {encode_address(a, prefix): {FEE_DENOM: str(n)} for a, n in balances.items()}},
-        "validators": {"validators": [_validator(validator, prefix) for validator in validators]},
+        "tokens": {
+            "balances": {encode_address(a, prefix): {FEE_DENOM: str(n)} for a, n in balances.items()},
+            "metadata": {FEE_DENOM: FEE_METADATA},
+        },
+        "validators": {"validators": [_validator(each, prefix) for each in founders]},
     }
     entries = [_module(module, genesis.get(module, {}), prefix) for module in modules]
-    try:
-        return ChainSpec(
-            name=Name(name),
-            address_prefix=prefix,
-            genesis_time_ms=int(time.time() * 1000) if genesis_time_ms is None else genesis_time_ms,
-            consensus=consensus,
-            modules=entries,
-            roles=Roles(governance=Name(GOVERNANCE) if GOVERNANCE in modules else None),
-        )
-    except ValidationError as error:
-        raise spec_error(error, "$") from None
+    document = {
+        "name": name,
+        "address_prefix": prefix,
+        "genesis_time_ms": int(time.time() * 1000) if genesis_time_ms is None else genesis_time_ms,
+        "consensus": consensus.model_dump(mode="json"),
+        "roles": {"governance": GOVERNANCE if GOVERNANCE in modules else None},
+        "modules": [entry.model_dump(mode="json") for entry in entries],
+    }
+    made: ChainSpec = of_form(ChainSpec, document, "$", None)
+    return made
 
 
 def check_modules(names: Sequence[str], where: str) -> None:

@@ -8,20 +8,14 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
-from runtime.bech32m import DEFAULT_PREFIX, is_prefix
+from runtime.bech32m import DEFAULT_PREFIX
 from runtime.execution import RuntimeParams
-from runtime.types import U32, U64, Hash, Name
+from runtime.types import U32, U64, Hash, Name, Pattern
 
 BOOTNODES_MAX = 64
 MODULES_MAX = 64
-
-
-def _prefix(text: str) -> str:
-    if not is_prefix(text):
-        raise ValueError("an address prefix is 1 to 16 of a-z and 0-9, a letter first")
-    return text
 
 
 class Section(BaseModel):
@@ -64,7 +58,9 @@ class ChainSpec(Section):
 
     spec_version: Literal[1] = 1
     name: Name = Field(description="for people; chains are told apart by their genesis hash")
-    address_prefix: Annotated[str, AfterValidator(_prefix)] = DEFAULT_PREFIX
+    address_prefix: Annotated[str, Pattern("[a-z][a-z0-9]*", 16)] = Field(
+        default=DEFAULT_PREFIX, description="how the chain's addresses begin"
+    )
     genesis_time_ms: U64 = Field(description="Unix time of the genesis in milliseconds")
     consensus: Consensus = Consensus()
     runtime: RuntimeParams = Field(default=RuntimeParams(), description="at height 0; then governance may change them")

@@ -25,7 +25,7 @@ COMMANDS: Final = {
     "node": ("tools.cli.node:node", "Run a node until Ctrl-C or SIGTERM."),
     "localnet": ("tools.cli.localnet:localnet", "Run a network of validators on this machine until Ctrl-C."),
     "keys": ("tools.cli.keys:keys", "Make, list, show, import and export account keys."),
-    "spec": ("tools.cli.spec:spec", "Make, check and show chain specs."),
+    "spec": ("tools.cli.spec:spec", "Make, check, compare and show chain specs; found a chain together."),
     "tx": ("tools.cli.tx:tx", "Send a transaction: armillary tx MODULE CALL --argument value --key NAME."),
     "query": ("tools.cli.query:query", "Ask a module about the state: armillary query MODULE QUERY --argument value."),
     "model": ("tools.cli.model:model", "Lower, verify, run, register and show models."),

@@ -1,27 +1,36 @@
-"""armillary spec: chain specs."""
+"""armillary spec: chain specs. Founding together is in spec_ceremony.py, comparing in spec_diff.py."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import click
 
-from chain_spec import ResolvedChain, make_spec, read_spec, render_spec, resolve
+from chain_spec import make_spec, read_chain, render_spec, resolve
+from chain_spec.errors import refuse
+from chain_spec.fitting import no_validators
+from chain_spec.json_schema import spec_schema
 from chain_spec.presets import FOUNDER_BALANCE, STANDARD_MODULES, check_modules
+from chain_spec.start import start_in_memory
 from runtime.bech32m import DEFAULT_PREFIX, Bech32mError, decode_address
 from runtime.errors import UsageError
-from runtime.execution import Application
 from runtime.node.files import write_atomically
-from runtime.state import MemoryStore
 from runtime.types import AccountId
 from tools.cli.founders import founder_of
 from tools.cli.groups import Listed, first_sentence
 from tools.cli.options import FILE, Prefix
+from tools.cli.spec_ceremony import add_account, add_validator, entry
+from tools.cli.spec_diff import diff
 
 
 @click.group(cls=Listed)
 def spec() -> None:
-    """Make, check and show chain specs."""
+    """Make, check, compare and show chain specs; found a chain together.
+
+    A chain spec is a JSON file that pins a chain down. All that is wrong with one is said at once, each with its JSON
+    path and the mend.
+    """
 
 
 @spec.command()
@@ -35,6 +44,7 @@ def spec() -> None:
     type=click.Path(path_type=Path, exists=True, file_okay=False),
     help="The home of a node made by armillary init; it validates from height 1 on. Repeat for several.",
 )
+@click.option("--draft", is_flag=True, help="Leave the validators to armillary spec add-validator.")
 @click.option(
     "--module", "modules", multiple=True, metavar="NAME", help="Also compose this module. Repeat for several."
 )
@@ -43,8 +53,9 @@ def spec() -> None:
 )
 @click.option("--out", "-o", type=FILE, required=True, help="The file to write.")
 def new(
-    name: str, prefix: str, homes: tuple[Path, ...], modules: tuple[str, ...], balances: tuple[str, ...], out: Path
-) -> None:
+    name: str, prefix: str, homes: tuple[Path, ...], draft: bool, modules: tuple[str, ...], balances: tuple[str, ...],
+    out: Path,
+) -> None:  # fmt: skip
     """Write a complete chain spec.
 
     It has the standard modules, pinned to what is installed, with every parameter in view: edit it, then let
@@ -52,37 +63,59 @@ def new(
     """
     if out.exists():
         raise UsageError(f"{out} exists already; a spec is never overwritten")
-    if not homes:
-        raise UsageError("a chain needs a validator: --validator HOME, a folder made by armillary init")
+    if not homes and not draft:
+        raise UsageError("a chain needs a validator: --validator HOME, a folder made by armillary init, or --draft")
     check_modules(modules, "--module")
     founders = [founder_of(home) for home in homes]
     held = {founder.operator: FOUNDER_BALANCE for founder in founders} | dict(_balance(b, prefix) for b in balances)
     made = make_spec(name, founders, held, prefix=prefix, modules=(*STANDARD_MODULES, *modules))
     resolved = resolve(made)
-    _started(resolved)
+    if homes:
+        start_in_memory(resolved)
     write_atomically(out, render_spec(made).encode())
-    click.echo(f"wrote {out}: chain {name}, genesis {resolved.genesis_hash.hex()}")
+    lacks = "" if homes else "; it lacks validators: armillary spec add-validator"
+    click.echo(f"wrote {out}: chain {name}, genesis {resolved.genesis_hash.hex()}{lacks}")
 
 
 @spec.command()
 @click.argument("file", type=FILE)
 def validate(file: Path) -> None:
-    """Check FILE as a node would.
+    """Check FILE as a node would, and say all that is wrong.
 
-    Checked are its form, its modules and their versions, and the state that it makes at height 0.
+    Checked are its form, its modules and their versions, how they fit together, and the state that it makes at height
+    0. A draft without validators is not valid yet.
     """
-    resolved = resolve(read_spec(file))
-    application = _started(resolved)
-    power = sum(validator.power for validator in application.validators())
+    read, resolved = read_chain(file)
+    refuse(no_validators(read))
+    power = sum(validator.power for validator in start_in_memory(resolved).validators())
     click.echo(f"valid: genesis {resolved.genesis_hash.hex()}, {len(resolved.modules)} modules, voting power {power}")
+
+
+@spec.command(name="hash")
+@click.argument("file", type=FILE)
+def hash_command(file: Path) -> None:
+    """Print the genesis hash of FILE's chain: of its content, not of its layout.
+
+    Founders who have the same hash have the same chain. Bootnodes are no part of it.
+    """
+    click.echo(read_chain(file)[1].genesis_hash.hex())
+
+
+@spec.command()
+def schema() -> None:
+    """Print the JSON Schema (2020-12) of chain specs, for editors and programs.
+
+    It has the parameters and the genesis of every module that is installed here. What a schema cannot say - checksums,
+    pins, how modules fit together - armillary spec validate checks.
+    """
+    click.echo(json.dumps(spec_schema(), indent=2))
 
 
 @spec.command()
 @click.argument("file", type=FILE)
 def show(file: Path) -> None:
     """Print what FILE says, for people."""
-    read = read_spec(file)
-    resolved = resolve(read)
+    read, resolved = read_chain(file)
     click.echo(f"chain      {read.name}, addresses {read.address_prefix}1..., genesis {resolved.genesis_hash.hex()}")
     bounds = read.runtime
     click.echo(
@@ -95,16 +128,15 @@ def show(file: Path) -> None:
     for chosen, module in zip(read.modules, resolved.modules, strict=True):
         metadata = module.metadata()
         click.echo(f"module     {chosen.name:<{width}}  version {metadata.version}, {first_sentence(metadata.docs)}")
-    for validator in _started(resolved).validators():
+    if no_validators(read):
+        click.echo("validators none yet: this is a draft")
+        return
+    for validator in start_in_memory(resolved).validators():
         click.echo(f"validator  {validator.public_key.hex()}  power {validator.power}")
 
 
-def _started(resolved: ResolvedChain) -> Application:
-    """The chain at height 0, in memory."""
-    application = Application(resolved.genesis, resolved.modules, MemoryStore())
-    application.start()
-    application.check_invariants()
-    return application
+for command in (diff, entry, add_validator, add_account):
+    spec.add_command(command)
 
 
 def _balance(text: str, prefix: str) -> tuple[AccountId, int]:

@@ -15,7 +15,7 @@ from chain_spec.presets import STANDARD_MODULES
 from runtime.bech32m import encode_address
 from runtime.consensus import Validator, ValidatorSet
 from runtime.crypto import SigningKey
-from runtime.execution import Application, GenesisError
+from runtime.execution import Application
 from runtime.network.identity import NetworkKey
 from runtime.state import MemoryStore
 from runtime.types import AccountId
@@ -93,26 +93,6 @@ def test_the_module_for_governance_has_its_role_where_it_is_composed() -> None:
     assert resolve(parse_spec(json.dumps(made).encode())).genesis.roles.governance == "governance"
     without = make_spec("testing", [], {}, modules=[name for name in STANDARD_MODULES if name != "governance"])
     assert without.roles.governance is None
-
-
-@pytest.mark.parametrize(("name", "sentence"), [(None, "governance would run calls as Root"), ("tokens", "runs no")])
-def test_invalid_role_of_governance(name: str | None, sentence: str) -> None:
-    made = document()
-    made["roles"]["governance"] = name
-    chain = resolve(parse_spec(json.dumps(made).encode()))
-    with pytest.raises(GenesisError, match=sentence):
-        Application(chain.genesis, chain.modules, MemoryStore())
-
-
-def test_invalid_json_is_named() -> None:
-    for text in (b"", b"{", b"[]", b"\xff", b"[" * 100_000, b'{"a": NaN}'):
-        with pytest.raises(SpecError, match=r"^\$"):
-            parse_spec(text)
-
-
-def test_invalid_duplicate_key_is_named() -> None:
-    with pytest.raises(SpecError, match="'name' is there twice"):
-        parse_spec(b'{"name": "a", "name": "b"}')
 
 
 @pytest.mark.parametrize(
