@@ -8,7 +8,7 @@ call or record; where none does, base units are the only way.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,7 @@ import click
 
 from runtime.codec.schema import Schema, schema_of
 from runtime.errors import UsageError
+from runtime.module import QueryInfo
 from runtime.types import Struct
 from tools.cli.arguments import option_name
 from tools.cli.forms import denom_beside, is_wide
@@ -66,6 +67,20 @@ def in_base_units(record: type[Struct], values: dict[str, Any], unit_of: UnitOf)
     found = _convert(schema_of(record), values, "", None, unit_of)
     result: dict[str, Any] = found
     return result
+
+
+def answer_for_people(query: QueryInfo, arguments: Mapping[str, Any], answer: Any, unit_of: UnitOf) -> str | None:
+    """The answer of a query with a symbol, where it is an amount and the arguments say of which denomination; None
+    otherwise, and where the chain does not say."""
+    schema = schema_of(query.arguments)
+    denom = denom_beside(schema.names, schema.items, arguments)
+    if denom is None or not is_wide(schema_of(query.result)) or not _WHOLE.fullmatch(str(answer)):
+        return None
+    try:
+        unit = unit_of(denom)
+    except NodeError:  # the answer stands without it
+        return None
+    return None if unit is None else for_people(int(answer), unit)
 
 
 def units_of(client: NodeClient) -> UnitOf:

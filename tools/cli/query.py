@@ -12,6 +12,7 @@ from pydantic import TypeAdapter
 from runtime.limits import HEIGHT_MAX
 from runtime.module import QueryInfo
 from runtime.node.files import write_atomically
+from tools.cli.amounts import answer_for_people, units_of
 from tools.cli.arguments import gather, typed
 from tools.cli.modules import Decorator, ModulesGroup, verb_command
 from tools.cli.options import ARGUMENTS, AS_JSON, FILE, NODE, Whole
@@ -36,9 +37,12 @@ def _command(module: str, info: QueryInfo) -> click.Command:
             texts = {name: _text(value) for name, value in arguments.items() if value is not None}
             asked = {"height": given["height"], "prove": "true" if given["prove"] else None}
             answer = client.get(f"/query/{module}/{info.name}", **asked, **texts)
+            shown = None if given["as_json"] else answer_for_people(info, texts, answer["result"], units_of(client))
         if given["prove"]:
             _write(given["prove"], answer)
         click.echo(json.dumps(answer if given["as_json"] else answer["result"], indent=2))
+        if shown:
+            click.echo(shown, err=True)
         return 0
 
     return verb_command(info.name, info.docs, info.fields, SHARED, run)

@@ -14,7 +14,7 @@ from modules.tokens import Tokens
 from runtime.errors import UsageError
 from runtime.module import Field
 from runtime.types import U64, U128, Denom, IntWidth, MaxLen, Struct
-from tools.cli.amounts import EXPONENT_MAX, Unit, base_units, for_people, in_base_units, units_of
+from tools.cli.amounts import EXPONENT_MAX, Unit, answer_for_people, base_units, for_people, in_base_units, units_of
 from tools.cli.arguments import gather, options, typed
 from tools.client import NodeClient, NodeError
 
@@ -193,6 +193,24 @@ def test_a_unit_is_asked_of_the_node_once() -> None:
     unit_of = units_of(cast("NodeClient", node))
     assert (unit_of("arm"), unit_of("arm"), node.asked) == (ARM, ARM, 1)
     assert units_of(cast("NodeClient", Answers({"result": None})))("arm") is None
+
+
+def test_an_answer_that_is_an_amount_is_told_with_its_symbol() -> None:
+    queries = Tokens.metadata().queries
+
+    def told(name: str, answer: Any, denom: str = "arm", unit_of: Any = UNITS.__getitem__) -> str | None:
+        return answer_for_people(queries[name], {"account": "x", "denom": denom}, answer, unit_of)
+
+    def no_tokens(denom: str) -> Unit | None:
+        raise NodeError("there is no module tokens")
+
+    assert told("balance_of", "1500000007") == "1.500000007ARM"
+    assert told("total_supply", "0", "cent") == "0CENT"
+    assert told("balance_of", "5", "raw") is None
+    assert told("balance_of", "5", unit_of=no_tokens) is None
+    assert told("balance_of", None) is None
+    assert told("denomination", {"supply": "5"}) is None
+    assert answer_for_people(queries["denom_of"], {"symbol": "ARM"}, "arm", UNITS.__getitem__) is None
 
 
 @pytest.mark.parametrize(
