@@ -21,9 +21,9 @@ from runtime import (
     Signed,
     call,
     invariant,
+    is_module_account,
     query,
 )
-from runtime.module.authorisation import is_module_account
 
 EVERYTHING = 1 << 62
 AMOUNT_MAX = (1 << 128) - 1

@@ -11,6 +11,7 @@ from runtime.module.authorisation import (
     MultiKey,
     SingleKey,
     account_of,
+    is_module_account,
     module_account,
     multisig_account,
 )
@@ -134,6 +135,7 @@ __all__ = [
     "find_provider",
     "hook",
     "invariant",
+    "is_module_account",
     "module_account",
     "multisig_account",
     "query",

@@ -5,9 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime import AccountId, Name, PublicKey, module_account, multisig_account
+from runtime import AccountId, Name, PublicKey, is_module_account, module_account, multisig_account
 from runtime.crypto import SigningKey, hash_bytes
-from runtime.module.authorisation import is_module_account
 from runtime.testing.strategies import from_type
 
 
