@@ -20,6 +20,7 @@ class Connection:
 
     def __init__(self, stream: trio.SocketStream) -> None:
         self._stream = stream
+        self.closed = trio.Event()
         self.socket = stream.socket
         with suppress(OSError, AttributeError):  # where the system has it; without, TCP gives up later
             self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, bounds.DEAD_PEER_MS_MAX)
@@ -38,12 +39,19 @@ class Connection:
             raise trio.BrokenResourceError(f"the reader did not take {len(piece)} bytes in {bounds.SEND_S_MAX:g} s")
 
     async def receive_some(self, bytes_max: int) -> bytes:
-        return bytes(await self._stream.receive_some(min(bytes_max, bounds.RECEIVE_BYTES_MAX)))
+        data = b""
+        try:
+            data = bytes(await self._stream.receive_some(min(bytes_max, bounds.RECEIVE_BYTES_MAX)))
+        finally:
+            if not data:  # Hypercorn answers nothing after this
+                self.closed.set()
+        return data
 
     async def send_eof(self) -> None:
         await self._stream.send_eof()
 
     async def aclose(self) -> None:
+        self.closed.set()
         await self._stream.aclose()
 
 

@@ -122,10 +122,20 @@ class _Server:
     async def _speak(self, connection: Connection) -> None:
         spoken = TCPServer(self._app, self._config, self._context, ConnectionState({}), connection)  # type: ignore[arg-type]  # it uses what Connection has
         try:
-            await spoken.run()
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._leave, connection, nursery.cancel_scope)
+                await spoken.run()
+                nursery.cancel_scope.cancel()
         except* Exception as group:  # noqa: BLE001  whatever the library raises ends this connection alone
             for error in group.exceptions:
                 self._on_fault(error)
+
+    async def _leave(self, connection: Connection, scope: trio.CancelScope) -> None:
+        """End what a closed connection left: Hypercorn's pings of a WebSocket sleep on, a handler answers nobody."""
+        await connection.closed.wait()
+        with trio.move_on_after(bounds.GRACE_S):
+            await self._web.stopping.wait()
+        scope.cancel()
 
     async def _too_many(self, stream: trio.SocketStream) -> None:
         if self._refusing < bounds.REFUSALS_MAX:

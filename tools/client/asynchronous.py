@@ -10,10 +10,10 @@ from typing import Any, TypeVar
 import httpx
 import trio
 
-from tools.client.events import BlockDone, ChainEvent, Subscription
+from tools.client.events import Subscription
 from tools.client.exchange import Answer, Effect, Lost, Node, Now, Pause, Request, Steps, lost
 from tools.client.operations import Operations
-from tools.client.stream import followed
+from tools.client.stream import Events, Messages, followed
 
 T = TypeVar("T")
 
@@ -90,7 +90,7 @@ class AsyncNodeClient:
         accounts: Sequence[str] = (),
         from_height: int | None = None,
         patience_s: float = 30.0,
-    ) -> AbstractAsyncContextManager[AsyncIterator[ChainEvent | BlockDone]]:
+    ) -> AbstractAsyncContextManager[Messages]:
         """The chain's events as they happen, and a BlockDone after those of each block, without gap or double.
 
         modules, names, accounts: only events of one of these modules, of one of these names, that name one of these
@@ -109,13 +109,13 @@ class AsyncNodeClient:
         accounts: Sequence[str] = (),
         from_height: int | None = None,
         patience_s: float = 30.0,
-    ) -> AsyncIterator[AsyncIterator[ChainEvent]]:
+    ) -> AsyncIterator[Events]:
         """As `follow`, the events alone."""
         following = self.follow(
             modules=modules, names=names, accounts=accounts, from_height=from_height, patience_s=patience_s
         )
         async with following as messages:
-            yield (message async for message in messages if isinstance(message, ChainEvent))
+            yield Events(messages)
 
     async def _height(self) -> int:
         return int((await self.status())["height"])

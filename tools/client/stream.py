@@ -6,9 +6,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Final
+from urllib.parse import urlsplit
 
 import trio
-from trio_websocket import ConnectionClosed, ConnectionRejected, HandshakeError, WebSocketConnection, open_websocket_url
+from trio_websocket import ConnectionClosed, ConnectionRejected, HandshakeError, WebSocketConnection, wrap_client_stream
 
 from tools.client.events import MESSAGE_BYTES_MAX, BadMessage, BlockDone, ChainEvent, Subscription
 from tools.client.exchange import Node, NodeError
@@ -17,10 +18,11 @@ PAUSE_S: Final = 0.05
 PAUSE_S_MAX: Final = 2.0
 ALIVE_S: Final = 20.0  # a ping is sent so often, and must be answered within as long
 CONNECT_S_MAX: Final = 10.0
-CLOSE_S_MAX: Final = 1.0
 BUFFERED_MAX: Final = 64
 TRY_AGAIN_FROM_STATUS: Final = 500  # below, the node refused the request itself
 FOR_GOOD: Final = (1003, 1008)  # close codes: the same would happen again
+
+ENDS: Final = (OSError, ConnectionClosed, HandshakeError, BadMessage, trio.TooSlowError, trio.BrokenResourceError)
 
 Message = ChainEvent | BlockDone
 Out = trio.MemorySendChannel[Message]
@@ -29,7 +31,7 @@ Out = trio.MemorySendChannel[Message]
 @asynccontextmanager
 async def followed(
     node: Node, height: Callable[[], Awaitable[int]], wanted: Subscription, patience_s: float
-) -> AsyncIterator[AsyncIterator[Message]]:
+) -> AsyncIterator[Messages]:
     """A subscription's messages, which a task in the background brings. Who reads slowly is waited for by the node.
 
     height: asks for the node's. The subscription begins at a height even where none was asked for, so that nothing is
@@ -42,15 +44,48 @@ async def followed(
     try:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(pump.run, outlet)
-            yield pump.read(inlet)
+            yield Messages(inlet, pump)
             nursery.cancel_scope.cancel()
     except BaseExceptionGroup as group:  # the pump raises nothing: it is what the reader raised
         raise next((error for error in group.exceptions if not isinstance(error, trio.Cancelled)), group) from None
 
 
+class Messages:
+    """What a subscription brings, in `async for`. Raises NodeError where it ends."""
+
+    def __init__(self, inlet: trio.MemoryReceiveChannel[Message], pump: _Pump) -> None:
+        self._inlet = inlet
+        self._pump = pump
+
+    def __aiter__(self) -> Messages:
+        return self
+
+    async def __anext__(self) -> Message:
+        try:
+            return await self._inlet.receive()
+        except trio.EndOfChannel:
+            raise self._pump.failure or StopAsyncIteration from None
+
+
+class Events:
+    """The events alone."""
+
+    def __init__(self, messages: Messages) -> None:
+        self._messages = messages
+
+    def __aiter__(self) -> Events:
+        return self
+
+    async def __anext__(self) -> ChainEvent:
+        while True:
+            message = await anext(self._messages)
+            if isinstance(message, ChainEvent):
+                return message
+
+
 @dataclass
 class _Pump:
-    """From one connection after another into a channel, until it is in vain; then `read` raises why."""
+    """From one connection after another into a channel, until it is in vain; `failure` says why."""
 
     node: Node
     wanted: Subscription
@@ -67,13 +102,6 @@ class _Pump:
                 self.failure = error
             except trio.BrokenResourceError:
                 pass  # nobody reads any more
-
-    async def read(self, inlet: trio.MemoryReceiveChannel[Message]) -> AsyncIterator[Message]:
-        async with inlet:
-            async for message in inlet:
-                yield message
-        if self.failure is not None:
-            raise self.failure
 
     async def _keep_on(self, outlet: Out) -> None:
         self._last_s = trio.current_time()
@@ -99,27 +127,24 @@ class _Pump:
             self._pause_s = min(self._pause_s * 2, PAUSE_S_MAX)
 
     async def _connection(self, outlet: Out) -> None:
-        """Bring messages until the connection ends, with an exception in any case."""
-        url = f"ws{self.node.url.removeprefix('http')}/events?{self.wanted.query()}"
-        opened = open_websocket_url(
-            url,
-            max_message_size=MESSAGE_BYTES_MAX,
-            connect_timeout=CONNECT_S_MAX,
-            disconnect_timeout=CLOSE_S_MAX,
-        )
-        ended: list[Exception] = []
-        async with opened as socket, trio.open_nursery() as nursery:
+        """Bring messages until the connection ends, with one of ENDS in any case."""
+        with trio.fail_after(CONNECT_S_MAX):
+            stream = await _connected(self.node.url)
+        ends: list[BaseException] = []
+        try:
+            async with stream, trio.open_nursery() as nursery:
+                socket = await self._socket(nursery, stream)
+                nursery.start_soon(_stay_alive, socket)
+                await self._bring(socket, outlet)
+        except* ENDS as group:
+            ends = _leaves(group)
+        raise ends[0]
 
-            async def until(task: Callable[[], Awaitable[None]]) -> None:
-                try:
-                    await task()
-                except (ConnectionClosed, BadMessage, trio.TooSlowError, trio.BrokenResourceError) as error:
-                    ended.append(error)
-                nursery.cancel_scope.cancel()
-
-            nursery.start_soon(until, lambda: _stay_alive(socket))
-            nursery.start_soon(until, lambda: self._bring(socket, outlet))
-        raise ended[0]
+    async def _socket(self, nursery: trio.Nursery, stream: trio.SocketStream | trio.SSLStream) -> WebSocketConnection:
+        parts = urlsplit(self.node.url)
+        resource = f"{parts.path}/events?{self.wanted.query()}"
+        with trio.fail_after(CONNECT_S_MAX):
+            return await wrap_client_stream(nursery, stream, parts.netloc, resource, max_message_size=MESSAGE_BYTES_MAX)
 
     async def _bring(self, socket: WebSocketConnection, outlet: Out) -> None:
         while True:
@@ -128,6 +153,22 @@ class _Pump:
             message = self.wanted.read(text)
             if message is not None:
                 await outlet.send(message)
+
+
+def _leaves(group: BaseExceptionGroup[BaseException]) -> list[BaseException]:
+    found: list[BaseException] = []
+    for error in group.exceptions:
+        found += _leaves(error) if isinstance(error, BaseExceptionGroup) else [error]
+    return found
+
+
+async def _connected(url: str) -> trio.SocketStream | trio.SSLStream:
+    """Our own stream below the WebSocket, which closes it whatever happens (trio-websocket 0.12 may leave it open)."""
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    if parts.scheme == "https":
+        return await trio.open_ssl_over_tcp_stream(host, parts.port or 443, https_compatible=True)
+    return await trio.open_tcp_stream(host, parts.port or 80)
 
 
 async def _stay_alive(socket: WebSocketConnection) -> None:
