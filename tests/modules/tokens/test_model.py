@@ -118,6 +118,7 @@ class TokensAgainstAModel(RuleBasedStateMachine):
     def begin(self, units: int, collector: str | None, gold: int, arm: int) -> None:
         name = Chain().account
         self.book = Book({GOLD: gold, ARM: arm}, collector)
+        self.fees = FeeParams(units=units, per_gas=1000)
         balances: dict[Any, dict[Denom, int]] = {}
         for (who, denom), amount in self.book.held.items():
             balances.setdefault(name(who).id, {})[denom] = amount
@@ -127,7 +128,7 @@ class TokensAgainstAModel(RuleBasedStateMachine):
             Tokens,
             genesis={"tokens": genesis},
             params={"tokens": {"fee_collector": None if collector is None else name(collector).id}},
-            fees=FeeParams(units=units, per_gas=1000),
+            fees=self.fees,
         )
 
     def send(self, call_: Call, signer: str, act: Callable[[Book], bool]) -> None:
@@ -149,7 +150,7 @@ class TokensAgainstAModel(RuleBasedStateMachine):
 
     @property
     def cover(self) -> int:
-        return self.chain.application.genesis.fees.fee(GAS_LIMIT)
+        return self.fees.fee(GAS_LIMIT)
 
     def in_call(self, text: int | str, signer: str, who: str, denom: Denom) -> int:
         """An amount of what `who` holds once the fee is withdrawn."""
