@@ -9,7 +9,7 @@ CallerError
 │   └── WrongChecksum        the words are, but not these in this order
 ├── DerivationError          SLIP-10 has no Ed25519 key there; names the step of the path
 └── UsageError
-    ├── ConfigError          config.toml is wrong; names the key
+    ├── ConfigError          config.toml is wrong; names each key
     └── AlreadyRunning       another process holds the node's home
 OurError
 ├── JournalCorrupted         a journal is damaged before its end
@@ -19,6 +19,8 @@ OurError
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 from runtime.errors import CallerError, OurError, UsageError
 
@@ -65,12 +67,16 @@ class DerivationError(CallerError):
 
 
 class ConfigError(UsageError):
-    """The node's configuration is wrong. `key` is the dotted key, empty for the file as a whole."""
+    """The node's configuration is wrong. `problems`: all of it, each a key ("http.listen", empty for the file as a
+    whole) and the reason. where: what was read."""
 
-    def __init__(self, key: str, reason: str) -> None:
-        self.key = key
-        self.reason = reason
-        super().__init__(f"{key}: {reason}" if key else reason)
+    def __init__(self, problems: Sequence[tuple[str, str]], where: str = "") -> None:
+        self.problems = tuple(problems)
+        sentences = [f"{key}: {reason}" if key else reason for key, reason in self.problems]
+        start = f"{where}: " if where else ""
+        if len(sentences) > 1:
+            start += f"{len(sentences)} things are wrong\n  "
+        super().__init__(start + "\n  ".join(sentences))
 
 
 class AlreadyRunning(UsageError):

@@ -37,6 +37,7 @@ from runtime.node.node import Node, NodeSetup
 from runtime.node.signer import Signer
 from runtime.rpc import server
 from runtime.rpc.routes import build_app
+from runtime.state import Retention
 from runtime.state.disk import DiskStore
 
 
@@ -91,7 +92,9 @@ def run_node(
         key = home.validator_key(password)
         if key is not None and not _passes_self_test(log):
             key = None
-        store = DiskStore(home.data / "state")
+        past = home.config.state
+        retention = Retention(past.history_heights, past.history_bytes_max)
+        store = DiskStore(home.data / "state", retention=retention)
         opened.callback(store.close)
         app = Application(genesis, modules, store, engine=EnginePort())
         app.start()
@@ -124,6 +127,7 @@ async def _serve(home: NodeHome, app: Application, store: DiskStore, signer: Sig
                 config.mempool.transactions_max, config.mempool.bytes_max, config.mempool.per_sender_max
             ),
             runtime_digest=runtime_digest(),
+            sweep_interval_blocks=config.state.sweep_interval_blocks,
         ),
         log,
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from chain_spec import FoundingValidator
-from runtime.node.config import read_config
+from runtime.node.config_file import read_config
 from runtime.node.run import NodeHome
 from runtime.types import AccountId, PublicKey
 from tools.cli.home import OPERATOR_KEY, VALIDATOR_KEY

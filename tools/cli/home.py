@@ -11,7 +11,8 @@ from pathlib import Path
 from runtime.crypto import SigningKey
 from runtime.errors import UsageError
 from runtime.network.identity import NetworkKey
-from runtime.node.config import FILE_NAME, NodeConfig, write_config
+from runtime.node.config import NodeConfig
+from runtime.node.config_file import FILE_NAME, write_config
 from runtime.node.files import write_atomically
 from runtime.node.keystore import SCRYPT_N, write_keystore
 

@@ -11,7 +11,8 @@ from pydantic import ValidationError
 from chain_spec import ChainSpec, ResolvedChain, plugins, read_spec, resolve
 from runtime.bech32m import DEFAULT_PREFIX
 from runtime.errors import UsageError
-from runtime.node.config import NodeConfig, parse_host_port, read_config
+from runtime.node.config import NodeConfig, parse_host_port
+from runtime.node.config_file import read_config
 from runtime.node.run import NodeHome, run_node
 from tools.cli.home import make_home
 from tools.cli.keyring import password
@@ -47,12 +48,19 @@ def init(home: Path, name: str, listen: str, http: str, prefix: str) -> None:
 
 @click.command()
 @HOME
-def node(home: Path) -> None:
+@click.option(
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="OPTION=VALUE",
+    help="Override an option of config.toml for this run, like log.level=debug. May be repeated.",
+)
+def node(home: Path, overrides: tuple[str, ...]) -> None:
     """Run the node in HOME until Ctrl-C or SIGTERM. Its log goes to standard error.
 
     The validator key's password comes from a prompt, or from the file named in ARMILLARY_PASSWORD_FILE.
     """
-    config = read_config(home)
+    config = read_config(home, overrides)
     spec = read_spec(home / config.spec)
     chain = resolve(spec)
     for sentence in changed_modules(spec, chain):

@@ -10,7 +10,8 @@ from chain_spec import make_spec, render_spec
 from chain_spec.presets import FOUNDER_BALANCE, STANDARD_MODULES, check_modules
 from runtime.bech32m import DEFAULT_PREFIX, decode_address
 from runtime.errors import UsageError
-from runtime.node.config import HttpConfig, NetworkConfig, NodeConfig, write_config
+from runtime.node.config import HttpConfig, NetworkConfig, NodeConfig
+from runtime.node.config_file import write_config
 from runtime.node.files import write_atomically
 from runtime.types import AccountId
 from tools.cli.founders import founder_of

@@ -16,7 +16,7 @@ from chain_spec.presets import FEE_DENOM, FOUNDER_BALANCE
 from runtime.bech32m import decode_address, encode_address
 from runtime.errors import UsageError
 from runtime.execution import Application
-from runtime.node.config import read_config
+from runtime.node.config_file import read_config
 from runtime.state import MemoryStore
 from runtime.types import AccountId
 from tools.cli.app import run

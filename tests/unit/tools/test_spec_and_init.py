@@ -12,7 +12,7 @@ import pytest
 from chain_spec import read_spec, resolve
 from runtime.bech32m import encode_address
 from runtime.network.addresses import PeerAddress
-from runtime.node.config import read_config
+from runtime.node.config_file import read_config
 from runtime.types import AccountId
 from tools.cli import home as home_module
 from tools.cli.app import run
