@@ -23,6 +23,7 @@ from modules.registry.events import ApprovalChanged, MetadataSet, ModelOffered, 
 from modules.registry.protocol import (
     PAGE_MAX,
     Approval,
+    Ending,
     Licence,
     Model,
     Price,
@@ -93,7 +94,7 @@ class Catalogue(Module):
     models: Map[Hash, Model] = Map()
     owned: Map[tuple[AccountId, Hash], bool] = Map()
     verdicts: Map[Hash, ModelInfo] = Map()
-    endings: Map[tuple[U64, AccountId, Hash], bool] = Map()
+    endings: Map[tuple[U64, AccountId, Hash], Ending] = Map()
 
     ledger: Uses[Ledger]
     blobs: Uses[Blobs]
@@ -193,11 +194,14 @@ class Catalogue(Module):
         self.models[model] = replace(
             record,
             card=replace(record.card, price=price_at(record, self.height)),
+            deposit=0,
             next_price=None,
             offered_to=None,
             retired=self.height,
         )
-        self.endings[self.height, record.uploader, model] = True
+        self.endings[self.height, record.uploader, model] = Ending(
+            is_upload=False, owner=record.owner, denom=record.deposit_denom, deposit=record.deposit
+        )
         self.emit(ModelRetired(model=model, owner=origin.account))
 
     # --- calls of the chain itself

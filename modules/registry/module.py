@@ -18,10 +18,10 @@ class Registry(Uploads):
 
     @invariant
     def deposits_are_held(self) -> None:
-        """The module's account holds at least what it owes for uploads and models."""
+        """The module's account holds at least what it owes for models and for what ends."""
         owed: dict[Denom, int] = {}
-        for _, upload in self.uploads.items(limit=EVERYTHING):
-            owed[upload.deposit_denom] = owed.get(upload.deposit_denom, 0) + upload.deposit
+        for _, ending in self.endings.items(limit=EVERYTHING):
+            owed[ending.denom] = owed.get(ending.denom, 0) + ending.deposit
         for _, model in self.models.items(limit=EVERYTHING):
             owed[model.deposit_denom] = owed.get(model.deposit_denom, 0) + model.deposit
         for denom, amount in owed.items():
@@ -30,25 +30,24 @@ class Registry(Uploads):
 
     @invariant
     def indexes_agree(self) -> None:
-        """Every model has its one owner; each upload, and each retired model with a deposit, ends at its one height."""
+        """Every model has its one owner; what ends is each upload at its time, and models that are retired."""
         models = dict(self.models.items(limit=EVERYTHING))
         owned = set(self.owned.keys(limit=EVERYTHING))
         assert owned == {(record.owner, model) for model, record in models.items()}, "owned is not models"
-        ends = {(upload.expires, *key) for key, upload in self.uploads.items(limit=EVERYTHING)}
-        waits = {
-            (height, uploader, model)
-            for height, uploader, model in self.endings.keys(limit=EVERYTHING)
-            if (uploader, model) not in self.uploads
-        }
-        assert ends == set(self.endings.keys(limit=EVERYTHING)) - waits, "endings are not those of the uploads"
-        for height, uploader, model in waits:
-            record = models[model]
-            assert (record.retired, record.uploader) == (height, uploader), (
-                "a model's space ends, and it is not retired"
-            )
-        waiting = {model for _, _, model in waits}
-        for model, record in models.items():
-            assert record.retired is None or model in waiting or record.deposit == 0, "a cleared model has a deposit"
+        uploads = {(upload.expires, *key): upload for key, upload in self.uploads.items(limit=EVERYTHING)}
+        endings = dict(self.endings.items(limit=EVERYTHING))
+        assert set(uploads) == {key for key, ending in endings.items() if ending.is_upload}, "endings are not uploads'"
+        for key, ending in endings.items():
+            upload, (height, uploader, model) = uploads.get(key), key
+            if upload is None:
+                record = models[model]
+                assert (record.retired, record.uploader, record.owner) == (height, uploader, ending.owner), (
+                    "not retired"
+                )
+            else:
+                assert (ending.owner, ending.denom, ending.deposit) == (
+                    uploader, upload.deposit_denom, upload.deposit
+                ), "an upload and its ending disagree"  # fmt: skip
 
     @invariant
     def chunks_are_those_of_uploads_and_models(self) -> None:
@@ -93,3 +92,4 @@ class Registry(Uploads):
             else:
                 assert record.next_price is None, "a retired model gets another price"
                 assert record.offered_to is None, "a retired model is offered"
+                assert record.deposit == 0, "a retired model's deposit is owed twice"

@@ -86,7 +86,7 @@ class Profile(Struct):
 
 class Model(Struct):
     """A registered model; its record is never deleted. owner: is paid, and decides. uploader: who brought it, for good.
-    blob: the root of its chunks. deposit: held for the space it takes, 0 once a retired model's space is cleared.
+    blob: the root of its chunks. deposit: held for the space it takes; 0 of a retired one, whose `Ending` has it.
     height: of its registration. next_price: announced, where the owner announced one. offered_to: who may accept it.
     retired: since which height nobody can run it."""
 
@@ -117,6 +117,16 @@ class Upload(Struct):
     deposit: U128
     deposit_denom: Denom
     expires: U64
+
+
+class Ending(Struct):
+    """What becomes of chunks that go: of an upload, or of a retired model. The deposit returns to `owner`. Small, so
+    that clearing away costs the same whatever a card says."""
+
+    is_upload: bool
+    owner: AccountId
+    denom: Denom
+    deposit: U128
 
 
 class Chunk(Struct):

@@ -41,7 +41,7 @@ from modules.registry.events import (
     UploadDropped,
 )
 from modules.registry.lineage import Lineage
-from modules.registry.protocol import PAGE_MAX, Approval, Card, Chunk, Model, Profile, Upload
+from modules.registry.protocol import PAGE_MAX, Approval, Card, Chunk, Ending, Model, Profile, Upload
 from runtime import (
     U8,
     U16,
@@ -64,6 +64,7 @@ from runtime.limits import BLOB_CHUNK_BYTES_MAX, BLOB_CHUNKS_MAX
 SWEPT_PER_BLOCK = 64
 """Chunks that one block drops at most, and uploads and models that it clears away at most."""
 
+EndingKey = tuple[U64, AccountId, Hash]
 ChunkNames = Annotated[tuple[Hash, ...], MaxLen(BLOB_CHUNKS_MAX)]
 ChunkData = Annotated[bytes, MaxLen(BLOB_CHUNK_BYTES_MAX)]
 IndexPage = Annotated[tuple[U16, ...], MaxLen(PAGE_MAX)]
@@ -101,7 +102,9 @@ class Uploads(Lineage):
             deposit_denom=denom,
             expires=expires,
         )
-        self.endings[expires, origin.account, model] = True
+        self.endings[expires, origin.account, model] = Ending(
+            is_upload=True, owner=origin.account, denom=denom, deposit=deposit
+        )
         self.emit(
             UploadBegun(owner=origin.account, model=model, size_bytes=size_bytes, deposit=deposit, expires=expires)
         )
@@ -147,8 +150,8 @@ class Uploads(Lineage):
         """Give an upload up. It is cleared away and its deposit returned at the end of this block, or of the next ones
         where many wait."""
         upload = self._upload(origin.account, model)
+        self.endings[self.height, origin.account, model] = self.endings[upload.expires, origin.account, model]
         del self.endings[upload.expires, origin.account, model]
-        self.endings[self.height, origin.account, model] = True
         self.uploads[origin.account, model] = replace(upload, expires=self.height)
 
     # --- the end of bytes
@@ -158,37 +161,29 @@ class Uploads(Lineage):
         """Clear away uploads whose time is over and the bytes of retired models: a bounded number of chunks in each
         block, the rest in the next."""
         work = SWEPT_PER_BLOCK
-        for height, uploader, model in self.endings.keys(limit=SWEPT_PER_BLOCK):
-            if height > self.height or work <= 0:
+        for key, ending in self.endings.items(limit=SWEPT_PER_BLOCK):
+            if key[0] > self.height or work <= 0:
                 return
-            work -= self._sweep(uploader, model, work)
+            work -= self._sweep(key, ending, work)
 
-    def _sweep(self, uploader: AccountId, model: Hash, work: int) -> int:
+    def _sweep(self, key: EndingKey, ending: Ending, work: int) -> int:
         """Drop at most `work` chunks, and with the last of them what they belong to. How much work it was."""
+        _, uploader, model = key
         found = list(self.chunks.items((uploader, model), limit=work))
-        for key, chunk in found:
+        for place, chunk in found:
             if chunk.held:
                 self.blobs.drop_chunk(chunk.name)
-            del self.chunks[key]
+            del self.chunks[place]
         if len(found) == work and next(iter(self.chunks.keys((uploader, model), limit=1)), None) is not None:
             return work
-        upload = self.uploads.get((uploader, model))
-        if upload is None:
-            self._clear_model(uploader, model)
-        else:
-            self._end(uploader, model, upload)
-            returned = self._return(uploader, model, upload.deposit_denom, upload.deposit)
+        del self.endings[key]
+        returned = self._return(ending.owner, model, ending.denom, ending.deposit)
+        if ending.is_upload:
+            del self.uploads[uploader, model]
             self.emit(UploadDropped(owner=uploader, model=model, deposit=returned))
+        else:
+            self.emit(ModelCleared(owner=ending.owner, model=model, deposit=returned))
         return max(len(found), 1)
-
-    def _clear_model(self, uploader: AccountId, model: Hash) -> None:
-        """A retired model's bytes are gone: its record stays, its deposit goes back."""
-        record = self.models[model]
-        if record.retired is not None:
-            del self.endings[record.retired, uploader, model]
-        self.models[model] = replace(record, deposit=0)
-        returned = self._return(record.owner, model, record.deposit_denom, record.deposit)
-        self.emit(ModelCleared(owner=record.owner, model=model, deposit=returned))
 
     def _return(self, to: AccountId, model: Hash, denom: Denom, deposit: int) -> int:
         """Return a deposit; how much went back. Where it is gone (Root may take any account's tokens), it is written
