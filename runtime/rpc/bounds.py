@@ -19,6 +19,7 @@ SEND_BYTES_MAX: Final = 64 * 1024
 SEND_S_MAX: Final = 20.0  # until the reader has taken that many; then the connection is cut
 RECEIVE_BYTES_MAX: Final = 8 * 1024  # read at a time: what it may inflate to by compression stays small
 DEAD_PEER_MS_MAX: Final = 30_000  # a machine that stopped answering is noticed by TCP
+LINGER_S: Final = 0.1  # for what a connection that was closed left under way
 GRACE_S: Final = 0.5  # for what is under way when the node stops
 
 PAGE_ITEMS_MAX: Final = 100

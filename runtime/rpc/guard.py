@@ -31,7 +31,7 @@ class _Exchange:
         self._send = send
         self._left = bytes_max
         self.started = False
-        self.complete = False
+        self.reads_body = False
         self.scope = trio.CancelScope(deadline=trio.current_time() + bounds.REQUEST_S_MAX)
 
     @property
@@ -39,9 +39,10 @@ class _Exchange:
         return self._left < 0
 
     async def receive(self) -> Message:
+        self.reads_body = True
         message = await self._receive()
+        self.reads_body = False
         self._left -= len(message.get("body", b""))
-        self.complete = not message.get("more_body", False)
         if self.exceeded:
             raise _TooLarge
         return message
@@ -99,7 +100,7 @@ class Guard:
             return self._too_large()
         if not exchange.scope.cancelled_caught:
             return None
-        if not exchange.complete:
+        if exchange.reads_body:
             return problem(408, "request-timeout", f"the body did not come within {bounds.REQUEST_S_MAX:g} s")
         return problem(503, "busy", f"the answer was not ready within {bounds.REQUEST_S_MAX:g} s")
 

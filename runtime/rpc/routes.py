@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
 import trio
 from fastapi import FastAPI, Path, Query, Request, Response, WebSocket
@@ -24,6 +24,7 @@ from runtime.rpc.views import (
     BlockSummary,
     BlockView,
     EventMessage,
+    ProvenQueryView,
     QueryView,
     RecordCertificateView,
     SimulationView,
@@ -38,6 +39,7 @@ HashPath = Annotated[str, Path(pattern="^[0-9a-f]{64}$", description="32 bytes i
 NamePath = Annotated[str, Path(pattern="^[a-z][a-z0-9_]*$", max_length=48)]
 HeightPath = Annotated[int, Path(ge=1, le=HEIGHT_MAX)]
 HeightQuery = Annotated[int | None, Query(ge=0, le=HEIGHT_MAX, description="default: the last block's state")]
+ProveQuery = Annotated[bool, Query(description="with a proof of the answer, to be checked offline; from height 1 on")]
 WaitQuery = Annotated[int, Query(ge=0, le=WAIT_MS_MAX, description="wait so long while it is pending")]
 ARGUMENTS_MAX = 32
 
@@ -108,9 +110,11 @@ def _chain(app: FastAPI, node: NodeApi) -> None:
         """A decided block, its header and its commit certificate."""
         return await node.block(height)
 
-    @app.get("/query/{module}/{query}", responses=problems.responses(400, 404))
+    answers: dict[int | str, dict[str, Any]] = {200: {"model": QueryView | ProvenQueryView}}
+
+    @app.get("/query/{module}/{query}", responses=answers | problems.responses(400, 404))
     async def query(
-        request: Request, module: NamePath, query: NamePath, height: HeightQuery = None, prove: bool = False
+        request: Request, module: NamePath, query: NamePath, height: HeightQuery = None, prove: ProveQuery = False
     ) -> Response:
         """Ask a module. The query's own arguments are further parameters, in the form that JSON shows them."""
         given = request.query_params.multi_items()

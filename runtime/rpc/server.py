@@ -133,7 +133,7 @@ class _Server:
     async def _leave(self, connection: Connection, scope: trio.CancelScope) -> None:
         """End what a closed connection left: Hypercorn's pings of a WebSocket sleep on, a handler answers nobody."""
         await connection.closed.wait()
-        with trio.move_on_after(bounds.GRACE_S):
+        with trio.move_on_after(bounds.LINGER_S):
             await self._web.stopping.wait()
         scope.cancel()
 

@@ -152,3 +152,9 @@ def make_node() -> type[FakeNode]:
 @pytest.fixture(scope="session")
 def serve() -> Callable[..., AbstractAsyncContextManager[int]]:
     return served
+
+
+@pytest.fixture
+def node() -> FakeNode:
+    """Answers from constants."""
+    return FakeNode()

@@ -29,12 +29,6 @@ class Refused(CallerError):
         super().__init__("nonce 1 is used")
 
 
-@pytest.fixture
-def node(make_node: Any) -> Any:
-    """Answers from constants."""
-    return make_node()
-
-
 def client(node: Any, faults: list[Exception] | None = None) -> httpx.AsyncClient:
     on_fault = [].append if faults is None else faults.append
     app = build_app(node, request_bytes_max=BODY_MAX, on_fault=on_fault, version="1")
