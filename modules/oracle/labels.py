@@ -29,13 +29,13 @@ class OutputSpec(Protocol):
 
 def label_output(specs: Sequence[OutputSpec], classes: int) -> str | None:
     """The output that says which of so many classes (1 or more) a row is of: the first, by name, that is one whole
-    number from 0 to classes - 1, as proven; else the first that has one number for each class, a score, of which the
-    highest counts. None where there is neither."""
+    number from 0 to classes - 1, as proven; else the first that has one number for each of several classes, a score, of
+    which the highest counts. None where there is neither."""
     by_name = sorted(specs, key=lambda spec: spec.name)
     for spec in by_name:
         if prod(spec.shape) == 1 and (spec.frac_bits, spec.low, spec.high) == (0, 0, classes - 1):
             return spec.name
-    return next((spec.name for spec in by_name if prod(spec.shape) == classes), None)
+    return next((spec.name for spec in by_name if prod(spec.shape) == classes > 1), None)
 
 
 def labels_of(output: Tensor, labels: Sequence[str]) -> tuple[str, ...]:
