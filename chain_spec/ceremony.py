@@ -133,6 +133,13 @@ def add_balance(spec: ChainSpec, account: AccountId, denom: Denom, amount: int) 
     return _with_genesis(spec, place, {"balances": dict(sorted(changed.items()))})
 
 
+def unit_in(spec: ChainSpec, denom: str) -> tuple[str, int] | None:
+    """Symbol and exponent that a right spec gives a denomination; None where it gives none."""
+    place = _place_of(spec, TOKENS)
+    shown = {} if place is None else spec.modules[place].genesis.get("metadata", {}).get(denom, {})
+    return (str(shown["symbol"]), int(shown["exponent"])) if shown else None
+
+
 def _check_new(added: dict[str, Any], listed: list[dict[str, Any]]) -> None:
     taken = [
         Problem(f"$.{name}", f"{added[name]} is that of a validator of the spec already ({each['public_key']})")

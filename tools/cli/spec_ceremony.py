@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from chain_spec import ChainSpec, SpecError, read_chain, render_spec, resolve
-from chain_spec.ceremony import ENTRY_BYTES_MAX, add_balance, make_entry, parse_entry, render_entry
+from chain_spec.ceremony import ENTRY_BYTES_MAX, add_balance, make_entry, parse_entry, render_entry, unit_in
 from chain_spec.ceremony import add_validator as with_validator
 from chain_spec.fitting import no_validators
 from chain_spec.presets import FEE_DENOM
@@ -17,12 +17,13 @@ from runtime.errors import UsageError
 from runtime.limits import VOTING_POWER_TOTAL_MAX
 from runtime.node.files import write_atomically
 from runtime.types import AccountId
+from tools.cli.amounts import Unit, base_units
 from tools.cli.founders import founder_of
 from tools.cli.home import VALIDATOR_KEY
 from tools.cli.keyring import Keyring
 from tools.cli.options import FILE, Whole
 
-AMOUNT_MAX = (1 << 128) - 1
+DIGITS_MAX = 40
 POWER = 10
 SPEC = click.argument("spec", metavar="SPEC", type=FILE)
 
@@ -83,20 +84,30 @@ def add_validator(spec: Path, files: tuple[Path, ...]) -> None:
 @click.command(name="add-account")
 @SPEC
 @click.argument("address")
-@click.argument("amount", type=Whole(0, AMOUNT_MAX))
+@click.argument("amount")
 @click.option("--denom", default=FEE_DENOM, show_default=True, help="The denomination.")
-def add_account(spec: Path, address: str, amount: int, denom: str) -> None:
-    """Let the account ADDRESS hold AMOUNT base units at height 0.
+def add_account(spec: Path, address: str, amount: str, denom: str) -> None:
+    """Let the account ADDRESS hold AMOUNT at height 0.
 
-    SPEC is changed, and only where the result is right. An account that holds some of the denomination already is an
-    error.
+    AMOUNT is base units, or like 1.5ARM where SPEC gives the denomination a symbol. SPEC is changed, and only where the
+    result is right. An account that holds some of the denomination already is an error.
     """
     read, _ = read_chain(spec)
     try:
         account = AccountId(decode_address(address, read.address_prefix))
     except Bech32mError as error:
         raise UsageError(f"ADDRESS {address[:90]!r}: {error}") from None
-    _write(spec, add_balance(read, account, denom, amount))
+    _write(spec, add_balance(read, account, denom, _base_units(amount, denom, read)))
+
+
+def _base_units(text: str, denom: str, spec: ChainSpec) -> int:
+    """Raises UsageError."""
+    if text.isascii() and text.isdigit() and len(text) <= DIGITS_MAX:
+        return int(text)
+    unit = unit_in(spec, denom)
+    if unit is None:
+        raise UsageError(f"AMOUNT {text[:60]!r}: write base units; the spec gives {denom!r} no symbol")
+    return base_units(text, denom, Unit(*unit), "AMOUNT")
 
 
 def _write(path: Path, made: ChainSpec) -> None:

@@ -82,6 +82,18 @@ def test_three_people_make_one_chain_of_three_validators(people: Path, capsys: p
         assert application.query("tokens", "balance_of", {"account": account, "denom": "arm"}) == 100 + place
 
 
+@pytest.mark.parametrize(
+    ("amount", "denom", "held"),
+    [("7", "arm", "7"), ("1.5ARM", "arm", "1500000000"), ("0.000000001ARM", "arm", "1"), ("3", "gold", "3")],
+)
+def test_amounts_are_base_units_or_have_the_symbol(
+    people: Path, spec: Path, amount: str, denom: str, held: str
+) -> None:
+    address = operator(people, "ann")
+    assert run(["spec", "add-account", str(spec), address, amount, "--denom", denom]) == 0
+    assert json.loads(spec.read_text())["modules"][1]["genesis"]["balances"] == {address: {denom: held}}
+
+
 def test_an_entry_holds_public_things_only(people: Path) -> None:
     made = json.loads((people / "bob.json").read_text())
     assert list(made) == ["entry_version", "chain", "terms", "public_key", "operator", "power", "peer", "signature"]
@@ -152,8 +164,12 @@ def test_invalid_entry_for_a_draft_that_was_changed(
         (["arm1x", "5"], "ADDRESS 'arm1x': the address' checksum is wrong"),
         (["OTHER", "5"], "the address is of prefix 'xyz', this chain's is 'arm'"),
         (["ANN", "-5"], "no such option"),
-        (["ANN", "1.5"], "'1.5' is no whole number"),
-        (["ANN", str(1 << 128)], "is not at least 0 and at most"),
+        (["ANN", "1.5"], "AMOUNT: '1.5' is no amount: write base units, or like 1.5ARM"),
+        (["ANN", "1.5GLD"], "AMOUNT: GLD is not the symbol of arm, which is ARM"),
+        (["ANN", "1.0000000001ARM"], "AMOUNT: ARM has at most 9 decimals"),
+        (["ANN", "1.5GLD", "--denom", "gold"], "AMOUNT '1.5GLD': write base units; the spec gives 'gold' no symbol"),
+        (["ANN", str(1 << 128)], "is outside 0 to"),
+        (["ANN", "9" * 40 + "ARM"], "is outside 0 to"),
         (["ANN", "5", "--denom", "Gold!"], "as a key: 'Gold!' is not of the form"),
         (["ANN"], "missing argument 'AMOUNT'"),
     ],
