@@ -188,6 +188,27 @@ def test_a_query_at_a_height_sees_that_blocks_state(armillary: CommandLine, loca
     assert refused.err.startswith("error: no state at height 1000000: heights 0 to ")
 
 
+def test_an_answer_is_proven_from_the_spec_alone(armillary: CommandLine, localnet: Localnet, tmp_path: Path) -> None:
+    account, file = localnet.nodes[1].account, tmp_path / "answer.proof"
+    assert armillary(*transfer(localnet, "5"), signer=0).code == 0, "there is a block, whose validators signed"
+    for question in (
+        ["tokens", "balance_of", "--account", account, "--denom", "arm"],
+        ["validators", "page", "--limit", "9"],
+        ["oracle", "record", "--id", "1000000"],
+    ):
+        shown = armillary("query", *question, "--prove", str(file))
+        assert shown.code == 0, shown.err
+        assert f"wrote {file}: proven at height " in shown.err
+        checked = verify(armillary, file, localnet.spec_path)
+        assert (checked.code, checked.err) == (0, "")
+        assert checked.out.splitlines()[0] == "proven on chain localnet, from its spec alone"
+        assert f"query        {question[0]}.{question[1]}" in checked.out
+        assert f"answer       {json.dumps(json.loads(shown.out))}" in checked.out
+    refused = armillary("query", *question, "--prove", str(file), "--height", "0")
+    assert (refused.code, refused.out) == (1, "")
+    assert "height 0 is the genesis, which nobody signed" in refused.err
+
+
 def test_every_query_without_required_arguments_answers(armillary: CommandLine) -> None:
     for module, query, more in (
         ("oracle", "count", []),

@@ -15,7 +15,16 @@ from runtime.errors import CallerError
 from runtime.execution import Application, Chain, QueryFailed
 from runtime.execution.proving import AnswerRefused, ProvenAnswer, Unprovable, check_answer, prove_query
 from runtime.module import BlockInfo
-from runtime.state import HeightUnavailable, MemoryStore, ProvenState, Witness, chunk_hash, verify_witness
+from runtime.state import (
+    HeightUnavailable,
+    MemoryStore,
+    Overlay,
+    ProvenState,
+    Retention,
+    Witness,
+    chunk_hash,
+    verify_witness,
+)
 from runtime.state import witness as bounds
 from runtime.state.witness import SomeKeys, WholeModule
 
@@ -299,3 +308,19 @@ def test_invalid_query_that_fails_has_no_proof(small: Chain) -> None:
 def test_invalid_height_is_refused(small: Chain) -> None:
     with pytest.raises(HeightUnavailable, match=f"no state at height 99: heights 0 to {small.height} are retained"):
         proven(small, "age", {}, height=99)
+    chain = Chain(Shelf, store=MemoryStore(retention=Retention(heights=2)))
+    chain.blocks(5)
+    assert checked(chain, proven(chain, "age", {}, height=3)) == chain.query_at(3, Shelf.age)
+    with pytest.raises(HeightUnavailable, match="no state at height 2: heights 3 to 5 are retained"):
+        proven(chain, "age", {}, height=2)
+
+
+def test_a_height_that_is_pruned_under_a_query_is_no_fault_of_the_query() -> None:
+    chain = Chain(Shelf, store=MemoryStore(retention=Retention(heights=2)))
+    chain.blocks(5)
+    app = chain.application
+    info = app.query_info("shelf", "squares")
+    with app.reading(Overlay(app.store.at(3)), app.block_at(3)) as run:
+        chain.block()
+        with pytest.raises(HeightUnavailable, match="heights 4 to 6"):
+            app.answer(run.environment, info, app.query_record(info, {"of": (1,)}))
