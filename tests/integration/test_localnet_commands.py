@@ -77,6 +77,16 @@ def test_a_transfer_moves_tokens_and_says_what_it_did(armillary: CommandLine, lo
     assert balance(armillary, localnet.nodes[1].account) == before + 12345
 
 
+def test_an_amount_with_a_symbol_is_signed_in_base_units(armillary: CommandLine, localnet: Localnet) -> None:
+    before = balance(armillary, localnet.nodes[1].account)
+    shown = armillary(*transfer(localnet, "0.000012345ARM"), signer=0)
+    assert (shown.code, shown.err) == (0, "--amount: 0.000012345ARM is 12345 base units of arm\n")
+    assert balance(armillary, localnet.nodes[1].account) == before + 12345
+    shown = armillary(*transfer(localnet, "1.5GLD"), signer=0)
+    assert (shown.code, shown.out) == (2, "")
+    assert shown.err == "error: --amount: GLD is not the symbol of arm, which is ARM\n"
+
+
 CARD = {
     "title": "t",
     "version": "1",

@@ -16,6 +16,7 @@ from tools.cli.amounts import answer_for_people, units_of
 from tools.cli.arguments import gather, typed
 from tools.cli.modules import Decorator, ModulesGroup, verb_command
 from tools.cli.options import ARGUMENTS, AS_JSON, FILE, NODE, Whole
+from tools.cli.output import console
 from tools.client import NodeClient, NodeError
 
 SHARED: list[Decorator] = [
@@ -37,12 +38,13 @@ def _command(module: str, info: QueryInfo) -> click.Command:
             texts = {name: _text(value) for name, value in arguments.items() if value is not None}
             asked = {"height": given["height"], "prove": "true" if given["prove"] else None}
             answer = client.get(f"/query/{module}/{info.name}", **asked, **texts)
-            shown = None if given["as_json"] else answer_for_people(info, texts, answer["result"], units_of(client))
+            is_watched = console.is_terminal and not given["as_json"]
+            shown = answer_for_people(info, texts, answer["result"], units_of(client)) if is_watched else None
         if given["prove"]:
             _write(given["prove"], answer)
         click.echo(json.dumps(answer if given["as_json"] else answer["result"], indent=2))
         if shown:
-            click.echo(shown, err=True)
+            console.print(shown)
         return 0
 
     return verb_command(info.name, info.docs, info.fields, SHARED, run)
