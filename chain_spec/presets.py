@@ -20,6 +20,7 @@ FEE_METADATA = {"name": "Armillary", "symbol": "ARM", "exponent": 9, "descriptio
 FOUNDER_BALANCE = 10**15  # base units that a founding validator's operator holds at height 0
 STANDARD_MODULES = ("accounts", "tokens", "registry", "oracle", "validators", "governance")
 GOVERNANCE = "governance"
+LOCAL_PARAMS = {GOVERNANCE: {"voting_blocks": 8, "delay_blocks": 2}}  # a decision within a minute of empty blocks
 LOCAL_CONSENSUS = Consensus(
     timeout_propose_ms=1_200, timeout_vote_ms=400, timeout_growth_ms=400, empty_block_interval_ms=3_000
 )
@@ -42,10 +43,13 @@ def make_spec(
     *,
     prefix: str = DEFAULT_PREFIX,
     modules: Sequence[str] = STANDARD_MODULES,
+    params: Mapping[str, Mapping[str, Any]] | None = None,
     consensus: Consensus = LOCAL_CONSENSUS,
+    bootnodes: Sequence[str] = (),
     genesis_time_ms: int | None = None,
 ) -> ChainSpec:
     """A spec of these modules, each pinned to its installed sources. balances: base units of the fee denomination.
+    params: by module, where they are not the defaults.
 
     Raises SpecError with the JSON path of what is wrong.
     """
@@ -59,7 +63,7 @@ def make_spec(
         },
         "validators": {"validators": [_validator(each, prefix) for each in founders]},
     }
-    entries = [_module(module, genesis.get(module, {}), prefix) for module in modules]
+    entries = [_module(name, genesis.get(name, {}), (params or {}).get(name, {}), prefix) for name in modules]
     document = {
         "name": name,
         "address_prefix": prefix,
@@ -67,6 +71,7 @@ def make_spec(
         "consensus": consensus.model_dump(mode="json"),
         "roles": {"governance": GOVERNANCE if GOVERNANCE in modules else None},
         "modules": [entry.model_dump(mode="json") for entry in entries],
+        "bootnodes": list(bootnodes),
     }
     made: ChainSpec = of_form(ChainSpec, document, "$", None)
     return made
@@ -80,7 +85,7 @@ def check_modules(names: Sequence[str], where: str) -> None:
             raise SpecError(where, f"the module {name!r} is composed already; name it once, the standard ones never")
 
 
-def _module(name: str, genesis: dict[str, Any], prefix: str) -> ModuleSpec:
+def _module(name: str, genesis: dict[str, Any], given: Mapping[str, Any], prefix: str) -> ModuleSpec:
     """The module as installed, with every parameter written out."""
     installed = plugins.load(name)
     params = installed.metadata().params
@@ -88,7 +93,7 @@ def _module(name: str, genesis: dict[str, Any], prefix: str) -> ModuleSpec:
         name=Name(name),
         version=installed.metadata().version,
         digest=Hash(plugins.digest(installed)),
-        params={} if params is None else params().model_dump(mode="json", context={"prefix": prefix}),
+        params={} if params is None else params(**given).model_dump(mode="json", context={"prefix": prefix}),
         genesis=genesis,
     )
 

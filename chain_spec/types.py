@@ -66,4 +66,4 @@ class ChainSpec(Section):
     runtime: RuntimeParams = Field(default=RuntimeParams(), description="at height 0; then governance may change them")
     roles: Roles = Roles()
     modules: Annotated[list[ModuleSpec], Field(min_length=1, max_length=MODULES_MAX, description="in hook order")]
-    bootnodes: Annotated[list[str], Field(max_length=BOOTNODES_MAX, description="where a new node finds peers")] = []
+    bootnodes: Annotated[list[str], Field(max_length=BOOTNODES_MAX, description="peers that every node dials")] = []

@@ -77,8 +77,10 @@ def run_node(
     modules: Sequence[type[Module]],
     *,
     password: Callable[[], str],
+    bootnodes: Sequence[str] = (),
 ) -> None:
-    """Run a node until SIGTERM or SIGINT. password: asked for once, if there is a validator key.
+    """Run a node until SIGTERM or SIGINT. password: asked for once, if there is a validator key. bootnodes: addresses
+    of peers besides those in the configuration.
 
     A machine that fails the self-test of exact inference runs without signing. Raises UsageError for a wrong home,
     KeystoreError for the key, OurError for a fault of this node; the log has said more by then.
@@ -103,7 +105,7 @@ def run_node(
             opened.callback(signer.close)
         gc.freeze()  # what is loaded by now stays: collections while the node runs need not look at it
         try:
-            trio.run(_serve, home, app, store, signer, log)
+            trio.run(_serve, home, app, store, signer, tuple(bootnodes), log)
         except BaseExceptionGroup as group:
             raise _first_fault(group) from group
         finally:
@@ -111,7 +113,14 @@ def run_node(
             gc.freeze()  # half a second less to leave the process
 
 
-async def _serve(home: NodeHome, app: Application, store: DiskStore, signer: Signer | None, log: Any) -> None:
+async def _serve(
+    home: NodeHome,
+    app: Application,
+    store: DiskStore,
+    signer: Signer | None,
+    bootnodes: tuple[str, ...],
+    log: Any,
+) -> None:
     config = home.config
     node = Node(
         NodeSetup(
@@ -119,7 +128,7 @@ async def _serve(home: NodeHome, app: Application, store: DiskStore, signer: Sig
             app=app,
             store=store,
             data=home.data,
-            transport_of=_libp2p(home),
+            transport_of=_libp2p(home, bootnodes),
             signer=signer,
             runner=in_thread,
             now_ms=lambda: time.time_ns() // 1_000_000,
@@ -160,10 +169,11 @@ async def _serve(home: NodeHome, app: Application, store: DiskStore, signer: Sig
         )
 
 
-def _libp2p(home: NodeHome) -> Callable[[Callable[[], Handshake], RequestHandler], Transport]:
+def _libp2p(home: NodeHome, bootnodes: Sequence[str]) -> Callable[[Callable[[], Handshake], RequestHandler], Transport]:
     host, port = parse_host_port(home.config.network.listen)
     key = home.network_key()
-    peers = tuple(PeerAddress.parse(peer) for peer in home.config.network.persistent_peers)
+    found = [PeerAddress.parse(text) for text in (*bootnodes, *home.config.network.persistent_peers)]
+    peers = {peer.peer_id: peer for peer in found if peer.peer_id != key.peer_id}  # the node's own file wins
 
     def make(handshake: Callable[[], Handshake], handler: RequestHandler) -> Transport:
         from runtime.network.libp2p_transport import Libp2pTransport, NetworkConfig  # about a second: only when needed
@@ -172,7 +182,7 @@ def _libp2p(home: NodeHome) -> Callable[[Callable[[], Handshake], RequestHandler
             key=key,
             listen_host=host,
             listen_port=port,
-            peers=tuple(peer for peer in peers if peer.peer_id != key.peer_id),
+            peers=tuple(peers.values()),
             unknown_peers_max=home.config.network.full_nodes_max,
         )
         return Libp2pTransport(config, handshake=handshake, handler=handler)

@@ -59,12 +59,13 @@ def for_people(amount: int, unit: Unit) -> str:
     return f"{whole}{'.' if fraction else ''}{fraction}{unit.symbol}"
 
 
-def in_base_units(record: type[Struct], values: dict[str, Any], unit_of: UnitOf) -> dict[str, Any]:
-    """A call's arguments with every amount in base units, however deep it stands. Raises UsageError naming it.
+def in_base_units(record: type[Struct], values: dict[str, Any], unit_of: UnitOf, where: str = "") -> dict[str, Any]:
+    """A call's arguments with every amount in base units, however deep it stands. Raises UsageError naming it. where:
+    the JSON path of the arguments; "": they are the command's own.
 
     What was written with a symbol is said again on standard error, in base units: that is what will be signed.
     """
-    found = _convert(schema_of(record), values, "", None, unit_of)
+    found = _convert(schema_of(record), values, where, None, unit_of)
     result: dict[str, Any] = found
     return result
 

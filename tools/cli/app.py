@@ -28,6 +28,7 @@ COMMANDS: Final = {
     "spec": ("tools.cli.spec:spec", "Make, check, compare and show chain specs; found a chain together."),
     "tx": ("tools.cli.tx:tx", "Send a transaction: armillary tx MODULE CALL --argument value --key NAME."),
     "query": ("tools.cli.query:query", "Ask a module about the state: armillary query MODULE QUERY --argument value."),
+    "governance": ("tools.cli.governance:governance", "Propose, vote on and read what the chain decides about itself."),
     "model": ("tools.cli.model:model", "Lower, verify, run, register and show models."),
     "certificate": ("tools.cli.certificate:certificate", "Fetch the decision certificate of one inference."),
     "verify-certificate": ("tools.cli.certificate:verify", "Check a decision certificate offline."),

@@ -50,11 +50,7 @@ def options(fields: Sequence[Field]) -> list[click.Parameter]:
 
 def gather(fields: Sequence[Field], given: Mapping[str, Any], file: Path | None) -> dict[str, Any]:
     """The arguments from options and from a JSON file (an object; options win). Raises UsageError naming what lacks."""
-    values = _read(file) if file else {}
-    names = {field.name for field in fields}
-    for name in values:
-        if name not in names:
-            raise UsageError(f"{file}: there is no argument {name!r}; it takes {', '.join(sorted(names)) or 'none'}")
+    values = read_arguments(file, fields) if file else {}
     for field in fields:
         text = given.get(f"argument_{field.name}")
         if text is not None:
@@ -97,6 +93,15 @@ def typed(record: type[Struct], values: dict[str, Any], prefix: str) -> Any:
 def _short(value: Any) -> str:
     text = value if isinstance(value, str) else json.dumps(value, default=str)
     return repr(text if len(text) <= SHOWN_CHARACTERS_MAX else text[:SHOWN_CHARACTERS_MAX] + "...")
+
+
+def read_arguments(file: Path, fields: Sequence[Field]) -> dict[str, Any]:
+    """The arguments in a JSON file, none but these. Raises UsageError."""
+    values, names = _read(file), sorted(field.name for field in fields)
+    for name in values:
+        if name not in names:
+            raise UsageError(f"{file}: there is no argument {name!r}; it takes {', '.join(names) or 'none'}")
+    return values
 
 
 def _read(file: Path) -> dict[str, Any]:

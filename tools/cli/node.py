@@ -66,7 +66,7 @@ def node(home: Path, overrides: tuple[str, ...]) -> None:
     for sentence in changed_modules(spec, chain):
         click.echo(f"{sentence}; this node will not sign", err=True)
         config = config.model_copy(update={"keys": config.keys.model_copy(update={"validator": ""})})
-    run_node(NodeHome(home, config), chain.genesis, chain.modules, password=password)
+    run_node(NodeHome(home, config), chain.genesis, chain.modules, password=password, bootnodes=spec.bootnodes)
 
 
 def _config(name: str, listen: str, http: str) -> NodeConfig:

@@ -9,11 +9,13 @@ from typing import Any
 import click
 from pydantic import TypeAdapter
 
+from runtime.codec.schema import schema_of
 from runtime.limits import HEIGHT_MAX
 from runtime.module import QueryInfo
 from runtime.node.files import write_atomically
 from tools.cli.amounts import answer_for_people, units_of
 from tools.cli.arguments import gather, typed
+from tools.cli.calls import NestedCalls, holds_calls
 from tools.cli.modules import Decorator, ModulesGroup, verb_command
 from tools.cli.options import ARGUMENTS, AS_JSON, FILE, NODE, Whole
 from tools.cli.output import console
@@ -38,8 +40,11 @@ def _command(module: str, info: QueryInfo) -> click.Command:
             texts = {name: _text(value) for name, value in arguments.items() if value is not None}
             asked = {"height": given["height"], "prove": "true" if given["prove"] else None}
             answer = client.get(f"/query/{module}/{info.name}", **asked, **texts)
+            schema, unit_of = schema_of(info.result), units_of(client)
             is_watched = console.is_terminal and not given["as_json"]
-            shown = answer_for_people(info, texts, answer["result"], units_of(client)) if is_watched else None
+            shown = answer_for_people(info, texts, answer["result"], unit_of) if is_watched else None
+            if holds_calls(schema) and not given["as_json"]:
+                answer["result"] = NestedCalls(client, prefix, unit_of).decoded(schema, answer["result"])
         if given["prove"]:
             _write(given["prove"], answer)
         click.echo(json.dumps(answer if given["as_json"] else answer["result"], indent=2))

@@ -12,6 +12,7 @@ from runtime.limits import HEIGHT_MAX
 from runtime.module import Call, CallInfo
 from tools.cli.amounts import in_base_units, units_of
 from tools.cli.arguments import gather, typed
+from tools.cli.calls import NestedCalls
 from tools.cli.keyring import Keyring
 from tools.cli.modules import Decorator, ModulesGroup, verb_command
 from tools.cli.options import ARGUMENTS, AS_JSON, HOME_OF_KEYS, KEY, NODE, Whole
@@ -60,11 +61,17 @@ tx = ModulesGroup(
 
 
 def _run(info: CallInfo, given: dict[str, Any]) -> int:
-    values = gather(info.fields, given, given["file"])
+    return send_call(info, gather(info.fields, given, given["file"]), given)
+
+
+def send_call(info: CallInfo, values: dict[str, Any], given: dict[str, Any]) -> int:
+    """One call with these arguments, as people write them, in a transaction; given: the options of SHARED. Says what
+    came of it; returns the exit code."""
     with NodeClient(given["node"]) as client:
         key = Keyring(given["home"]).open(given["key"])
-        sender = Sender(client, key)
-        values = in_base_units(info.arguments, values, units_of(client))
+        sender, unit_of = Sender(client, key), units_of(client)
+        values = NestedCalls(client, sender.chain.prefix, unit_of).encoded(info.arguments, values)
+        values = in_base_units(info.arguments, values, unit_of)
         call = Call(info.full_name, info.codec.encode(typed(info.arguments, values, sender.chain.prefix)))
         terms = {name: given[name] for name in ("tip", "max_fee", "last_valid_height") if given[name] is not None}
         if given["dry_run"]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from chain_spec import make_spec, render_spec
-from chain_spec.presets import FOUNDER_BALANCE, STANDARD_MODULES, check_modules
+from chain_spec.presets import FOUNDER_BALANCE, LOCAL_PARAMS, STANDARD_MODULES, check_modules
 from runtime.bech32m import DEFAULT_PREFIX, decode_address
 from runtime.errors import UsageError
 from runtime.node.config import HttpConfig, NetworkConfig, NodeConfig
@@ -43,11 +43,19 @@ def prepare(
     addresses = [f"/ip4/127.0.0.1/tcp/{node.p2p_port}/p2p/{node.peer_id}" for node in nodes]
     balances = {AccountId(decode_address(node.account)): FOUNDER_BALANCE for node in nodes}
     founders = [founder_of(node.home) for node in nodes]
-    text = render_spec(make_spec(chain, founders, balances, modules=(*STANDARD_MODULES, *modules))).encode()
+    spec = make_spec(
+        chain,
+        founders,
+        balances,
+        modules=(*STANDARD_MODULES, *modules),
+        params=LOCAL_PARAMS,
+        bootnodes=addresses,
+    )
+    text = render_spec(spec).encode()
     write_atomically(home / "spec.json", text)
     for node in nodes:
         write_atomically(node.home / "spec.json", text)
-        write_config(node.home, _config(node, [address for address in addresses if node.peer_id not in address]))
+        write_config(node.home, _config(node))
     return nodes
 
 
@@ -65,6 +73,6 @@ def _make_node(home: Path, index: int, base_port: int, password: str) -> NodePro
     )
 
 
-def _config(node: NodeProcess, peers: list[str]) -> NodeConfig:
-    network = NetworkConfig(listen=f"127.0.0.1:{node.p2p_port}", persistent_peers=peers)
+def _config(node: NodeProcess) -> NodeConfig:
+    network = NetworkConfig(listen=f"127.0.0.1:{node.p2p_port}")
     return NodeConfig(name=node.name, network=network, http=HttpConfig(listen=f"127.0.0.1:{node.http_port}"))
