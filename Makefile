@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test check soak lock clean
+.PHONY: demo test check soak lock reference clean
 demo: $(READY)
 	$(BIN)/armillary demo
 
@@ -28,6 +28,10 @@ $(READY): requirements.txt pyproject.toml
 	  { echo "The locked dependencies could not be installed; if one had to be compiled here, install a C compiler, Python's headers and libgmp's (Debian: build-essential python3-dev libgmp-dev)"; exit 1; }
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
+
+# docs/reference.md, from what the standard modules declare; a test compares it.
+reference: $(READY)
+	$(BIN)/python -m tools.reference
 
 # Needs uv (pip install uv). Writes hashes, and no index addresses.
 lock:

@@ -15,6 +15,7 @@ from runtime.execution import Application, UnknownQuery
 from runtime.execution.errors import InvalidTransaction
 from runtime.execution.transaction import Transaction
 from runtime.mempool import Rule
+from runtime.module import ModuleMetadata
 from runtime.node.block_reader import BlockReader
 from runtime.node.mempool_task import TransactionRefused
 from runtime.node.node import Node
@@ -103,6 +104,10 @@ class RunningNodeApi:
             fee_per_gas=params.fee_per_gas,
             block_gas_max=params.block_gas_max,
         )
+
+    @property
+    def modules(self) -> Mapping[str, ModuleMetadata]:
+        return self._app.metadata
 
     @property
     def address_prefix(self) -> str:

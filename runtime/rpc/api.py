@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Protocol
 
 from runtime.errors import CallerError
+from runtime.module import ModuleMetadata
 from runtime.rpc.paging import Page
 from runtime.rpc.views import (
     BlockSummary,
@@ -34,6 +35,11 @@ class Busy(CallerError):
 
 class NodeApi(Protocol):
     """Every method may raise CallerError with one sentence for the caller."""
+
+    @property
+    def modules(self) -> Mapping[str, ModuleMetadata]:
+        """What the chain's modules declare."""
+        ...
 
     async def status(self) -> StatusView: ...
 

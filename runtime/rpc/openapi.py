@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 from fastapi import FastAPI
 from pydantic import BaseModel
 
+from runtime.module import ModuleMetadata
+from runtime.rpc.module_schemas import EXTENSION, declarations, query_paths
 from runtime.rpc.problems import Problem
 from runtime.rpc.views import BlockMessage
 
+QUERY: Final = "/query/{module}/{query}"
 BESIDE_THE_PATHS: Final[tuple[type[BaseModel], ...]] = (Problem, BlockMessage)
 
 DESCRIPTION: Final = """
@@ -20,6 +24,9 @@ numbers; accounts are bech32m addresses with the chain's prefix; times are Unix 
 sentence for people. `503` says that the same request may be fine later.
 
 **Lists** take `limit` and `cursor`, and answer `items` and `next`: the next page's cursor, null at the end.
+
+**Queries**: each query of each of the chain's modules has a path of its own here, from the module's declaration.
+Whatever has parts is a parameter in JSON. The modules' calls, events and errors are under `x-armillary-modules`.
 
 **Waiting for a transaction**: `GET /transactions/{hash}?wait_ms=` answers when it is no longer pending.
 
@@ -32,12 +39,16 @@ reader is too slow for what it asked for, with 1001 when it stops. It takes no m
 """
 
 
-def complete(app: FastAPI) -> None:
-    """Put the forms that no path names by itself into the app's OpenAPI document."""
+def complete(app: FastAPI, modules: Mapping[str, ModuleMetadata]) -> None:
+    """Put into the app's OpenAPI document what the chain's modules declare, and the forms that no path names."""
     plain = app.openapi
 
     def openapi() -> dict[str, Any]:
+        if app.openapi_schema:
+            return app.openapi_schema
         made = plain()
+        made["paths"].update(query_paths(modules, made["paths"][QUERY]["get"]))
+        made[EXTENSION] = declarations(modules)
         schemas = made.setdefault("components", {}).setdefault("schemas", {})
         for model in BESIDE_THE_PATHS:
             schemas[model.__name__] = model.model_json_schema(ref_template="#/components/schemas/{model}")

@@ -68,7 +68,7 @@ def build_app(node: NodeApi, *, request_bytes_max: int, on_fault: Callable[[Exce
     _chain(app, node)
     _lists(app, node)
     _stream(app, node, EventStream(node, stopping))
-    openapi.complete(app)
+    openapi.complete(app, node.modules)
     return Web(Guard(app, request_bytes_max=request_bytes_max, on_fault=on_fault), stopping)
 
 

@@ -43,6 +43,7 @@ class FakeNode:
         self.seen: Any = None
         self.chain: list[BlockEvents] = []
         self.oldest = 1
+        self.modules: Mapping[str, Any] = {}
         self._advanced = trio.Event()
 
     def emit(self, *events: tuple[str, str, Sequence[AccountId]], filler: str = "") -> None:
