@@ -6,6 +6,7 @@ section 4.3.1, roundTiesToEven, with an unbounded exponent. The verifier proves 
 
 from __future__ import annotations
 
+from math import isqrt
 from typing import TypeAlias
 
 import numpy as np
@@ -66,6 +67,15 @@ def divide(numerator: int, denominator: int) -> Double:
     quotient, rest = divmod(magnitude << scale, denominator)
     sticky = (quotient << 1) | (rest != 0)
     return round_double(sticky if numerator >= 0 else -sticky, -scale - 1)
+
+
+def square_root(value: int) -> Double:
+    """fl(sqrt(value)), value >= 0. As in `divide`, one bit below the last place says whether anything was cut."""
+    scale = max(0, 2 * (PRECISION_BITS + 2) - value.bit_length())
+    scale += scale & 1
+    root = isqrt(value << scale)
+    sticky = (root << 1) | (root * root != value << scale)
+    return round_double(sticky, -scale // 2 - 1)
 
 
 def to_integer(value: Double, shift: int = 0) -> int:

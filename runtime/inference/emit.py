@@ -313,6 +313,10 @@ def _softmax(node: ops.Softmax, to: Writer) -> str:
     return to.add("Round", scaled)
 
 
+def _scaled_and_rounded(to: Writer, y: str, shift: int) -> str:
+    return to.add("Round", to.add("Mul", y, to.scalar(ldexp(1.0, -shift))))
+
+
 _EMITTERS: Final[dict[type, Callable[[Any, Writer], str]]] = {
     ops.Gemm: _gemm,
     ops.Conv: _conv,
@@ -335,4 +339,8 @@ _EMITTERS: Final[dict[type, Callable[[Any, Writer], str]]] = {
     ops.ReduceMax: lambda node, to: to.add("ReduceMax", to.tensors[node.x], axes=_axes(node.axes), keepdims=1),
     ops.ArgMax: _arg_max,
     ops.Softmax: _softmax,
+    ops.Div: lambda node, to: _scaled_and_rounded(
+        to, to.add("Div", to.tensors[node.a], to.tensors[node.b]), node.shift
+    ),
+    ops.Sqrt: lambda node, to: _scaled_and_rounded(to, to.add("Sqrt", to.tensors[node.x]), node.shift),
 }

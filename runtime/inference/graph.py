@@ -295,6 +295,25 @@ class Softmax(Struct, tag=18):
     frac_bits_out: U8
 
 
+class Div(Struct, tag=19):
+    """y = rhe(fl(a / b) * 2**-shift), element by element, shift -127..127; fl(.) is the quotient as a correctly rounded
+    float64.
+
+    b is positive throughout: its interval starts at 1 or above. Shapes as in Add.
+    """
+
+    a: TensorIndex
+    b: TensorIndex
+    shift: I8
+
+
+class Sqrt(Struct, tag=20):
+    """y = rhe(fl(sqrt(x)) * 2**-shift), shift -127..127; fl(.) is the root as a correctly rounded float64. x >= 0."""
+
+    x: TensorIndex
+    shift: I8
+
+
 Node = (
     Gemm
     | Conv
@@ -315,6 +334,8 @@ Node = (
     | ReduceMax
     | ArgMax
     | Softmax
+    | Div
+    | Sqrt
 )
 
 

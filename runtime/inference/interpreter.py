@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from runtime.inference import graph as ops
-from runtime.inference.arithmetic import Double, Int64Array, add, divide, multiply, rhe_shift, to_integer
+from runtime.inference.arithmetic import Double, Int64Array, add, divide, multiply, rhe_shift, square_root, to_integer
 from runtime.inference.constants import unpack
 from runtime.inference.graph import Graph
 from runtime.inference.tensors import check_inputs
@@ -148,6 +148,18 @@ def scaled_exp(distance: int, frac_bits: int) -> int:
     return to_integer((y[0], y[1] + 30))
 
 
+def _div(node: ops.Div, run: _Run) -> Ints:
+    quotient: Ints = np.frompyfunc(lambda a, b: to_integer(divide(a, b), node.shift), 2, 1)(
+        run.tensors[node.a], run.tensors[node.b]
+    )
+    return quotient
+
+
+def _sqrt(node: ops.Sqrt, run: _Run) -> Ints:
+    root: Ints = np.frompyfunc(lambda x: to_integer(square_root(x), node.shift), 1, 1)(run.tensors[node.x])
+    return root
+
+
 def _axes(axes: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(axis + 1 for axis in axes)
 
@@ -182,4 +194,6 @@ _OPS: Final[dict[type, Callable[[Any, _Run], Ints]]] = {
     ops.ReduceMax: lambda node, run: run.tensors[node.x].max(axis=_axes(node.axes), keepdims=True),
     ops.ArgMax: _arg_max,
     ops.Softmax: _softmax,
+    ops.Div: _div,
+    ops.Sqrt: _sqrt,
 }

@@ -1,4 +1,4 @@
-"""Rules of Add, Sub, Mul, Clip, Relu and Softmax.
+"""Rules of Add, Sub, Mul, Clip, Relu, Softmax, Div and Sqrt.
 
 An operation on integers whose exact result is within 2**53 returns it (IEEE 754-2019 section 5.1: the correctly
 rounded result of an exact value that is representable is that value). Comparisons and selections are exact always.
@@ -6,9 +6,9 @@ rounded result of an exact value that is representable is that value). Compariso
 
 from __future__ import annotations
 
-from runtime.inference.arithmetic import rhe_shift
+from runtime.inference.arithmetic import Double, divide, rhe_shift, square_root, to_integer
 from runtime.inference.facts import Dims, Fact, Place, Proof, Work, span, with_numbers
-from runtime.inference.graph import Add, Clip, Mul, Relu, Softmax, Sub
+from runtime.inference.graph import Add, Clip, Div, Mul, Relu, Softmax, Sqrt, Sub
 from runtime.inference.limits import (
     DOUBLE_EXACT_MAX,
     FRAC_BITS_MAX,
@@ -114,3 +114,34 @@ def softmax(node: Softmax, place: Place) -> Proof:
     n = x.elements
     more = Work(kernels=19, streamed=13 * n, strided=3 * n, scratch=4 * n)
     return Proof(Fact(x.shape, 0, 1 << node.frac_bits_out), with_numbers(x, 9) + more)
+
+
+def _rounded_fact(place: Place, shape: Dims, ends: list[Double], shift: int) -> Fact:
+    """The interval of rhe(v * 2**-shift) for v between the ends: scaling by a power of two is exact while nothing is
+    subnormal, and rounding is monotonic."""
+    place.demand(abs(shift) <= SHIFT_BITS_MAX, "a shift is -127 to 127", shift=shift)
+    rounded = [to_integer(end, shift) for end in ends]
+    return _exact(place, shape, min(rounded), max(rounded))
+
+
+def div(node: Div, place: Place) -> Proof:
+    """One correctly rounded operation (IEEE 754-2019 section 5.4.1) on two integers within 2**53. b is at least 1, so
+    the quotient is finite, and 0 or at least 2**-53 in magnitude; scaled, at least 2**-180. It is monotonic in each
+    operand, and so is its rounding: the ends are among the corners. Whether a zero is -0 shows in no integer.
+    """
+    a, b = place.fact(node.a), place.fact(node.b)
+    place.demand(b.low >= 1, "the divisor is positive", low=b.low)
+    corners = [divide(x, y) for x in (a.low, a.high) for y in (b.low, b.high)]
+    fact = _rounded_fact(place, _together(place, a, b), corners, node.shift)
+    more = Work(strided=fact.elements, scratch=2 * fact.elements)
+    return Proof(fact, _pass(a, b, fact) + with_numbers(fact, 2) + more)
+
+
+def sqrt(node: Sqrt, place: Place) -> Proof:
+    """One correctly rounded operation (IEEE 754-2019 section 5.4.1) on an integer of 0 to 2**53: 0 or at least 1, and
+    monotonic. sqrt(-0) is -0, which shows in no integer."""
+    x = place.fact(node.x)
+    place.demand(x.low >= 0, "what a root is taken of is not negative", low=x.low)
+    fact = _rounded_fact(place, x.shape, [square_root(x.low), square_root(x.high)], node.shift)
+    more = Work(kernels=1, streamed=x.elements, strided=2 * x.elements, scratch=2 * x.elements)
+    return Proof(fact, with_numbers(x, 2) + more)

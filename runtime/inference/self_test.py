@@ -1,7 +1,8 @@
 """Does this machine compute as the proof assumes? Run when a node starts and after plugins load; under a second.
 
 The proof's assumptions, each probed where it would break first:
-1. float64 rounds to nearest, ties to even, in Add, Sub, Mul, Div and Round - also after a library changed the mode.
+1. float64 rounds to nearest, ties to even, in Add, Sub, Mul, Div, Sqrt and Round, also after a library changed the
+   mode.
 2. Subnormal numbers are neither flushed to zero nor read as zero, in this process and on the engine's threads.
 3. Dot products are sums of full-width products: exact while every partial sum is within 2**53 (2**24 in single
    precision), at every size where a kernel changes its blocking.
@@ -20,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from runtime.inference import graph as ops
-from runtime.inference.arithmetic import Double, Int64Array, add, divide, multiply, to_integer
+from runtime.inference.arithmetic import Double, Int64Array, add, divide, multiply, square_root, to_integer
 from runtime.inference.constants import pack
 from runtime.inference.engine import Engine, run_kernel
 from runtime.inference.errors import SelfTestFailed
@@ -38,6 +39,7 @@ def self_test(kernel: Kernel = run_kernel, run: Run | None = None) -> None:
     """Raises SelfTestFailed naming the first case that does not hold."""
     _probe_subnormals(kernel)
     _probe_rounding(kernel)
+    _probe_roots(kernel)
     _probe_ties(kernel)
     engine = Engine(memory_bytes=1 << 28).run if run is None else run
     for case, graph, inputs in _graphs():
@@ -102,6 +104,15 @@ def _probe_rounding(kernel: Kernel) -> None:
         scaled = a / 2 if op in ("Add", "Sub") else a
         expected = np.array([_as_float(exact(x, y)) for x, y in zip(left, right, strict=True)])
         _equal(f"{op} is correctly rounded", expected, kernel(op, scaled, b))
+
+
+def _probe_roots(kernel: Kernel) -> None:
+    """Integers around squares, whose roots lie next to a number with 53 bits, and those of the other probes."""
+    left, right = _hard_operands()
+    roots = [(1 << 26) + 1, (1 << 26) - 1, 94_906_265, 67_108_865, 3, 1]
+    values = [*left, *right, 0, 1, 2, *(root * root + step for root in roots for step in (-1, 0, 1))]
+    expected = np.array([_as_float(square_root(value)) for value in values])
+    _equal("Sqrt is correctly rounded", expected, kernel("Sqrt", np.array(values, np.float64)))
 
 
 def _probe_ties(kernel: Kernel) -> None:

@@ -298,13 +298,29 @@ def _softmax(to: Builder, x: int) -> Node | None:
     return ops.Softmax(x, to.draw(st.integers(0, rank - 1)), to.draw(st.integers(0, 62)), to.draw(st.integers(0, 30)))
 
 
+def _div(to: Builder, x: int) -> Node | None:
+    """By a tensor whose interval starts at 1 or above: there may be one, or it is made."""
+    positive = [index for index, fact in enumerate(to.place.facts) if fact.low >= 1]
+    if not positive:
+        high = to.draw(st.sampled_from([1, 3, 1 << 20, DOUBLE_EXACT_MAX]))
+        return ops.Clip(x, to.draw(st.integers(1, high)), high)
+    return ops.Div(
+        x, to.draw(st.sampled_from(positive)), to.draw(st.one_of(st.integers(-53, 53), st.integers(-127, 127)))
+    )
+
+
+def _sqrt(to: Builder, x: int) -> Node:
+    shift = to.draw(st.one_of(st.integers(-30, 10), st.integers(-127, 127)))
+    return ops.Sqrt(x, shift) if to.fact(x).low >= 0 else ops.Mul(x, x, to.draw(st.integers(0, 30)))
+
+
 _Propose = Callable[[Builder, int], Node | None]
 PROPOSALS: dict[type, _Propose] = {
     ops.Gemm: _gemm, ops.Conv: _conv, ops.Affine: _affine, ops.Rescale: _rescale, ops.Add: _pair(ops.Add),
     ops.Sub: _pair(ops.Sub), ops.Mul: _mul, ops.Clip: _clip, ops.Relu: lambda to, x: ops.Relu(x),
     ops.MaxPool: _max_pool, ops.Reshape: _reshape, ops.Transpose: _transpose, ops.Concat: _concat, ops.Slice: _slice,
     ops.Pad: _pad, ops.ReduceSum: _reduce(ops.ReduceSum), ops.ReduceMax: _reduce(ops.ReduceMax), ops.ArgMax: _arg_max,
-    ops.Softmax: _softmax,
+    ops.Softmax: _softmax, ops.Div: _div, ops.Sqrt: _sqrt,
 }  # fmt: skip
 """One for each op that a graph may hold."""
 
@@ -312,12 +328,13 @@ PROPOSALS: dict[type, _Propose] = {
 @st.composite
 def graphs(draw: Draw, nodes_max: int = 8, only: type | None = None) -> Graph:
     """Graphs that the verifier accepts, with one to three small inputs and at least one node. `only`: the first node
-    is of this op, where one was found on the inputs, and follows no other."""
+    is of this op, where one was found on the inputs, and follows only what makes an operand fit for it."""
     builder = Builder(draw)
     for _ in range(draw(st.integers(1, 3))):
         builder.add_input()
-    if only is not None:
-        builder.grow([PROPOSALS[only]])
+    for _ in range(3):
+        if only is not None and not any(isinstance(node, only) for node in builder.nodes):
+            builder.grow([PROPOSALS[only]])
     for _ in range(draw(st.sampled_from([1, nodes_max // 2, nodes_max]))):
         builder.grow(list(PROPOSALS.values()))
     if not builder.nodes:

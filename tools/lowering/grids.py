@@ -45,6 +45,8 @@ class Grid:
 
     def error(self, x_magnitude: float, x_error: float) -> float:
         """A bound of |real output - exact output|, for |x| <= x_magnitude and x known within x_error."""
+        if not np.isfinite(x_error):
+            return x_error
         shifts = np.zeros(len(self.weights), np.int64) if self.shifts is None else self.shifts
         exponents = shifts + self.frac_bits - self.x_frac_bits
         kept = np.ldexp(self.weights.astype(np.float64), -exponents[:, None])

@@ -17,6 +17,7 @@ from runtime.inference.arithmetic import (
     rhe_shift,
     rhe_shift_array,
     round_double,
+    square_root,
     to_integer,
 )
 
@@ -52,6 +53,12 @@ def test_sum_and_product_are_the_machine_s(a: int, b: int, e: int, f: int) -> No
     x, y = math.ldexp(a, e), math.ldexp(b, f)
     assert value(add((a, e), (b, f))) == Fraction(x + y)
     assert value(multiply((a, e), (b, f))) == Fraction(x * y)
+
+
+@given(st.one_of(st.integers(0, 1 << 53), st.integers(0, 94_906_265).map(lambda root: root * root)), st.integers(-1, 1))
+def test_a_root_is_the_machine_s(square: int, beside: int) -> None:
+    number = max(0, square + beside)
+    assert value(square_root(number)) == Fraction(math.sqrt(number))
 
 
 @given(doubles, st.integers(1, 1 << 53))

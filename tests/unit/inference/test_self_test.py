@@ -69,7 +69,7 @@ def test_a_failure_is_our_fault_and_names_the_case() -> None:
     assert caught.value.exit_code == 3
 
 
-@pytest.mark.parametrize("op", ["Mul", "Div", "Add", "Sub"])
+@pytest.mark.parametrize("op", ["Mul", "Div", "Add", "Sub", "Sqrt"])
 def test_a_kernel_that_misrounds_the_last_bit_is_caught(op: str) -> None:
     """Off by one unit in the last place on one element of many."""
 

@@ -153,6 +153,37 @@ def test_invalid_a_softmax_of_differences_beyond_the_grid() -> None:
     refuse(too_many, "nodes[0] Softmax", "2**23 elements")
 
 
+def test_invalid_a_quotient_by_what_may_be_zero_or_that_is_too_large() -> None:
+    def quotient(low: int, high: int, least: int, shift: int) -> Graph:
+        return wrap([x((1,), low, high), x((1,), least, TOP, "z")], [], [ops.Div(0, 1, shift)], (1,))
+
+    accept(quotient(-TOP, TOP, 1, 0))
+    accept(quotient(-3, 3, 3, -53))
+    accept(quotient(-TOP, TOP, 1, 127))
+    refuse(quotient(-3, 3, 0, 0), "nodes[0] Div", "the divisor is positive", low=0)
+    refuse(quotient(-3, 3, -1, 0), "nodes[0] Div", "the divisor is positive", low=-1)
+    refuse(quotient(-3, 4, 3, -53), "nodes[0] Div", "within 2**53")
+    refuse(quotient(0, 1, 1, -128), "nodes[0] Div", "-127 to 127", shift=-128)
+
+
+def test_a_quotient_s_interval_is_that_of_its_corners() -> None:
+    graph = wrap([x((1,), -7, 5), x((1,), 2, 3, "z")], [], [ops.Div(0, 1, -1)], (1,))
+    facts = verify(encode_graph(graph)).facts
+    assert (facts[2].low, facts[2].high) == (-7, 5)
+
+
+def test_invalid_a_root_of_what_may_be_negative_or_that_is_too_large() -> None:
+    def root(low: int, high: int, shift: int) -> Graph:
+        return wrap([x((1,), low, high)], [], [ops.Sqrt(0, shift)], (1,))
+
+    accept(root(0, TOP, -26))
+    accept(root(0, 1 << 52, -27))
+    accept(root(3, 3, 127))
+    refuse(root(-1, 4, 0), "nodes[0] Sqrt", "not negative", low=-1)
+    refuse(root(0, (1 << 52) + (1 << 20), -27), "nodes[0] Sqrt", "within 2**53")
+    refuse(root(0, 1, -128), "nodes[0] Sqrt", "-127 to 127", shift=-128)
+
+
 def test_invalid_shifts_outside_their_range() -> None:
     for shift in (-1, 128):
         graph = wrap([x((1,), 0, 1)], [np.array([[1]]), np.array([shift])], [ops.Gemm(0, 0, None, 1)], (1,))

@@ -36,6 +36,7 @@ HANDLERS: Final[dict[str, Handler]] = {
     "MaxPool": pool.max_pool,
     "Mul": elementwise.mul,
     "Neg": elementwise.neg,
+    "Normalizer": normalize.normalizer,
     "ReduceSum": normalize.reduce_sum,
     "Relu": activations.relu,
     "Reshape": layout.reshape,

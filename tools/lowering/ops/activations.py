@@ -101,7 +101,14 @@ def clip(node: Node, b: Builder) -> None:
     if least <= x.fact.low and x.fact.high <= most:
         b.bind(node, x)
         return
-    b.bind(node, b.derive(x, ir.Clip(x=x.index, low=least, high=most), error=x.error + 2.0**-x.frac_bits / 2))
+    b.bind(
+        node,
+        b.derive(
+            x,
+            ir.Clip(x=x.index, low=least, high=most),
+            error=min(x.error + 2.0**-x.frac_bits / 2, 2.0**-x.frac_bits * (most - least)),
+        ),
+    )
 
 
 def _bound(node: Node, b: Builder, position: int, name: str) -> float | None:

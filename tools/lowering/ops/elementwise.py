@@ -1,6 +1,9 @@
-"""Add, Sub, Mul, Div, Neg, Sum of two tensors or of a tensor and a constant; Scaler and BatchNormalization."""
+"""Add, Sub, Mul, Div, Neg of two tensors or of a tensor and a constant; Scaler and BatchNormalization."""
 
 from __future__ import annotations
+
+from dataclasses import replace
+from math import isfinite
 
 import numpy as np
 
@@ -96,21 +99,48 @@ def product(node: Node, b: Builder, x: Tensor, y: Tensor) -> Tensor:
             y = b.drop(y, 1)
     fine = x.frac_bits + y.frac_bits
     frac_bits = min(fine, b.wanted_frac_bits(node.outputs[0]))
-    error = x.magnitude * y.error + y.magnitude * x.error + x.error * y.error
+    known = isfinite(x.error + y.error)
+    error = x.magnitude * y.error + y.magnitude * x.error + x.error * y.error if known else float("inf")
     error += 2.0**-frac_bits / 2 if fine > frac_bits else 0.0
     emitted = ir.Mul(a=x.index, b=y.index, shift=fine - frac_bits)
     return b.derive(x, emitted, frac_bits=frac_bits, error=error, limit=None)
 
 
 def div(node: Node, b: Builder) -> None:
-    """By a constant without zeros: times its reciprocal."""
+    """By a constant without zeros: times its reciprocal. By a computed tensor that is never negative: rounded twice;
+    where the float model would divide by 0, by the least number of the divisor's grid instead."""
     if not b.is_constant(node.inputs[1]):
-        raise node.refuse("its divisor is computed from the inputs", "only a constant divisor has an exact form here")
+        x, y = _pair(node, b)
+        b.bind(node, ratio(node, b, x, y, max(b.wanted_frac_bits(node.outputs[0]), x.frac_bits)))
+        return
     x = floating(node, b.tensor(node, 0))
-    divisor = _beside(node, b, 1, x)
-    if not divisor.all():
+    constant = _beside(node, b, 1, x)
+    if not constant.all():
         raise node.refuse("its divisor holds 0")
-    b.bind(node, scaled(node, b, x, 1 / divisor, None))
+    b.bind(node, scaled(node, b, x, 1 / constant, None))
+
+
+def ratio(node: Node, b: Builder, x: Tensor, divisor: Tensor, frac_bits: int) -> Tensor:
+    """x / divisor with that many fractional bits, or as many fewer as keep it within SUM_BITS."""
+    if divisor.fact.low < 0 or divisor.fact.high < 1:
+        mend = "divide by what cannot be negative, for example a sum of probabilities"
+        raise node.refuse(f"its divisor may be {divisor.fact.low * 2.0**-divisor.frac_bits:g}", mend)
+    x = b.within_limit(x)
+    least = divisor.fact.low
+    if least == 0:
+        divisor = b.derive(divisor, ir.Clip(x=divisor.index, low=1, high=divisor.fact.high))
+    bits = (x.fact.magnitude // divisor.fact.low).bit_length()
+    frac_bits = min(frac_bits, SUM_BITS - bits + x.frac_bits - divisor.frac_bits)
+    if frac_bits < 0:
+        raise node.refuse("its quotients may be too large to be exact", CALIBRATE)
+    shift = x.frac_bits - divisor.frac_bits - frac_bits
+    emitted = ir.Div(a=x.index, b=divisor.index, shift=shift)
+    smallest = least * 2.0**-divisor.frac_bits - divisor.error
+    result = b.derive(x, emitted, frac_bits=frac_bits, error=float("inf"), limit=None)
+    if smallest <= 0:
+        return result
+    error = (x.error + result.magnitude * divisor.error) / smallest + 2.0**-frac_bits / 2
+    return replace(result, error=error)
 
 
 def batch_norm(node: Node, b: Builder) -> None:
