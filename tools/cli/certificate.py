@@ -35,7 +35,7 @@ def certificate(record: int, out: Path, node: str) -> None:
     """
     with NodeClient(node) as client:
         data, height = client.certificate(record)
-        labelled = client.get("/query/oracle/labelled", id=record, height=height)["result"]
+        labelled = client.query("oracle", "labelled", id=record, height=height)
     write_atomically(out, data)
     click.echo(f"wrote {out}: record {record}, proven at height {height}, {len(data):,} bytes")
     if labelled:

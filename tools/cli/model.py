@@ -17,6 +17,7 @@ from tools.cli.groups import Listed
 from tools.cli.keyring import Keyring
 from tools.cli.options import HOME_OF_KEYS, KEY, NODE
 from tools.cli.output import progress
+from tools.cli.registered import describe_model
 from tools.cli.rows import read_rows
 from tools.client import NodeClient, NodeError
 from tools.lowering import check_agreement, dequantize, report_lines
@@ -40,7 +41,11 @@ def model() -> None:
 @click.option("--calibration", type=FILE, help="Typical inputs (.npz, .npy or JSON): ranges are taken from them.")
 @click.option("--shape", "shapes", multiple=True, metavar="NAME=D,D,...", help="An input's shape; N is the batch.")
 @click.option(
-    "--agreement", "wanted", default=0.99, show_default=True, type=click.FloatRange(0, 1),
+    "--agreement",
+    "wanted",
+    default=0.99,
+    show_default=True,
+    type=click.FloatRange(0, 1),
     help="The share of compared rows in which the float model must give the same class.",
 )
 @click.option("--allow-disagreement", is_flag=True, help="Write the graph even if fewer rows agree.")
@@ -155,12 +160,15 @@ def register_command(
 @model.command()
 @click.argument("graph", metavar="GRAPH|HASH")
 @NODE
-def show(graph: str, node: str) -> None:
+@click.option("--json", "as_json", is_flag=True, help="Print the chain's whole answer about HASH as JSON.")
+def show(graph: str, node: str, as_json: bool) -> None:
     """Print what a graph file holds, or what the chain knows of the registered model HASH."""
     if re.fullmatch("[0-9a-f]{64}", graph):
         with NodeClient(node) as client:
-            _show_registered(client, graph)
+            _show_registered(client, graph, as_json=as_json)
         return
+    if as_json:
+        raise UsageError("--json is for what the chain knows of a HASH; a graph file is shown in words")
     data = Path(graph).read_bytes()
     verified = verify(data)
     decoded = verified.graph
@@ -176,11 +184,12 @@ def show(graph: str, node: str) -> None:
     click.echo(f"nodes      {' '.join(type(node).__name__ for node in decoded.nodes)}")
 
 
-def _show_registered(client: NodeClient, name: str) -> None:
-    found = client.get("/query/registry/model", model=name)["result"]
+def _show_registered(client: NodeClient, name: str, *, as_json: bool) -> None:
+    found = client.query("registry", "model", model=name)
     if found is None:
         raise NodeError(f"no model {name} is registered on this chain", 404)
-    click.echo(json.dumps(found, indent=2))
+    for line in [json.dumps(found, indent=2)] if as_json else describe_model(name, found):
+        click.echo(line)
 
 
 def _shape(text: str) -> tuple[str, tuple[int | None, ...]]:
