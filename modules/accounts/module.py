@@ -51,15 +51,22 @@ class Accounts(Module):
     rules: Map[AccountId, AuthRule] = Map()
 
     class GenesisConfig(Genesis):
+        """nonces: of accounts that have signed on a chain before this one."""
+
         rules: dict[AccountId, AuthRule] = {}
+        nonces: dict[AccountId, U64] = {}
 
     def genesis(self, config: GenesisConfig) -> None:
+        for account, nonce in config.nonces.items():
+            self.nonces[account] = nonce
         for account, rule in config.rules.items():
             self._check_rule(rule)
             self.rules[account] = rule
 
     def export_genesis(self) -> GenesisConfig:
-        return self.GenesisConfig(rules=dict(self.rules.items(limit=EVERYTHING)))
+        return self.GenesisConfig(
+            rules=dict(self.rules.items(limit=EVERYTHING)), nonces=dict(self.nonces.items(limit=EVERYTHING))
+        )
 
     @call(gas=20_000)
     def rotate(self, origin: Signed, *, rule: AuthRule | None) -> None:

@@ -15,7 +15,15 @@ from typing import Any, TypeVar
 
 from runtime.codec import codec
 from runtime.errors import CallerError
-from runtime.execution.block import BlockInputs, Dropped, Executed, compose_block, execute_block, validators_refused
+from runtime.execution.block import (
+    BlockInputs,
+    Dropped,
+    Executed,
+    compose_block,
+    execute_block,
+    try_alone,
+    validators_refused,
+)
 from runtime.execution.composition import Composition, Environment
 from runtime.execution.core import NAME as CORE
 from runtime.execution.core import BlockStamp, ModelEngine, NoEngine, ParamOutOfRange
@@ -215,11 +223,13 @@ class Application:
             body.last_valid_height,
         )
 
-    def simulate(self, data: bytes) -> Outcome:
-        """What the transaction would do in the next block by itself; nothing is kept. Raises InvalidTransaction."""
+    def simulate(self, data: bytes, *, time_ms: int | None = None) -> Outcome:
+        """What the transaction would do in the next block by itself, behind the hooks that begin it; nothing is kept.
+        time_ms: of that block; None: that of the last one. Raises InvalidTransaction."""
         prepared = self.prepare(data)
-        with self._next_block() as run:
-            return run_transaction(run.environment, prepared)
+        at = self._block(self.store, None).time_ms if time_ms is None else time_ms
+        inputs = BlockInputs(self.store.height + 1, at)
+        return _at_fixed_depth(lambda: try_alone(self.composition.environment(), self.store, inputs, prepared))
 
     # --- reading
 
@@ -344,11 +354,8 @@ class Application:
 
     def _next_block(self) -> _Run:
         overlay = Overlay(self.store, self.store.blobs)
-        stamp = self.store.get(CORE, _STAMP_KEY)
-        time_ms = self.genesis.time_ms if stamp is None else codec(BlockStamp).decode(stamp).time_ms
-        return _Run(
-            self.composition.environment(), overlay, BlockInfo(self.store.height + 1, time_ms), is_writable=True
-        )
+        block = BlockInfo(self.store.height + 1, self._block(self.store, None).time_ms)
+        return _Run(self.composition.environment(), overlay, block, is_writable=True)
 
 
 _STAMP_KEY = b"stamp\x00"

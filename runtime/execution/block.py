@@ -262,6 +262,16 @@ def compose_block(
     return run.finish(), tuple(dropped)
 
 
+def try_alone(environment: Environment, store: Store, inputs: BlockInputs, prepared: Prepared) -> Outcome:
+    """What the transaction does as the only one of a block that is not finished. Raises InvalidTransaction."""
+    run = BlockRun(environment, store, inputs)
+    try:
+        run.take(prepared)
+    finally:
+        environment.context.close()
+    return run.outcomes[0]
+
+
 def _prepared(transactions: Iterable[bytes], prepare: Prepare) -> Iterator[Prepared]:
     for data in transactions:
         with suppress(InvalidTransaction):

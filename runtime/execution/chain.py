@@ -155,9 +155,14 @@ class Chain:
         """Of the last block; 0 is the genesis."""
         return self.application.height
 
-    def account(self, name: str) -> Account:
-        """The account of this name: always the same key."""
+    @staticmethod
+    def account_named(name: str) -> Account:
+        """The account of this name, on every chain: always the same key."""
         return Account(name, SigningKey.from_seed(hash_bytes("armillary/test-account", name.encode())))
+
+    def account(self, name: str) -> Account:
+        """The account of this name."""
+        return self.account_named(name)
 
     def transaction(self, *calls: Call, signer: Account, **options: Any) -> bytes:
         """A signed transaction's bytes, with the signer's next nonce; options: those of build_transaction."""

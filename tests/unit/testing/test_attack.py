@@ -1,0 +1,147 @@
+"""attack(): what it finds, what it says of it, and that it finds nothing where nothing is."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from runtime import AccountId, Call, Module
+from runtime.errors import UsageError
+from runtime.execution import Chain
+from runtime.testing import AttackFailed, RuleBroken, Watched, attack
+from tools.planted.bugs import FOUND_BY_ATTACK, LostUpdate, UncheckedUnderflow
+from tools.planted.vault import TooFew, Vault
+
+
+def failure(*modules: type[Module], **options: Any) -> AttackFailed:
+    with pytest.raises(AttackFailed) as failed:
+        attack(*modules, **options)
+    return failed.value
+
+
+def run_program(program: str) -> None:
+    """Pastes the program into a file of its own, so to speak, and runs its test."""
+    names: dict[str, Any] = {}
+    exec(program, names)
+    next(value for name, value in names.items() if name.startswith("test_"))()
+
+
+@pytest.mark.parametrize(("module", "rule"), FOUND_BY_ATTACK.items(), ids=lambda each: getattr(each, "__name__", each))
+def test_a_planted_bug_is_found_by_its_rule_and_its_program_fails_alike(module: type[Module], rule: str) -> None:
+    found = failure(module)
+    assert found.rule == rule, str(found)
+    assert len(found.steps) <= 4 or rule == "every process has the same state", found.program
+    if rule != "every process has the same state":
+        with pytest.raises(RuleBroken) as broken:
+            run_program(found.program)
+        assert broken.value.rule == rule
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_nothing_is_found_in_a_sound_module_and_all_of_it_is_reached(seed: int) -> None:
+    report = attack(Vault, steps=400, seed=seed)
+    assert report.steps == 400
+    assert report.unreached == ()
+
+
+def test_one_seed_is_one_attack() -> None:
+    reports = [attack(Vault, steps=60, seed=7, processes=0) for _ in range(2)]
+    assert reports[0] == reports[1]
+    assert attack(Vault, steps=60, seed=8, processes=0) != reports[0]
+
+
+def test_a_report_says_what_changed_in_words() -> None:
+    said = str(failure(LostUpdate))
+    assert "invariant vault.held_sums_to_the_total" in said
+    assert "vault.held[" in said
+    assert ".id]: " in said
+    assert "def test_invariant_vault_held_sums_to_the_total() -> None:" in said
+
+
+def at_most_a_thousand(chain: Chain) -> None:
+    assert chain.query(Vault.held_by, account=chain.account("alice").id) <= 1_000, "alice is too rich"
+
+
+def test_an_authors_rule_is_checked_and_stands_in_the_program() -> None:
+    found = failure(Vault, rules=(at_most_a_thousand,))
+    assert found.rule == "at_most_a_thousand"
+    assert "rules=(at_most_a_thousand,)" in found.program
+    assert "alice is too rich" in str(found)
+
+
+class Ledger:
+    """The vault as a dict, in which sending to oneself doubles."""
+
+    doubles = True
+
+    def __init__(self) -> None:
+        self.held: dict[bytes, int] = {}
+
+    def put(self, signer: bytes, *, amount: int) -> bool:
+        if not amount or sum(self.held.values()) + amount > 1 << 62:
+            return False
+        self.held[signer] = self.held.get(signer, 0) + amount
+        return True
+
+    def send(self, signer: bytes, *, to: bytes, amount: int) -> bool:
+        if not amount or self.held.get(signer, 0) < amount:
+            return False
+        before = self.held.get(to, 0)
+        self.held[signer] -= amount
+        self.held[to] = (before if self.doubles else self.held.get(to, 0)) + amount
+        return True
+
+    def take(self, signer: bytes, *, amount: int) -> bool:
+        if not amount or self.held.get(signer, 0) < amount:
+            return False
+        self.held[signer] -= amount
+        return True
+
+    def check(self, chain: Chain) -> None:
+        for account, held in self.held.items():
+            assert chain.query(Vault.held_by, account=AccountId(account)) == held
+
+
+class TrueLedger(Ledger):
+    """The vault as a dict."""
+
+    doubles = False
+
+
+def test_a_model_that_differs_is_told() -> None:
+    assert failure(Vault, genesis={"vault": {}}, model=Ledger).rule == "the model agrees"
+
+
+def test_a_model_that_mirrors_the_module_agrees() -> None:
+    attack(Vault, steps=200, processes=0, genesis={"vault": {}}, model=TrueLedger)
+
+
+def test_weights_choose_calls() -> None:
+    weights = {"vault.put": 50, "open_ticket": 0, "close_ticket": 0}
+    report = attack(Vault, steps=100, weights=weights, processes=0)
+    counts = {name: outcomes.total() for name, outcomes in report.outcomes.items()}
+    assert counts["vault.put"] > 50
+    assert "vault.open_ticket never succeeded" in report.unreached
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"), [({"steps": 0}, "at least one"), ({"weights": {"nothing": 1}}, "no call is named nothing")]
+)
+def test_invalid_options_are_named(options: dict[str, Any], reason: str) -> None:
+    with pytest.raises(UsageError, match=reason):
+        attack(Vault, **options)
+
+
+def test_a_watched_chain_is_a_chain() -> None:
+    chain = Watched(Vault)
+    alice, bob = chain.account("alice"), chain.account("bob")
+    assert chain.submit(Vault.put.build(amount=5), signer=alice).is_ok
+    receipt = chain.submit(Vault.send.build(to=bob.id, amount=9), signer=alice)
+    error = chain.error(receipt)
+    assert isinstance(error, TooFew)
+    chain.check_export()
+    broken = Watched(UncheckedUnderflow)
+    call: Call = UncheckedUnderflow.send.build(to=bob.id, amount=1)
+    with pytest.raises(RuleBroken, match="values fit their types"):
+        broken.submit(call, signer=alice)
