@@ -98,8 +98,6 @@ class Recorder(_Refusing):
 
     def get(self, module: str, key: bytes) -> bytes | None:
         """As Reader."""
-        if module in self._whole:
-            return self._whole[module].values.get(key)
         if len(key) > STORAGE_KEY_BYTES_MAX:
             return None  # no state holds it
         known = self._keys.setdefault(module, {})

@@ -132,6 +132,12 @@ def test_invalid_trail_order_is_named() -> None:
     assert refused(changed(trail=(decision().trail[0],) * 2)) == "trail[1].header"
 
 
+def test_invalid_header_that_does_not_follow_the_trail_is_named() -> None:
+    for height in (17, 3):
+        block = header(height, THIRD, THIRD, decision().header.state_root)
+        assert refused(changed(header=block, certificate=certify(block, THIRD))) == "header"
+
+
 def test_invalid_idle_step_is_named() -> None:
     block = header(3, FIRST, FIRST)
     idle = TrailStep(block, certify(block, FIRST), FIRST.validators)
