@@ -9,8 +9,9 @@ from typing import Any
 from chain_spec.document import read_document
 from chain_spec.errors import Problem, SpecError, refuse
 from chain_spec.explain import read_form
+from chain_spec.fitting import misfits_of_bootnodes, misfits_of_roles
 from chain_spec.resolve import ResolvedChain, choose, resolve
-from chain_spec.types import ChainSpec, ModuleSpec
+from chain_spec.types import ChainSpec, ModuleSpec, Roles
 from runtime.bech32m import DEFAULT_PREFIX, is_prefix
 
 SPEC_BYTES_MAX = 64 * 1024 * 1024
@@ -38,7 +39,7 @@ def parse_chain(data: bytes) -> tuple[ChainSpec, ResolvedChain]:
     """The spec in JSON bytes, resolved. Raises SpecError with all that is wrong, of form and of content together."""
     spec, problems, document = _parse(data)
     if spec is None:
-        problems += _of_modules(document)
+        problems += _of_parts(document)
         refuse(problems)
     assert spec is not None
     try:
@@ -67,14 +68,21 @@ def _parse(data: bytes) -> tuple[ChainSpec | None, list[Problem], dict[str, Any]
     return read_form(ChainSpec, document, "$", None, problems), problems, document
 
 
-def _of_modules(document: dict[str, Any]) -> list[Problem]:
-    """What is wrong inside the modules' entries that are right as such, where the spec around them is not."""
+def _of_parts(document: dict[str, Any]) -> list[Problem]:
+    """What is wrong inside the parts that are right as such, where the spec around them is not."""
     listed, prefix = document.get("modules"), document.get("address_prefix", DEFAULT_PREFIX)
+    listed = listed if isinstance(listed, list) else []
     entries = [
         (place, entry)
-        for place, each in enumerate(listed if isinstance(listed, list) else [])
+        for place, each in enumerate(listed)
         if (entry := read_form(ModuleSpec, each, "$", None, [])) is not None
     ]
     problems: list[Problem] = []
-    choose(entries, prefix if isinstance(prefix, str) and is_prefix(prefix) else None, problems)
+    is_right = isinstance(prefix, str) and is_prefix(prefix)
+    chosen = choose(entries, prefix if is_right else None, problems)
+    roles: Roles | None = read_form(Roles, document.get("roles", {}), "$", None, [])
+    names = [each["name"] for each in listed if isinstance(each, dict) and isinstance(each.get("name"), str)]
+    if roles is not None and listed and len(names) == len(listed):
+        problems += misfits_of_roles(roles, names, prefix if is_right else DEFAULT_PREFIX, chosen)
+    problems += misfits_of_bootnodes(read_form(list[str], document.get("bootnodes", []), "$", None, []) or [])
     return problems

@@ -12,7 +12,7 @@ from typing import Any
 
 from chain_spec.errors import Problem
 from chain_spec.explain import nearest
-from chain_spec.types import ChainSpec
+from chain_spec.types import ChainSpec, Roles
 from runtime import AuthRules, FeeLedger, Module, ValidatorSource
 from runtime.bech32m import encode_address
 from runtime.errors import DefinitionError
@@ -22,6 +22,8 @@ from runtime.execution.params import Frame
 from runtime.limits import VOTING_POWER_TOTAL_MAX
 from runtime.module import find_provider
 from runtime.module.uses import missing
+from runtime.network.addresses import PeerAddress
+from runtime.network.errors import AddressError
 
 TOKENS = "tokens"
 VALIDATORS = "validators"
@@ -46,16 +48,31 @@ class Chosen:
 
 def misfits(spec: ChainSpec, chosen: Sequence[Chosen]) -> Iterator[Problem]:
     """Everything that does not fit together, among the modules that are right by themselves."""
-    by_name = {each.module.name: each for each in chosen}
-    yield from _roles(spec, by_name)
+    yield from misfits_of_bootnodes(spec.bootnodes)
+    yield from misfits_of_roles(spec.roles, [entry.name for entry in spec.modules], spec.address_prefix, chosen)
     if len(chosen) == len(spec.modules):
         yield from _needs(chosen)
         yield from _ranges(spec, chosen)
-    validators, tokens = by_name.get(spec.roles.validators), by_name.get(TOKENS)
+
+
+def misfits_of_roles(roles: Roles, names: Sequence[str], prefix: str, chosen: Sequence[Chosen]) -> Iterator[Problem]:
+    """Roles that nobody can have, and what those who have them cannot hold. names: of all modules of the spec."""
+    by_name = {each.module.name: each for each in chosen}
+    yield from _roles(roles, names, by_name)
+    validators, tokens = by_name.get(roles.validators), by_name.get(TOKENS)
     if validators is not None:
-        yield from _founders(validators, spec.address_prefix)
+        yield from _founders(validators, prefix)
     if tokens is not None:
         yield from _supply(tokens)
+
+
+def misfits_of_bootnodes(bootnodes: Sequence[str]) -> Iterator[Problem]:
+    """What is no address of a peer."""
+    for place, text in enumerate(bootnodes):
+        try:
+            PeerAddress.parse(text)
+        except AddressError as error:
+            yield Problem(f"$.bootnodes[{place}]", str(error))
 
 
 def no_validators(spec: ChainSpec) -> list[Problem]:
@@ -74,20 +91,19 @@ def founding_validators(chosen: Chosen) -> Sequence[Any] | None:
     return found
 
 
-def _roles(spec: ChainSpec, by_name: dict[str, Chosen]) -> Iterator[Problem]:
-    names = [entry.name for entry in spec.modules]
+def _roles(roles: Roles, names: Sequence[str], by_name: dict[str, Chosen]) -> Iterator[Problem]:
     protocols = {"auth": AuthRules, "fees": FeeLedger, "validators": ValidatorSource}
-    for role, name in spec.roles:
+    for role, name in roles:
         if name is None:
             continue
         if name not in names:
-            yield Problem(f"$.roles.{role}", f"{name!r} is none of the spec's modules; {nearest(name, names)}")
+            yield Problem(f"$.roles.{role}", f"{name!r} is none of the spec's modules; {nearest(name, list(names))}")
         elif role in protocols and name in by_name:
             reason = missing(by_name[name].module, protocols[role])
             if reason:
                 asks = f"({protocols[role].__name__} asks for it); bind another module"
                 yield Problem(f"$.roles.{role}", f"module {name} {reason} {asks}")
-    yield from _root(spec.roles.governance, by_name)
+    yield from _root(roles.governance, by_name)
 
 
 def _root(bound: str | None, by_name: dict[str, Chosen]) -> Iterator[Problem]:

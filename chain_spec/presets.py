@@ -20,7 +20,7 @@ FEE_METADATA = {"name": "Armillary", "symbol": "ARM", "exponent": 9, "descriptio
 FOUNDER_BALANCE = 10**15  # base units that a founding validator's operator holds at height 0
 STANDARD_MODULES = ("accounts", "tokens", "registry", "oracle", "validators", "governance")
 GOVERNANCE = "governance"
-LOCAL_PARAMS = {GOVERNANCE: {"voting_blocks": 8, "delay_blocks": 2}}  # a decision within a minute of empty blocks
+LOCAL_PARAMS = {GOVERNANCE: {"voting_blocks": 20, "delay_blocks": 2}}  # a minute of empty blocks to vote in
 LOCAL_CONSENSUS = Consensus(
     timeout_propose_ms=1_200, timeout_vote_ms=400, timeout_growth_ms=400, empty_block_interval_ms=3_000
 )

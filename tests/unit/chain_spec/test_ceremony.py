@@ -41,7 +41,7 @@ ENTRIES = [entry_of(number) for number in range(len(KEYS))]
 ACCOUNTS = [(AccountId(bytes([number]) * 32), denom, 5 + number) for number in (1, 2) for denom in ("arm", "gold")]
 
 
-@settings(max_examples=25)
+@settings(max_examples=10)
 @given(st.permutations([*ENTRIES, *ACCOUNTS]))
 def test_in_whatever_order_founders_come_it_is_one_chain(steps: list[Any]) -> None:
     made = DRAFT

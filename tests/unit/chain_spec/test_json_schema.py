@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Callable, Iterator
 from enum import IntEnum
@@ -88,7 +89,7 @@ def test_what_is_read_is_valid(validator: jsonschema_rs.Validator, document: Doc
     made = document()
     for path in data.draw(st.lists(st.sampled_from([*places(made)][1:]), min_size=1, max_size=2, unique=True)):
         try:
-            put(made, path, data.draw(st.sampled_from(WRONG)))
+            put(made, path, copy.deepcopy(data.draw(st.sampled_from(WRONG))))
         except (LookupError, TypeError):
             continue  # an earlier change took the place away
     if is_read(made):
@@ -178,18 +179,20 @@ class Every(Genesis):
     held: dict[AccountId, dict[Denom, U128]] = {}
     by_number: dict[U64, U8] = {}
     maybe: AccountId | None = None
-    some: U64 = Field(default=5, ge=2, le=9)
+    some: Annotated[U64, Field(ge=2, le=9)] = 5
+    wide: U64 = Field(default=5, ge=2)
 
 
 GOOD: dict[str, Any] = {
     "flag": True, "colour": 1, "data": "00ff", "text": "abc", "points": [{"x": -5, "y": 255}], "pair": [1, "00" * 32],
-    "held": {MINE: {"arm": "1"}}, "by_number": {"12": 3}, "maybe": MINE, "some": 2,
+    "held": {MINE: {"arm": "1"}}, "by_number": {"12": 3}, "maybe": MINE, "some": 2, "wide": 1,
 }  # fmt: skip
 
 
 @given(path=st.sampled_from([*places(GOOD)][1:]), value=st.sampled_from([*WRONG, 2, 10, "00", "0000000000", "abcd"]))
 def test_every_kind_of_value_is_judged_alike(path: tuple[Any, ...], value: Any) -> None:
-    """Only fractions without a fraction, sums of bounds in digits and checksums of addresses are beyond a schema."""
+    """Beyond a schema are only the bounds of numbers in digits. It is stricter in one place: pydantic reads `true`
+    where an enum has a member 1."""
     made = json.loads(json.dumps(GOOD))
     put(made, path, value)
     takes = jsonschema_rs.Draft202012Validator(_of(form_of(Every))).is_valid(made)
@@ -199,7 +202,7 @@ def test_every_kind_of_value_is_judged_alike(path: tuple[Any, ...], value: Any) 
         digits = isinstance(value, str) and value.isdigit()
         assert not takes or digits, (path, value)
     else:
-        assert takes, (path, value)
+        assert takes or (path, value) == (("colour",), True), (path, value)
 
 
 def test_words_say_what_to_write() -> None:
@@ -215,4 +218,5 @@ def test_words_say_what_to_write() -> None:
         "by_number": "an object {...}",
         "maybe": "an address: bech32m with the chain's prefix, or null",
         "some": "a whole number, 2 to 9",
+        "wide": "a whole number, 0 to 18446744073709551615",
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -60,6 +61,8 @@ class Mistake(NamedTuple):
     words: str
 
 
+ANYTHING = [None, True, -1, 0, 1, 1.5, 1 << 64, 1 << 140, "", "x", "01", "1", MINE, MINE.upper(), THEIRS, [], [1], {},
+            {"x": 1}, {MINE: {"arm": "1"}}, "arm", "tokens", "governance", str((1 << 128) - 1), 1 << 60]  # fmt: skip
 BALANCES = "$.modules[1].genesis.balances"
 VALIDATORS = "$.modules[4].genesis.validators"
 MISTAKES = [
@@ -157,6 +160,7 @@ def same(made: dict[str, Any], name: str) -> None:
 
 
 FITTING = [
+    Mistake(lambda made: made.update(bootnodes=["x"]), "$.bootnodes[0]", "expected /ip4/HOST/tcp/PORT/p2p/PEERID"),
     Mistake(lambda made: made["roles"].update(auth="acounts"), "$.roles.auth", "did you mean 'accounts'?"),
     Mistake(lambda made: made["roles"].update(auth="tokens"), "$.roles.auth", "bind another module"),
     Mistake(lambda made: made["roles"].update(fees="accounts"), "$.roles.fees", "(FeeLedger asks for it)"),
@@ -264,6 +268,37 @@ def test_invalid_envelope_hides_no_mistake_of_a_module(document: Document) -> No
     section = made["modules"][1]["params"]
     section["fee_denom"] = 3
     assert {problem.path for problem in found(made)} == {"$.modules[0]", "$.modules[1].params.fee_denom"}
+
+
+def test_invalid_envelope_hides_no_mistake_of_what_fits_together(document: Document) -> None:
+    made = document() | {"nmae": 1}
+    made["roles"].update(auth="tokens", fees="nobody")
+    same(made, "peer")
+    assert [problem.path for problem in found(made)] == [
+        "$.nmae", "$.roles.auth", "$.roles.fees", f"{VALIDATORS}[3].peer",
+    ]  # fmt: skip
+
+
+@given(st.data())
+def test_whatever_is_written_is_read_or_refused_with_paths(document: Document, data: st.DataObject) -> None:
+    """Reading is total, and so is starting what was read; no sentence is pydantic's own."""
+    made = document()
+    for _ in range(data.draw(st.integers(1, 3))):
+        target: Any = made
+        while isinstance(target, dict | list) and target:
+            keys: list[Any] = list(target) if isinstance(target, dict) else list(range(len(target)))
+            key = data.draw(st.sampled_from(keys))
+            if not isinstance(target[key], dict | list) or data.draw(st.integers(0, 3)) == 0:
+                target[key] = copy.deepcopy(data.draw(st.sampled_from(ANYTHING)))
+                break
+            target = target[key]
+    try:
+        start_in_memory(parse_chain(json.dumps(made).encode())[1])
+    except SpecError as error:
+        for problem in error.problems:
+            assert problem.path.startswith("$")
+            assert "Input" not in problem.reason
+            assert "function" not in problem.reason
 
 
 def test_resolving_says_all_as_well(document: Document) -> None:
