@@ -115,7 +115,7 @@ def _record(declared: type[Struct]) -> Form:
 
 
 def _scalar(declared: Any, metadata: tuple[Any, ...]) -> Form:
-    """A number, a text, bytes, a choice. What narrows it, Annotated[U64, Field(ge=1)], is kept as `least` and `most`."""
+    """A number, a text, bytes, a choice. What narrows it, Annotated[U64, Field(ge=1)], is `least` and `most`."""
     plain = declared.__supertype__ if isinstance(declared, typing.NewType) else declared
     schema = schema_of(Annotated[plain, *metadata] if metadata else plain) if _is_wire(plain, metadata) else None
     widths = [place for place, each in enumerate(metadata) if isinstance(each, IntWidth)]
