@@ -103,24 +103,19 @@ class Node:
             raise UsageError(f"{stripped!r} is no URL of a node: write it like http://127.0.0.1:8400")
         return cls(stripped)
 
-    def exchange(self, request: Request) -> Steps[tuple[Any, bool]]:
-        """The JSON that answers a request, and whether it was asked twice: a kept connection may end just as it is used
-        again. Every request may be repeated: a transaction is known by its hash. Raises NodeError."""
-        outcome = yield request
-        repeated = isinstance(outcome, Lost) and outcome.why is Loss.BROKEN
-        if repeated:
+    def exchange(self, request: Request) -> Steps[tuple[Answer | Lost, bool]]:
+        """What came of a request, and whether it was sent twice: a kept connection may end just as it is used again.
+        Every request may be repeated: a transaction is known by its hash."""
+        outcome: Answer | Lost = yield request
+        is_broken = isinstance(outcome, Lost) and outcome.why is Loss.BROKEN
+        if is_broken:
             outcome = yield request
-        try:
-            return self._read(request, outcome), repeated
-        except NodeError as error:
-            if repeated:
-                error.add_note(REPEATED)
-            raise
+        return outcome, is_broken
 
     def ask(self, request: Request) -> Steps[Any]:
         """The JSON that answers a request. Raises NodeError."""
-        answer, _ = yield from self.exchange(request)
-        return answer
+        outcome, _ = yield from self.exchange(request)
+        return self.read(request, outcome)
 
     def holding(self, answer: Any, *names: str) -> dict[str, Any]:
         """The answer, which must be an object with these names. Raises NodeError."""
@@ -137,7 +132,8 @@ class Node:
             return NodeError(f"{self.url}{path} answered {status} {_phrase(status)}", status)
         return NodeError(detail, status, rule if isinstance(rule, str) else "")
 
-    def _read(self, request: Request, outcome: Answer | Lost) -> Any:
+    def read(self, request: Request, outcome: Answer | Lost) -> Any:
+        """The JSON of an answer. Raises NodeError for anything else."""
         if isinstance(outcome, Lost):
             if outcome.why is Loss.TIMEOUT:
                 raise NodeError(f"{self.url} did not answer in time")
@@ -150,9 +146,6 @@ class Node:
             raise NodeError(
                 f"{self.url}{request.path} answered with something that is no JSON: no Armillary node?"
             ) from None
-
-
-REPEATED = "the request was sent twice"
 
 
 def lost(error: httpx.HTTPError | httpx.InvalidURL) -> Lost:

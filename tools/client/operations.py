@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from tools.client.exchange import REPEATED, Node, NodeError, Now, Pause, Request, Steps
+from tools.client.exchange import Node, NodeError, Now, Pause, Request, Steps
 
 POLL_S: Final = 0.02
 POLL_S_MAX: Final = 0.25
@@ -39,12 +39,14 @@ class Operations:
         return bytes.fromhex(answer["certificate"]), answer["height"]
 
     def submit(self, transaction: bytes) -> Steps[str]:
+        request = Request("POST", "/transactions", document={"transaction": transaction.hex()})
+        outcome, repeated = yield from self.node.exchange(request)
         try:
-            answer = yield from self.post("/transactions", {"transaction": transaction.hex()})
-        except NodeError as error:
-            if error.status == 0 or REPEATED not in getattr(error, "__notes__", ()):
+            answer = self.node.read(request, outcome)
+        except NodeError as refusal:
+            if not repeated or refusal.status == 0:
                 raise
-            return (yield from self._taken_before(transaction, error))
+            return (yield from self._taken_before(transaction, refusal))
         return str(self.node.holding(answer, "hash")["hash"])
 
     def simulate(self, transaction: bytes) -> Steps[dict[str, Any]]:
