@@ -358,6 +358,20 @@ def test_a_certificate_is_verified_from_the_spec_alone(
     assert registered in shown.out
 
 
+def test_a_decision_is_made_again_from_its_files(
+    armillary: CommandLine, certificate: Path, localnet: Localnet, inputs: Path, tmp_path: Path
+) -> None:
+    graph, other = tmp_path / "line.graph", tmp_path / "other.json"
+    graph.write_bytes(MODEL)
+    command = ("verify-certificate", str(certificate), "--spec", str(localnet.spec_path), "--replay", str(graph))
+    shown = armillary(*command, str(inputs))
+    assert (shown.code, shown.err) == (0, "")
+    assert "on this machine: the same bits" in shown.out
+    other.write_text(json.dumps({"x": ROWS["x"][:2]}))
+    shown = armillary(*command, str(other))
+    assert (shown.code, shown.out, "refused, input: its hash is" in shown.err) == (1, "", True)
+
+
 def test_invalid_change_of_a_byte_is_refused_with_the_part_that_fails(certificate: Path, chain: ResolvedChain) -> None:
     whole, rng = certificate.read_bytes(), random.Random(SEED)
     verify_file(whole, chain)
