@@ -148,26 +148,35 @@ class Versions:
             return self.forest.root if height == self.height else self._steps[height + 1].root_before
 
     def forest_at(self, height: int | None) -> Forest:
-        """The trees of a retained height (None: the present). Raises HeightUnavailable."""
-        with self.lock:
-            if height is None or height == self.height:
-                return self.forest
-            self.check_retained(height)
-            made = next((above for above in range(height, self.height) if self._steps[above + 1].forest), self.height)
-            forest = self._steps[made + 1].forest if made < self.height else None
-            for undone in range(made, height, -1):
-                forest = self._undo(undone, forest or self.forest)
-            assert forest is not None
-            return forest
+        """The trees of a retained height (None: the present). Raises HeightUnavailable.
 
-    def _undo(self, height: int, forest: Forest) -> Forest:
+        Where they are not made yet, each older height is made under the lock by itself: a block need not wait for all.
+        """
+        while True:
+            with self.lock:
+                if height is None or height == self.height:
+                    return self.forest
+                self.check_retained(height)
+                made, forest = self._nearest(height)
+                if made == height:
+                    return forest
+                self._undo(made, forest)
+
+    def _nearest(self, height: int) -> tuple[int, Forest]:
+        """The lowest height from `height` on whose trees are made, and these."""
+        for above in range(height, self.height):
+            forest = self._steps[above + 1].forest
+            if forest is not None:
+                return above, forest
+        return self.height, self.forest
+
+    def _undo(self, height: int, forest: Forest) -> None:
         """Make and keep the trees of the height before, from those of `height`."""
         step = self._steps[height]
         step.forest = forest.apply(step.undo)
         if step.forest.root != step.root_before:
             made = step.forest.root.hex()
             raise StateError(f"undoing height {height} gives root {made}, not {step.root_before.hex()}")
-        return step.forest
 
     def undo_of(self, height: int) -> Changes:
         """The undo record of a retained height above the oldest."""
