@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from runtime.bech32m import encode_address
 from runtime.crypto import SigningKey
@@ -24,9 +24,12 @@ from runtime.execution.errors import Rule
 from runtime.execution.transaction import VALID_FOREVER
 from runtime.module import Call
 from runtime.types import AccountId, Hash
-from tools.client import AsyncNodeClient, NodeClient, NodeError
+from tools.client import NodeClient, NodeError
 from tools.client.exchange import Node, Steps
 from tools.client.operations import Operations
+
+if TYPE_CHECKING:
+    from tools.client import AsyncNodeClient
 
 GAS_MARGIN_PERCENT = 10  # on top of a dry run: the state may have changed until the block
 DRY_RUN_GAS_MIN = 1_000_000  # who cannot pay even this is told so

@@ -23,9 +23,22 @@ sync.py, asynchronous.py   the two clients: they perform steps, and know nothing
 stream.py      the WebSocket under AsyncNodeClient.events
 """
 
-from tools.client.asynchronous import AsyncNodeClient
+from typing import TYPE_CHECKING, Any
+
 from tools.client.events import BlockDone, ChainEvent
 from tools.client.exchange import NodeError
 from tools.client.sync import NodeClient
 
+if TYPE_CHECKING:
+    from tools.client.asynchronous import AsyncNodeClient
+
 __all__ = ["AsyncNodeClient", "BlockDone", "ChainEvent", "NodeClient", "NodeError"]
+
+
+def __getattr__(name: str) -> Any:
+    """AsyncNodeClient when it is asked for: trio and the WebSocket would double the command line's start."""
+    if name == "AsyncNodeClient":
+        from tools.client.asynchronous import AsyncNodeClient
+
+        return AsyncNodeClient
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,10 +1,14 @@
-"""schemathesis against a real node: whatever its OpenAPI document allows is answered as documented, whatever it does
-not allow is refused as a problem, and nothing is a fault."""
+"""A real node's HTTP. schemathesis: whatever its OpenAPI document allows is answered as documented, whatever it does
+not allow is refused as a problem, and nothing is a fault. And the programs of docs/rpc.md, as they stand there."""
 
 from __future__ import annotations
 
 import random
+import re
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,18 +20,38 @@ from schemathesis.generation import GenerationMode
 from tools.localnet import Localnet
 from tools.localnet.ports import free_base_port
 
+PAGE = Path(__file__).parents[2] / "docs" / "rpc.md"
+PROGRAMS = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
 EXAMPLES = 6
 EXAMPLES_QUERY = 2  # the queries of modules are many, and one path serves them all
 EXAMPLES_SOAK = 2_000
 
 
 @pytest.fixture(scope="module")
-def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Localnet]:
     """A chain of one validator, as a process."""
     base = free_base_port(2, start=random.randrange(20_000, 26_000))
-    with Localnet(tmp_path_factory.mktemp("localnet") / "net", 1, base_port=base) as network:
-        network.start()
-        yield network.nodes[0].http_url
+    with Localnet(tmp_path_factory.mktemp("localnet") / "net", 1, base_port=base) as made:
+        made.start()
+        yield made
+
+
+@pytest.fixture(scope="module")
+def url(network: Localnet) -> str:
+    return network.nodes[0].http_url
+
+
+@pytest.mark.parametrize(
+    ("needle", "shown"),
+    [("NodeClient(", ["committed in block", "Transferred"]), ("AsyncNodeClient(", ["Transferred 4"])],
+)
+def test_the_programs_of_the_page_do_what_they_say(network: Localnet, url: str, needle: str, shown: list[str]) -> None:
+    (program,) = [text for text in PROGRAMS if f" {needle}" in text]
+    program = program.replace("http://127.0.0.1:8400", url)
+    command = [sys.executable, "-W", "error", "-c", program]
+    done = subprocess.run(command, cwd=network.home.parent, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    assert all(words in done.stdout for words in shown), done.stdout
 
 
 def attack(url: str, examples: int, examples_query: int) -> dict[str, int]:
