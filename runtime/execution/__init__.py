@@ -12,6 +12,7 @@ What a node drives (all of it in `Application`, application.py):
     app.simulate(data) -> Outcome(receipt, explanation)          # dry run in the next block
     app.query(module, name, {argument: value}, height=None)      # a Python value; query_info(...) has the codecs
     app.prove(module, storage, key, height=None) -> ProvenValue
+    proving.prove_query(app, module, name, arguments, height=...) -> ProvenAnswer; check_answer(...) asks again from it
     app.validators(height=None), app.metadata, app.live_chunks(), app.check_invariants(), app.genesis_hash
 
 Executed: height, time_ms, transactions, state_root, receipts_root, receipts, block_receipt, leaves, events,
