@@ -11,7 +11,7 @@ and concrete steps are shortened (shrink.py) and written as a program (program.p
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Any, Final
@@ -39,6 +39,7 @@ PLAYED_AGAIN_MAX: Final = 8
 """Chains that other processes play again."""
 LEARNT_MAX: Final = 6
 """Entries of each map whose parts arguments are made of."""
+Arguments = Callable[[Random, str], Mapping[str, Any]]
 _KINDS: Final = ("submit",) * 14 + ("ask",) * 2 + ("wait",) * 2 + ("root",) * 3 + ("export",)
 _PAUSES_MS: Final = (1_000, 1_000, 1, 60_000, 86_400_000)
 
@@ -76,6 +77,8 @@ def attack(
     model: Any = None,
     weights: Mapping[str, int] | None = None,
     silent: Sequence[str] = (),
+    begin: Rule | None = None,
+    arguments: Mapping[str, Arguments] | None = None,
     processes: int = 2,
 ) -> Attacked:
     """Attacks the modules; several together, on one chain. Raises AttackFailed with the rule that broke.
@@ -85,34 +88,52 @@ def attack(
     type. rules: functions of the chain that raise AssertionError, run after each step. model: a class with methods like
     the calls, of signer and arguments, that say whether a call succeeds, and `check(chain)`. weights: how often a call
     is chosen, 1 where not said. silent: full names of calls that change state without an event, by intent.
+    begin: does what every chain begins with, before the first step; a function of the chain. arguments: for a call's
+    full name a function of the chance and of whoever signs, which gives some of the call's arguments, or all.
     processes: how many others, each with another PYTHONHASHSEED, play a part of it again.
     """
     around = closure(modules, also)
-    world = World(modules, around, dict(genesis or {}), dict(params or {}), engine, tuple(rules), model, tuple(silent))
-    machine = _Machine(
-        world, STEPS if steps is None else steps, 0 if seed is None else seed, dict(weights or {}), processes
+    world = World(
+        attacked=modules,
+        modules=around,
+        genesis=dict(genesis or {}),
+        params=dict(params or {}),
+        engine=engine,
+        rules=tuple(rules),
+        model=model,
+        silent=tuple(silent),
+        begin=begin,
     )
+    machine = _Machine(world, STEPS if steps is None else steps, 0 if seed is None else seed, processes)
+    machine.choose_by(dict(weights or {}), dict(arguments or {}))
     return machine.run()
 
 
 class _Machine:
     """One attack while it runs."""
 
-    def __init__(self, world: World, steps: int, seed: int, weights: dict[str, int], processes: int) -> None:
+    def __init__(self, world: World, steps: int, seed: int, processes: int) -> None:
         if steps < 1:
             raise UsageError(f"steps={steps}: an attack takes at least one")
         self.world, self.steps, self.seed, self.processes = world, steps, seed, processes
         self.random = Random(seed)  # noqa: S311 # an attack is repeated by its seed
-        calls = [info for module in world.attacked for info in module.metadata().calls.values()]
-        unknown = weights.keys() - {name for info in calls for name in (info.name, info.full_name)}
-        if unknown:
-            raise UsageError(f"weights: no call is named {', '.join(sorted(unknown))}")
-        self.signed = _weighted([info for info in calls if Signed in info.origins], weights)
-        self.rooted = _weighted([info for info in calls if Root in info.origins], weights)
         self.every = [info for module in world.modules for info in module.metadata().calls.values()]
         self.queries = [info for module in world.attacked for info in module.metadata().queries.values()]
         self.owners = {module.name: module for module in world.modules}
         self.report = Attacked(seed)
+        self.arguments: Mapping[str, Arguments] = {}
+
+    def choose_by(self, weights: Mapping[str, int], arguments: Mapping[str, Arguments]) -> None:
+        """What the author says of choices. Raises UsageError where there is no such call."""
+        calls = [info for module in self.world.attacked for info in module.metadata().calls.values()]
+        known = {name for info in calls for name in (info.name, info.full_name)}
+        for what, given in (("weights", weights), ("arguments", arguments)):
+            unknown = given.keys() - known - {info.full_name for info in self.every}
+            if unknown:
+                raise UsageError(f"{what}: no call is named {', '.join(sorted(unknown))}")
+        self.arguments = arguments
+        self.signed = _weighted([info for info in calls if Signed in info.origins], weights)
+        self.rooted = _weighted([info for info in calls if Root in info.origins], weights)
 
     def run(self) -> Attacked:
         """The whole attack: one chain after another."""
@@ -180,11 +201,17 @@ class _Machine:
         calls = [self.random.choice(self.signed)]
         if not self.random.randrange(6):
             calls.append(self.random.choice(self.signed if self.random.randrange(2) else self.every))
-        return Submit(PEOPLE[pools.account()], tuple(self._made(pools, info) for info in calls))
+        signer = PEOPLE[pools.account()]
+        return Submit(signer, tuple(self._made(pools, info, signer) for info in calls))
 
-    def _made(self, pools: Pools, info: CallInfo | QueryInfo) -> Made:
-        arguments = {item.name: pools.draw(schema_of(item.type)) for item in info.fields}
-        return Made(self.owners[info.full_name.partition(".")[0]], info.name, arguments)
+    def _made(self, pools: Pools, info: CallInfo | QueryInfo, signer: str = "") -> Made:
+        given = self.arguments.get(info.full_name)
+        chosen = {} if given is None else given(self.random, signer)
+        drawn = {
+            item.name: chosen[item.name] if item.name in chosen else pools.draw(schema_of(item.type))
+            for item in info.fields
+        }
+        return Made(self.owners[info.full_name.partition(".")[0]], info.name, drawn)
 
     # --- what was seen
 

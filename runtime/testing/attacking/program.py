@@ -29,6 +29,8 @@ def program_of(world: World, steps: tuple[Step, ...], rule: str) -> str:
         arguments.append(f"rules=({', '.join(map(source.name, world.rules))},)")
     if world.model is not None:
         arguments.append(f"model={source.name(world.model)}()")
+    if world.begin is not None:
+        arguments.append(f"begin={source.name(world.begin)}")
     if world.silent:
         arguments.append(f"silent={tuple(world.silent)!r}")
     made = f"chain = Watched({', '.join(arguments)})"

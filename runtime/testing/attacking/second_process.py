@@ -64,8 +64,8 @@ def check_second_process(played: Sequence[Played], processes: int) -> None:
                 _compare(each, there, seed)
     finally:
         for child in children:
-            child.kill()
-            child.wait()
+            with child:  # closes its pipes
+                child.kill()
 
 
 def _compare(played: Played, there: list[str], seed: str) -> None:

@@ -42,7 +42,7 @@ class Watched(Chain):
     """A Chain under watch. attacked: the modules whose own behaviour is judged, all by default. rules: further ones,
     functions of the chain that raise AssertionError, called after each block. model: an object with a method for each
     call that it mirrors, of signer and arguments, that says whether the call succeeds, and `check(chain)`. silent: full
-    names of calls that change state without an event, by intent."""
+    names of calls that change state without an event, by intent. begin: does what comes before everything else."""
 
     def __init__(
         self,
@@ -51,6 +51,7 @@ class Watched(Chain):
         rules: Sequence[Rule] = (),
         model: Any = None,
         silent: Sequence[str] = (),
+        begin: Rule | None = None,
         **options: Any,
     ) -> None:
         subjects = tuple(attacked or modules)
@@ -62,6 +63,8 @@ class Watched(Chain):
         except InvariantBroken as broken:
             raise _invariant(broken) from None
         self.subject = Subject(self.application, frozenset(each.name for each in subjects), frozenset(silent))
+        if begin is not None:
+            begin(self)
 
     # --- what is done
 

@@ -33,10 +33,14 @@ class World:
     rules: Sequence[Rule] = ()
     model: Any = None
     silent: Sequence[str] = ()
+    begin: Rule | None = None
 
     def plain(self) -> Chain:
         """A fresh chain that nobody watches."""
-        return Chain(*self.modules, genesis=self.genesis, params=self.params, engine=self.engine)
+        chain = Chain(*self.modules, genesis=self.genesis, params=self.params, engine=self.engine)
+        if self.begin is not None:
+            self.begin(chain)
+        return chain
 
     def chain(self) -> Watched:
         """A fresh one under watch. `model` is a class, or makes an object."""
@@ -49,6 +53,7 @@ class World:
             rules=self.rules,
             model=None if self.model is None else self.model(),
             silent=self.silent,
+            begin=self.begin,
         )
 
 
