@@ -23,6 +23,7 @@ from tools.cli.groups import Listed
 COMMANDS: Final = {
     "init": ("tools.cli.node:init", "Make the home of a node: keys, config.toml, a place for its data."),
     "node": ("tools.cli.node:node", "Run a node until Ctrl-C or SIGTERM."),
+    "status": ("tools.cli.status:status", "Show how a node is: height, validators, peers, mempool, versions."),
     "localnet": ("tools.cli.localnet:localnet", "Run a network of validators on this machine until Ctrl-C."),
     "keys": ("tools.cli.keys:keys", "Make, list, show, import and export account keys."),
     "spec": ("tools.cli.spec:spec", "Make, check, compare and show chain specs; found a chain together."),
