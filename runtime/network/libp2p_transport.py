@@ -228,7 +228,7 @@ class Libp2pTransport:
                 self._not_dialled.ban(attempt.dialled, error.retry_after_s)
             self._report_failure(attempt.dialled, attempt.address, str(error))
         except* Exception as group:  # noqa: BLE001 - no fault that a peer's bytes bring out may stop the node
-            _log.error("a connection ended by an internal error", address=attempt.address, exc_info=group)
+            _log.error("connection broke", address=attempt.address, exc_info=group)
             self._report_failure(attempt.dialled, attempt.address, f"internal error: {_leaves(group)[0]!r}"[:200])
         finally:
             await trio.aclose_forcefully(attempt.tcp)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from importlib.metadata import PackageNotFoundError, version
 from typing import Final, TypeVar
 
 import trio
@@ -17,6 +16,7 @@ from runtime.execution.transaction import Transaction
 from runtime.mempool import Rule
 from runtime.module import ModuleMetadata
 from runtime.node.block_reader import BlockReader
+from runtime.node.digest import program_version
 from runtime.node.mempool_task import TransactionRefused
 from runtime.node.node import Node
 from runtime.node.proofs import Proofs
@@ -51,14 +51,6 @@ FULL: Final = frozenset({Rule.POOL_FULL.value, Rule.SENDER_FULL.value})
 
 
 T = TypeVar("T")
-
-
-def program_version() -> str:
-    """Of the installed distribution."""
-    try:
-        return version("armillary")
-    except PackageNotFoundError:
-        return "0"
 
 
 class RunningNodeApi:

@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from runtime.consensus import CommitCertificate, Parent, TimeoutExpired
+from runtime.execution.block import Executed
 from runtime.mempool import Mempool
 from runtime.node.application import Application
 from runtime.node.block_store import BlockStore
 from runtime.node.evidence_pool import EvidencePool
 from runtime.node.executor import Executor, Proposable, Runner, Verdict
 from runtime.node.flight import WholeBlock
+from runtime.node.metrics import NodeMetrics
 from runtime.node.signer import SignStep
 from runtime.node.tip import Tip
 from runtime.node.wal import ConsensusWal
@@ -78,6 +80,7 @@ class AppliedBlock:
     whole: WholeBlock
     tip: Tip
     transaction_hashes: tuple[Hash, ...]
+    result: Executed
     synced: bool
 
 
@@ -133,4 +136,5 @@ class ConsensusParts:
     runner: Runner
     now_ms: Callable[[], int]
     bundles: Path
+    metrics: NodeMetrics
     log: Any

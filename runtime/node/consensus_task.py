@@ -92,7 +92,7 @@ class ConsensusTask:
         self._params = params_of(parts.app.genesis)
         self._own: OwnMessages | None = None
         if parts.signer is not None:
-            self._own = OwnMessages(parts.signer, parts.wal, parts.runner, self._genesis_hash, parts.log)
+            self._own = OwnMessages(parts, parts.signer)
         self._last_applied_s = self._last_synced_s = LONG_AGO_S
         self._begin()
         self._upcoming = Upcoming(tip, self._genesis_hash)
@@ -178,7 +178,7 @@ class ConsensusTask:
                 self._work.flight.add_proposal(event.proposal)
         if inputs:
             self._effects.extend(replay(self._work.driver, inputs))
-            self._p.log.info("consensus resumed", height=self._work.height, inputs=len(inputs))
+            self._p.log.info("consensus resumed", inputs=len(inputs))
 
     def _release_upcoming(self) -> None:
         messages, parts = self._upcoming.release()
@@ -280,10 +280,10 @@ class ConsensusTask:
         if height != self._work.height:
             return
         if not verdict.ok:
-            self._p.log.warning("block refused", height=height, block_id=whole.id.hex(), reason=verdict.reason)
+            self._p.log.warning("block refused", block_id=whole.id.hex(), reason=verdict.reason)
         if verdict.diverged:
             path = write_bundle(self._p.bundles, whole, verdict, None, self._genesis_hash)
-            self._p.log.error("this node's execution differs from the proposer's", bundle=str(path))
+            self._p.log.error("execution diverged", block_id=whole.id.hex(), bundle=str(path))
         self._p.wal.append(encode_record(LoggedBlock(whole.encoded)))
         self._feed(Validated(height, whole.id, verdict.ok))
 
@@ -322,7 +322,7 @@ class ConsensusTask:
             case CommittedInvalid(_, _, block_id, certificate):
                 await self._halt(self._work.flight.whole[block_id], certificate)
             case Equivocated(evidence):
-                self._p.log.warning("equivocation", offender=evidence.offender.hex(), height=evidence.height)
+                self._p.log.warning("equivocation seen", offender=evidence.offender.hex(), at_height=evidence.height)
                 self._add_evidence(evidence)
 
     async def _propose(self, effect: Propose) -> None:
@@ -405,7 +405,7 @@ class ConsensusTask:
         self._last_applied_s = trio.current_time()
         if decision.synced:
             self._last_synced_s = self._last_applied_s
-        self._p.outside.applied(AppliedBlock(whole, tip, hashes, decision.synced))
+        self._p.outside.applied(AppliedBlock(whole, tip, hashes, result, decision.synced))
 
     async def _halt(self, whole: WholeBlock, certificate: CommitCertificate) -> None:
         """A certified block is invalid here: keep the evidence and stop, rather than go on with a wrong state."""

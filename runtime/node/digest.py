@@ -1,4 +1,5 @@
-"""What program this is, in 32 bytes: told in the handshake, so that a divergence has a first suspect."""
+"""What program this is: its version, for people; and 32 bytes that are told in the handshake, so that a divergence has
+a first suspect."""
 
 from __future__ import annotations
 
@@ -22,6 +23,11 @@ def runtime_digest() -> Hash:
     for path in sorted(folder.rglob("*.py")):
         parts.append(f"{path.relative_to(folder).as_posix()} {hash_bytes('armillary/source', path.read_bytes()).hex()}")
     return hash_bytes("armillary/runtime", "\n".join(parts).encode())
+
+
+def program_version() -> str:
+    """Of the installed distribution."""
+    return _version("armillary")
 
 
 def _version(name: str) -> str:

@@ -32,6 +32,7 @@ from runtime.module.block import Offence
 from runtime.node.application import Application
 from runtime.node.blob_sweep import BlobSweep
 from runtime.node.flight import WholeBlock
+from runtime.node.metrics import NodeMetrics
 from runtime.types import Hash, PublicKey
 
 T = TypeVar("T")
@@ -79,10 +80,11 @@ class Proposable:
 class Executor:
     """The one way to the application's `execute` and `commit`."""
 
-    def __init__(self, app: Application, runner: Runner, sweep: BlobSweep) -> None:
+    def __init__(self, app: Application, runner: Runner, sweep: BlobSweep, metrics: NodeMetrics) -> None:
         self._app = app
         self._run = runner
         self._sweep = sweep
+        self._metrics = metrics
         self._lock = trio.Lock()
         self._verdicts: dict[Hash, Verdict] = {}
 
@@ -119,13 +121,15 @@ class Executor:
             self._verdicts.clear()
 
     def _commit(self, result: Executed, extra: Mapping[bytes, bytes | None]) -> None:
-        self._app.commit(result, extra=extra)
+        with self._metrics.committing():
+            self._app.commit(result, extra=extra)
         self._sweep.committed(result.blobs)
 
     def _judge(self, block: Block, parent: Parent) -> Verdict:
         try:
             check(block, parent)
-            result = self._app.execute(inputs_of(block))
+            with self._metrics.executing("judge"):
+                result = self._app.execute(inputs_of(block))
         except (MessageRefused, InvalidBlock) as error:
             return Verdict(str(error), None)
         for field in ("state_root", "receipts_root"):
@@ -136,7 +140,8 @@ class Executor:
         return Verdict("", result)
 
     def _build(self, draft: _Draft, transactions: Sequence[bytes]) -> tuple[Proposable, Verdict]:
-        executed, dropped = self._app.propose(draft.inputs, transactions)
+        with self._metrics.executing("propose"):
+            executed, dropped = self._app.propose(draft.inputs, transactions)
         block = draft.block(executed)
         whole = WholeBlock(block, encode_block(block), block.id)
         return Proposable(whole, dropped), Verdict("", executed)

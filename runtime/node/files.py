@@ -1,4 +1,4 @@
-"""Files that survive a crash: written whole or not at all; and the lock of a node's home."""
+"""Files that survive a crash: written whole or not at all; and the lock of a node's home; how large a folder is."""
 
 from __future__ import annotations
 
@@ -6,8 +6,11 @@ import fcntl
 import os
 from pathlib import Path
 from types import TracebackType
+from typing import Final
 
 from runtime.node.errors import AlreadyRunning
+
+DISK_BLOCK_BYTES: Final = 512  # the unit of st_blocks
 
 
 def write_atomically(path: Path, data: bytes, *, mode: int = 0o644) -> None:
@@ -36,6 +39,22 @@ def sync_folder(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def disk_bytes(path: Path) -> int:
+    """What a file or folder takes on the disk; files that go meanwhile count nothing."""
+    total, waiting = 0, [path]
+    while waiting:
+        try:
+            with os.scandir(waiting.pop()) as entries:
+                for entry in entries:
+                    if entry.is_dir(follow_symlinks=False):
+                        waiting.append(Path(entry.path))
+                    else:
+                        total += entry.stat(follow_symlinks=False).st_blocks * DISK_BLOCK_BYTES
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+    return total
 
 
 class FileLock:

@@ -29,6 +29,7 @@ from runtime.node.errors import JournalCorrupted, JournalUnwritable
 from runtime.node.executor import Runner
 from runtime.node.files import sync_folder
 from runtime.node.journal import Journal
+from runtime.node.metrics import NodeMetrics
 from runtime.types import Hash
 
 FILE_NAME: Final = "mempool.journal"
@@ -47,10 +48,11 @@ class _Batch:
 class MempoolJournal:
     """Owns the file. `found`: what an earlier run acknowledged and perhaps no block holds yet, oldest first."""
 
-    def __init__(self, folder: Path, pool: Mempool, runner: Runner, log: Any = None) -> None:
+    def __init__(self, folder: Path, pool: Mempool, runner: Runner, metrics: NodeMetrics, log: Any = None) -> None:
         self._path = folder / FILE_NAME
         self._pool = pool
         self._run = runner
+        self._metrics = metrics
         self._log = log or structlog.get_logger()
         self._journal, self.found = self._open()
         self._kept = {wire_hash(data) for data in self.found}  # on disk, perhaps no longer waiting
@@ -107,9 +109,10 @@ class MempoolJournal:
         return {hash_: checked.data for hash_, checked in found if checked is not None}
 
     def _append(self, records: Iterable[bytes]) -> None:
-        for data in records:
-            self._journal.append(data)
-        self._journal.sync()
+        with self._metrics.syncing("mempool"):
+            for data in records:
+                self._journal.append(data)
+            self._journal.sync()
 
     def _rewrite(self, records: Iterable[bytes]) -> None:
         """Another file in the place of this one: a crash leaves the one or the other."""

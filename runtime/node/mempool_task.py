@@ -19,12 +19,14 @@ from runtime.node.application import STATE_RULES, Application, check, next_nonce
 from runtime.node.consensus_parts import AppliedBlock
 from runtime.node.consensus_task import ConsensusTask
 from runtime.node.mempool_journal import MempoolJournal
+from runtime.node.metrics import NodeMetrics
 from runtime.types import Hash
 
 FLUSH_S: Final = 0.01
 TICK_S: Final = 0.5
 RECHECKS_PER_BLOCK_MAX: Final = 64  # about 10 ms of the event loop
 CHECKS_AT_ONCE_MAX: Final = 8
+CAME_FORGOTTEN_MAX: Final = 1024  # moments kept of transactions that left the pool otherwise than in a block
 
 
 class TransactionRefused(CallerError):
@@ -40,10 +42,18 @@ class MempoolTask:
     """Owns the gossip around the pool. `attach` names the consensus task before `run`."""
 
     def __init__(
-        self, app: Application, pool: Mempool, journal: MempoolJournal, transport: Transport, log: Any = None
+        self,
+        app: Application,
+        pool: Mempool,
+        journal: MempoolJournal,
+        transport: Transport,
+        metrics: NodeMetrics,
+        log: Any = None,
     ) -> None:
         self.pool = pool
         self._journal = journal
+        self._metrics = metrics
+        self._came_s: dict[Hash, float] = {}
         self._app = app
         self._transport = transport
         self._gossip = Gossip(pool, wire_hash)
@@ -91,11 +101,23 @@ class MempoolTask:
     def applied(self, block: AppliedBlock) -> None:
         """A block is part of the chain: what it holds leaves, what it made invalid leaves too."""
         moved = next_nonces(self._app, block.whole.block.transactions)
-        self.pool.committed(map(wire_hash, block.whole.block.transactions), block.tip.height, moved)
+        hashes = tuple(map(wire_hash, block.whole.block.transactions))
+        self.pool.committed(hashes, block.tip.height, moved)
+        self._time(hashes)
         for hash_, rejected in self.pool.recheck(partial(recheck, self._app), RECHECKS_PER_BLOCK_MAX):
             self._log.debug("transaction left", hash=hash_.hex(), reason=rejected.reason)
 
+    def _time(self, final: Sequence[Hash]) -> None:
+        now = trio.current_time()
+        for hash_ in final:
+            came = self._came_s.pop(hash_, None)
+            if came is not None:
+                self._metrics.final(now - came)
+        if len(self._came_s) > 2 * len(self.pool) + CAME_FORGOTTEN_MAX:
+            self._came_s = {hash_: came for hash_, came in self._came_s.items() if hash_ in self.pool}
+
     def _added(self, answer: Added) -> None:
+        self._came_s[answer.hash] = trio.current_time()
         self._gossip.added(answer.hash)
         self._want_flush()
         self._consensus.wake()

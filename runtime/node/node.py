@@ -6,7 +6,7 @@ the same node runs in a simulation under virtual time and as a process.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,10 +23,13 @@ from runtime.node.blob_sweep import BlobSweep
 from runtime.node.block_store import BlockStore
 from runtime.node.consensus_parts import AppliedBlock, ConsensusParts, Decision, SigningRole
 from runtime.node.consensus_task import ConsensusTask
+from runtime.node.digest import program_version
 from runtime.node.evidence_pool import EvidencePool
 from runtime.node.executor import Executor, Runner
+from runtime.node.logs import positioned
 from runtime.node.mempool_journal import MempoolJournal
 from runtime.node.mempool_task import MempoolTask
+from runtime.node.metrics import NodeMetrics, Standing
 from runtime.node.peers import PeerGossip
 from runtime.node.requests import RequestHandlers
 from runtime.node.sync_task import SyncTask
@@ -34,7 +37,7 @@ from runtime.node.tip import Tip
 from runtime.node.wal import ConsensusWal
 from runtime.node.wire import ConsensusMessage, PartMessage
 from runtime.state import Store
-from runtime.types import ZERO_HASH, Hash
+from runtime.types import ZERO_HASH, Hash, PublicKey
 
 if TYPE_CHECKING:
     from trio_typing import TaskStatus  # libp2p brings stubs of trio that are older than trio.TaskStatus
@@ -61,6 +64,7 @@ class NodeSetup:
     mempool_limits: MempoolLimits = field(default_factory=MempoolLimits)
     runtime_digest: Hash = ZERO_HASH
     sweep_interval_blocks: int = 1
+    metrics: NodeMetrics = field(default_factory=NodeMetrics)
     on_applied: Callable[[AppliedBlock], None] | None = None
 
 
@@ -77,7 +81,8 @@ class Node:
 
     def __init__(self, setup: NodeSetup, log: Any = None) -> None:
         self.setup = setup
-        self.log = log or structlog.get_logger()
+        plain = log or structlog.get_logger()
+        self.log = positioned(plain, self._position)
         self.store = BlockStore(setup.store)
         self.advanced = trio.Event()
         """Set, and replaced, when the next block is applied."""
@@ -87,15 +92,15 @@ class Node:
         requests = RequestHandlers(self.store, self._undecided)
         self.transport = setup.transport_of(self._handshake, requests.handle)
         self._wal = ConsensusWal(setup.data / "wal")
-        self._journal = MempoolJournal(setup.data, self.pool, setup.runner, self.log)
-        self.mempool = MempoolTask(setup.app, self.pool, self._journal, self.transport, self.log)
+        self._journal = MempoolJournal(setup.data, self.pool, setup.runner, setup.metrics, plain)
+        self.mempool = MempoolTask(setup.app, self.pool, self._journal, self.transport, setup.metrics, self.log)
         self.sync = SyncTask(tip.height, self.transport, self.log)
         self.gossip = PeerGossip(self.transport, self.store, self.log)
         self.sweep = BlobSweep(setup.app, setup.store, setup.sweep_interval_blocks, self.log)
         self.consensus = ConsensusTask(
             ConsensusParts(
                 app=setup.app,
-                executor=Executor(setup.app, setup.runner, self.sweep),
+                executor=Executor(setup.app, setup.runner, self.sweep, setup.metrics),
                 store=self.store,
                 wal=self._wal,
                 signer=setup.signer,
@@ -105,10 +110,13 @@ class Node:
                 runner=setup.runner,
                 now_ms=setup.now_ms,
                 bundles=setup.data / "diverged",
+                metrics=setup.metrics,
                 log=self.log,
             ),
             tip,
         )
+        facts = {"name": setup.name, "chain": setup.app.genesis.chain, "genesis_hash": setup.app.genesis_hash.hex()}
+        setup.metrics.begins(tip, self.key, version=program_version(), **facts)
         self.mempool.attach(self.consensus)
         self.sync.attach(self.consensus)
         self.gossip.attach(self.consensus, self.mempool, self.sync)
@@ -147,21 +155,53 @@ class Node:
     def behind(self) -> int:
         return self.sync.behind()
 
+    @property
+    def key(self) -> PublicKey | None:
+        """What this node votes with; None for one that does not sign."""
+        return None if self.setup.signer is None else self.setup.signer.public_key
+
+    async def metrics(self) -> bytes:
+        """What Prometheus reads."""
+        setup = self.setup
+        standing = Standing(
+            tip=self.consensus.tip,
+            key=self.key,
+            round=self.consensus.round,
+            behind=self.behind(),
+            peers=len(self.transport.peers()),
+            block_gas_max=setup.app.params().block_gas_max,
+            mempool_transactions=len(self.pool),
+            mempool_bytes=self.pool.bytes,
+            mempool_journal_bytes=self._journal.size_bytes,
+            oldest_height=setup.store.oldest_height,
+            chunks_removed=self.sweep.removed,
+        )
+        setup.metrics.look(standing)
+        return await setup.runner(lambda: setup.metrics.text(setup.data / "state"))
+
     def applied(self, block: AppliedBlock) -> None:
+        self.setup.metrics.applied(block, self.key)
         self.mempool.applied(block)
         self.sync.applied(block.tip.height)
         self.gossip.announce()
         self.advanced.set()
         self.advanced = trio.Event()
         self.log.info(
-            "block",
+            "block applied",
             height=block.tip.height,
+            round=0 if block.tip.certificate is None else block.tip.certificate.round,
             transactions=len(block.transaction_hashes),
+            gas_used=block.result.gas_used,
             state_root=block.tip.state_root.hex()[:16],
             synced=block.synced,
         )
+        for fault in block.result.faults:
+            self.log.error("module code broke", height=block.tip.height, traceback=fault)
         if self.setup.on_applied is not None:
             self.setup.on_applied(block)
+
+    def _position(self) -> Mapping[str, int]:
+        return {"height": self.consensus.tip.height, "round": self.consensus.round}
 
     # --- what peers learn -------------------------------------------------------------------------------------------
 

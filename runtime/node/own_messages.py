@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from runtime.consensus import (
     DriverInput,
@@ -18,25 +17,21 @@ from runtime.consensus import (
     proposal_sign_bytes,
     vote_sign_bytes,
 )
-from runtime.node.consensus_parts import SigningRole
+from runtime.node.consensus_parts import ConsensusParts, SigningRole
 from runtime.node.errors import DoubleSignRefused
-from runtime.node.executor import Runner
 from runtime.node.flight import WholeBlock
 from runtime.node.records import encode_record
 from runtime.node.signer import SignStep
-from runtime.node.wal import ConsensusWal
-from runtime.types import Hash, PublicKey
+from runtime.types import PublicKey
 
 
 class OwnMessages:
     """Makes them. None of a method: the signer refused, because it signed something else there before."""
 
-    def __init__(self, signer: SigningRole, wal: ConsensusWal, runner: Runner, genesis_hash: Hash, log: Any) -> None:
+    def __init__(self, parts: ConsensusParts, signer: SigningRole) -> None:
+        self._p = parts
         self._signer = signer
-        self._wal = wal
-        self._run = runner
-        self._genesis_hash = genesis_hash
-        self._log = log
+        self._genesis_hash = parts.app.genesis_hash
 
     @property
     def public_key(self) -> PublicKey:
@@ -80,8 +75,12 @@ class OwnMessages:
     async def _durably(self, work: Callable[[], DriverInput]) -> bool:
         """Sign and log in one go outside the event loop: two waits for the disk, one for the loop."""
         try:
-            await self._run(lambda: self._wal.append_synced(encode_record(work())))
+            await self._p.runner(lambda: self._append(work))
         except DoubleSignRefused as error:
-            self._log.error("signing refused", reason=str(error))
+            self._p.log.error("signing refused", reason=str(error))
             return False
         return True
+
+    def _append(self, work: Callable[[], DriverInput]) -> None:
+        with self._p.metrics.syncing("consensus"):
+            self._p.wal.append_synced(encode_record(work()))

@@ -99,7 +99,7 @@ class PeerGossip:
         async for event in self._transport.events:
             match event:
                 case PeerConnected(info):
-                    self._log.info("peer connected", peer=info.peer_id, height=info.handshake.height)
+                    self._log.info("peer connected", peer=info.peer_id, peer_height=info.handshake.height)
                     self._mempool.joined(info.peer_id)
                     self._sync.peer_at(info.peer_id, info.handshake.height)
                     self._send(info.peer_id, StatusMessage(self._consensus.tip.height))

@@ -26,16 +26,19 @@ from runtime.module import Module
 from runtime.network.addresses import PeerAddress
 from runtime.network.identity import NetworkKey
 from runtime.network.transport import Handshake, RequestHandler, Transport
-from runtime.node.api import RunningNodeApi, program_version
+from runtime.node.api import RunningNodeApi
 from runtime.node.config import NodeConfig, parse_host_port
-from runtime.node.digest import runtime_digest
+from runtime.node.digest import program_version, runtime_digest
 from runtime.node.executor import in_thread
 from runtime.node.files import FileLock
 from runtime.node.keystore import open_keystore
 from runtime.node.logs import configure_logs
+from runtime.node.metrics import NodeMetrics
 from runtime.node.node import Node, NodeSetup
 from runtime.node.signer import Signer
+from runtime.node.timed_engine import TimedEngine
 from runtime.rpc import server
+from runtime.rpc.metrics import HttpMetrics
 from runtime.rpc.routes import build_app
 from runtime.state import Retention
 from runtime.state.disk import DiskStore
@@ -98,18 +101,19 @@ def run_node(
         retention = Retention(past.history_heights, past.history_bytes_max)
         store = DiskStore(home.data / "state", retention=retention)
         opened.callback(store.close)
-        app = Application(genesis, modules, store, engine=EnginePort())
+        metrics = NodeMetrics()
+        app = Application(genesis, modules, store, engine=TimedEngine(EnginePort(), metrics))
         app.start()
         signer = None if key is None else Signer(home.data / "signer.journal", key)
         if signer is not None:
             opened.callback(signer.close)
         gc.freeze()  # what is loaded by now stays: collections while the node runs need not look at it
         try:
-            trio.run(_serve, home, app, store, signer, tuple(bootnodes), log)
+            trio.run(_serve, home, app, store, signer, tuple(bootnodes), metrics, log)
         except BaseExceptionGroup as group:
             raise _first_fault(group) from group
         finally:
-            log.info("stopped", height=store.height)
+            log.info("node stopped", height=store.height)
             gc.freeze()  # half a second less to leave the process
 
 
@@ -119,6 +123,7 @@ async def _serve(
     store: DiskStore,
     signer: Signer | None,
     bootnodes: tuple[str, ...],
+    metrics: NodeMetrics,
     log: Any,
 ) -> None:
     config = home.config
@@ -137,6 +142,7 @@ async def _serve(
             ),
             runtime_digest=runtime_digest(),
             sweep_interval_blocks=config.state.sweep_interval_blocks,
+            metrics=metrics,
         ),
         log,
     )
@@ -148,8 +154,9 @@ async def _serve(
             web = build_app(
                 RunningNodeApi(node, app),
                 request_bytes_max=config.http.request_bytes_max,
-                on_fault=lambda error: log.error("http fault", error=repr(error)),
+                on_fault=lambda error: log.error("http fault", reason=repr(error)),
                 version=program_version(),
+                metrics=HttpMetrics(metrics.registry, node.metrics) if config.http.metrics else None,
             )
             serve = partial(
                 server.serve,
@@ -160,7 +167,7 @@ async def _serve(
             )
             await nursery.start(serve)
         log.info(
-            "node runs",
+            "node started",
             chain=app.genesis.chain,
             height=store.height,
             peer_id=node.transport.peer_id,
@@ -193,7 +200,7 @@ def _libp2p(home: NodeHome, bootnodes: Sequence[str]) -> Callable[[Callable[[], 
 async def _stop_on_signal(scope: trio.CancelScope, log: Any) -> None:
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
         async for number in signals:
-            log.info("stopping", signal=signal.Signals(number).name)
+            log.info("node stopping", signal=signal.Signals(number).name)
             scope.cancel()
             return
 
@@ -205,7 +212,7 @@ def _passes_self_test(log: Any) -> bool:
     try:
         self_test()
     except OurError as error:
-        log.error("self-test failed: this node will not sign", reason=str(error))
+        log.error("self-test failed", signing=False, reason=str(error))
         return False
     return True
 

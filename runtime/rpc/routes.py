@@ -19,6 +19,7 @@ from runtime.rpc.api import NodeApi, NotFound
 from runtime.rpc.bounds import PAGE_ITEMS_DEFAULT, WAIT_MS_MAX
 from runtime.rpc.events import EventFilter, EventStream
 from runtime.rpc.guard import Asgi, Guard
+from runtime.rpc.metrics import HttpMetrics
 from runtime.rpc.paging import Cursor, Limit, Page, place
 from runtime.rpc.views import (
     BlockSummary,
@@ -52,8 +53,15 @@ class Web:
     stopping: trio.Event
 
 
-def build_app(node: NodeApi, *, request_bytes_max: int, on_fault: Callable[[Exception], None], version: str) -> Web:
-    """The paths over a node."""
+def build_app(
+    node: NodeApi,
+    *,
+    request_bytes_max: int,
+    on_fault: Callable[[Exception], None],
+    version: str,
+    metrics: HttpMetrics | None = None,
+) -> Web:
+    """The paths over a node. metrics: counts requests and serves /metrics."""
     app = FastAPI(
         title="Armillary node",
         version=version,
@@ -68,8 +76,11 @@ def build_app(node: NodeApi, *, request_bytes_max: int, on_fault: Callable[[Exce
     _chain(app, node)
     _lists(app, node)
     _stream(app, node, EventStream(node, stopping))
+    if metrics is not None:
+        metrics.install(app)
     openapi.complete(app, node.modules)
-    return Web(Guard(app, request_bytes_max=request_bytes_max, on_fault=on_fault), stopping)
+    guard = Guard(app, request_bytes_max=request_bytes_max, on_fault=on_fault)
+    return Web(guard if metrics is None else metrics.around(guard), stopping)
 
 
 def _transactions(app: FastAPI, node: NodeApi) -> None:

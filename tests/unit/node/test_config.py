@@ -144,3 +144,8 @@ def test_invalid_files_are_refused(tmp_path: Path) -> None:
     (tmp_path / "config.toml").write_text("naem = 'x'")
     with pytest.raises(ConfigError, match=r"config\.toml: naem: there is no such option; did you mean name\?"):
         read_config(tmp_path)
+
+
+def test_the_operators_page_has_every_option() -> None:
+    page = Path(__file__).parents[3] / "docs" / "operating.md"
+    assert f"```toml\n{render_config(NodeConfig())}```\n" in page.read_text()

@@ -22,6 +22,7 @@ from runtime.node.errors import JournalUnwritable
 from runtime.node.executor import inline
 from runtime.node.journal import Journal
 from runtime.node.mempool_journal import MempoolJournal
+from runtime.node.metrics import NodeMetrics
 from runtime.types import AccountId
 
 T = TypeVar("T")
@@ -45,7 +46,7 @@ async def keep_all(journal: MempoolJournal, records: list[bytes]) -> None:
 
 
 def reopened(folder: Path, pool: Mempool | None = None) -> MempoolJournal:
-    return MempoolJournal(folder, Mempool() if pool is None else pool, inline, structlog.get_logger())
+    return MempoolJournal(folder, Mempool() if pool is None else pool, inline, NodeMetrics(), structlog.get_logger())
 
 
 def lines(folder: Path) -> tuple[bytes, ...]:
@@ -76,7 +77,7 @@ async def test_those_who_wait_together_share_one_wait_for_the_disk(tmp_path: Pat
         await trio.sleep(0.01)
         return work()
 
-    journal = MempoolJournal(tmp_path, Mempool(), counted, structlog.get_logger())
+    journal = MempoolJournal(tmp_path, Mempool(), counted, NodeMetrics(), structlog.get_logger())
     async with trio.open_nursery() as nursery:
         async with trio.open_nursery() as clients:
             for number in range(200):
