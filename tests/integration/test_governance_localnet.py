@@ -33,7 +33,7 @@ BLOCKS = re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL)
 BASE, PORTS = 27_500, 10
 SPEC = TensorSpec("x", (2,), 0, -100, 100)
 MODEL = encode_graph(wrap([SPEC], [np.array([[3, -2]], np.int64)], [Gemm(0, 0, None, None)], (1,)))
-START_S, DECISION_S = 40, 60
+START_S, DECISION_S = 60, 120
 
 
 class Terminals:
