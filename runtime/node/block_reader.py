@@ -5,6 +5,7 @@ What must not live here: the state, transactions that wait, or anything of FastA
 
 from __future__ import annotations
 
+import threading
 from collections import OrderedDict
 from collections.abc import Iterator
 from typing import Any, Final
@@ -34,6 +35,7 @@ class BlockReader:
         self._values = values
         self._kept: OrderedDict[int, tuple[BlockEvents, int]] = OrderedDict()
         self._kept_bytes = 0
+        self._lock = threading.Lock()
 
     def blocks(self, newest: int, limit: int) -> Page[BlockSummary]:
         """From height `newest` down."""
@@ -78,16 +80,15 @@ class BlockReader:
 
     def events(self, height: int) -> BlockEvents:
         """What a block emitted. Raises NotFound where it is not held."""
-        kept = self._kept.get(height)
-        if kept is not None:
-            return kept[0]
-        made = self._read_events(height)
-        size = len(made.text) + sum(len(event.text) + _EVENT_BYTES for event in made.events)
-        self._kept[height] = made, size
-        self._kept_bytes += size
-        while self._kept_bytes > CACHE_BYTES_MAX and len(self._kept) > 1:
-            self._kept_bytes -= self._kept.popitem(last=False)[1][1]
-        return made
+        with self._lock:
+            if height not in self._kept:
+                made = self._read_events(height)
+                size = len(made.text) + sum(len(event.text) + _EVENT_BYTES for event in made.events)
+                self._kept[height] = made, size
+                self._kept_bytes += size
+                while self._kept_bytes > CACHE_BYTES_MAX and len(self._kept) > 1:
+                    self._kept_bytes -= self._kept.popitem(last=False)[1][1]
+            return self._kept[height][0]
 
     def _read_events(self, height: int) -> BlockEvents:
         leaves, block = self._leaves(height), self._store.block(height)

@@ -95,6 +95,20 @@ class EventFilter:
         return filter(self.admits, block.events)
 
 
+def wanted_of(node: NodeApi, modules: list[str], names: list[str], accounts: list[str]) -> EventFilter:
+    """A reader's filter. Raises NotFound for what no module of the chain declares, CallerError for a wrong address."""
+    for module in modules:
+        if module not in node.modules:
+            raise NotFound(f"module: this chain has no module {module}: it has {', '.join(node.modules)}")
+    declared = {name for module in modules or node.modules for name in node.modules[module].events}
+    for name in names:
+        if name not in declared:
+            raise NotFound(
+                f"event: {' or '.join(modules) or 'this chain'} has no event {name}: {', '.join(sorted(declared))}"
+            )
+    return EventFilter.of(modules, names, accounts, node.address_prefix)
+
+
 async def messages(node: NodeApi, wanted: EventFilter, height: int) -> AsyncGenerator[tuple[int, str], None]:
     """What a reader is sent from block `height` on, for ever, each with its height: the events that it wants, then the
     block's own line. Raises NotFound where a block is no longer held."""

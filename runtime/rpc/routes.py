@@ -17,7 +17,7 @@ from runtime.module.signature import QUERY_OPTIONS
 from runtime.rpc import events, openapi, problems
 from runtime.rpc.api import NodeApi, NotFound
 from runtime.rpc.bounds import PAGE_ITEMS_DEFAULT, WAIT_MS_MAX
-from runtime.rpc.events import EventFilter, EventStream
+from runtime.rpc.events import EventStream
 from runtime.rpc.guard import Asgi, Guard
 from runtime.rpc.metrics import HttpMetrics
 from runtime.rpc.paging import Cursor, Limit, Page, place
@@ -172,7 +172,7 @@ def _lists(app: FastAPI, node: NodeApi) -> None:
         A page may hold fewer than `limit`, even none, and still have a next one. The same path as a WebSocket has them
         as they happen.
         """
-        wanted = EventFilter.of(module, event, account, node.address_prefix)
+        wanted = events.wanted_of(node, module, event, account)
         height, index = place(cursor, 2) or (from_height or 1, 0)
         return await node.events(wanted, height, index, limit)
 
@@ -187,7 +187,7 @@ def _stream(app: FastAPI, node: NodeApi, stream: EventStream) -> None:
         from_height: events.FromHeight = None,
     ) -> None:
         try:
-            wanted = EventFilter.of(module, event, account, node.address_prefix)
+            wanted = events.wanted_of(node, module, event, account)
         except CallerError as error:
             await events.refuse(socket, error)
         else:

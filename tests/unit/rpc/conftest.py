@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -31,6 +32,8 @@ from runtime.rpc.views import (
 )
 from runtime.types import AccountId, Hash, PublicKey
 
+EVENTS = {name: SimpleNamespace(name=name, docs="It happened.", fields=()) for name in ("Moved", "Made")}
+MODULE = SimpleNamespace(docs="A module.", version=1, calls={}, queries={}, events=EVENTS, errors={})
 HASH = Hash(b"\xab" * 32)
 BODY_MAX = 4096
 
@@ -43,7 +46,7 @@ class FakeNode:
         self.seen: Any = None
         self.chain: list[BlockEvents] = []
         self.oldest = 1
-        self.modules: Mapping[str, Any] = {}
+        self.modules: Mapping[str, Any] = dict.fromkeys(("tokens", "oracle", "registry"), MODULE)
         self._advanced = trio.Event()
 
     def emit(self, *events: tuple[str, str, Sequence[AccountId]], filler: str = "") -> None:

@@ -160,7 +160,7 @@ async def test_a_reader_that_does_not_read_is_cut_and_holds_up_nobody(
             b"GET /events?from_height=1 HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
             b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
         )
-        async with socket_at(port, "module=none") as other:
+        async with socket_at(port, "module=registry") as other:
             for _ in range(60):
                 node.emit(*[("tokens", "Moved", ())] * 4, filler="x" * 60_000)
             heights = [json.loads(await other.get_message())["height"] for _ in range(60)]
@@ -212,10 +212,13 @@ async def test_a_block_that_is_no_longer_held_ends_the_stream(make_node: Any, se
         ("/events?from_height=x", 422, "from_height"),
         ("/events?module=Tokens", 422, "module"),
         ("/events?event=1", 422, "event"),
-        ("/events?" + "&".join(["module=a"] * 17), 422, "module"),
+        ("/events?" + "&".join(["module=tokens"] * 17), 422, "module"),
         ("/events?account=arm1", 400, "account: "),
         ("/events?account=" + "ab" * 32, 400, "account: "),
         ("/events?account=" + encode_address(ACCOUNTS[0], "cosmos"), 400, "prefix"),
+        ("/events?module=token", 404, "this chain has no module token: it has tokens, oracle, registry"),
+        ("/events?event=Moved2", 404, "this chain has no event Moved2: Made, Moved"),
+        ("/events?module=tokens&event=moved", 404, "tokens has no event moved"),
         ("/status", 404, "there is no WebSocket at /status: it is at /events"),
         ("/", 404, "there is no WebSocket"),
     ],
