@@ -13,7 +13,7 @@ from modules.oracle import Oracle
 from modules.registry import Registry
 from modules.registry.protocol import Card, Price
 from modules.tokens import Tokens
-from runtime import Call, Hash, Tensor
+from runtime import Call, Hash, Module, Tensor
 from runtime.codec import codec
 from runtime.execution import Chain
 from runtime.execution.core import Core
@@ -30,12 +30,12 @@ FUNDS = 10**9
 class World:
     """A chain with registry and oracle on which alice, bob and carol hold FUNDS arm and gold each."""
 
-    def __init__(self, engine: EnginePort, **params: Any) -> None:
+    def __init__(self, engine: EnginePort, more: tuple[type[Module], ...] = (), **params: Any) -> None:
         people = [Chain().account(name).id for name in ("alice", "bob", "carol")]
         genesis = {"tokens": {"balances": {person: {ARM: FUNDS, GOLD: FUNDS} for person in people}}}
         self.params = params
         self.chain = Chain(
-            *(Accounts, Tokens, Registry, Oracle), genesis=genesis, params={"registry": params}, engine=engine
+            *(Accounts, Tokens, Registry, Oracle, *more), genesis=genesis, params={"registry": params}, engine=engine
         )
 
     @staticmethod
@@ -98,7 +98,7 @@ class World:
 
 @pytest.fixture
 def make_world(engine: EnginePort) -> Callable[..., World]:
-    """Worlds, with parameters of the registry."""
+    """Worlds, with parameters of the registry, and with more modules."""
     return lambda **params: World(engine, **params)
 
 

@@ -37,10 +37,10 @@ from modules.registry.events import (
 )
 from modules.registry.protocol import Approval, Price, Remark, Standing
 from modules.tokens import Tokens
-from runtime import Call, Hash, module_account
+from runtime import Call, Hash, Inference, Module, Signed, Tensor, Uses, call, module_account
 from runtime.execution import InvalidTransaction
 from runtime.inference import model_hash
-from runtime.module import OriginRefused
+from runtime.module import ModelUnknown, OriginRefused
 from runtime.state import chunk_hash, split_chunks
 
 ARM, GOLD = "arm", "gold"
@@ -384,6 +384,27 @@ def test_nobody_brings_a_retired_model_back(world: Any, fails: Any) -> None:
     again = Registry.begin_upload.build(model=name, size_bytes=len(data), chunks=(chunk_hash(data),), card=world.card())
     for who in ("alice", "bob"):
         fails(world.chain, again, world.account(who), ModelExists(model=name))
+
+
+class Runner(Module):
+    """Runs models without asking the registry, as any module may."""
+
+    name = "runner"
+    inference: Uses[Inference]
+
+    @call(gas=0)
+    def run(self, origin: Signed, *, model: Hash) -> None:
+        """A run whose outputs nobody keeps."""
+        self.inference.run(model, (Tensor("x", (1, 2), bytes(16)),))
+
+
+def test_a_retired_model_is_unknown_to_every_module(make_world: Callable[..., Any], fails: Any) -> None:
+    """Its bytes are gone: a run that began would find a hole in the state and halt the node."""
+    world = make_world(more=(Runner,))
+    name = world.register(world.tiny())
+    world.send(Runner.run.build(model=name), "bob")
+    world.send(Registry.retire.build(model=name), "alice")
+    fails(world.chain, Runner.run.build(model=name), world.account("bob"), ModelUnknown(model=name))
 
 
 def test_a_chunk_that_others_hold_stays(world: Any) -> None:
