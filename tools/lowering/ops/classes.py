@@ -104,13 +104,19 @@ def _lookup(node: Node, b: Builder) -> None:
         raise node.refuse(f"it looks up {index.fact.elements} places of type {index.dtype} per row, one is supported")
     if index.fact.low < 0 or index.fact.high >= len(names):
         raise node.refuse(f"places {index.fact.low} to {index.fact.high} do not lie in {len(names)} classes")
-    for name in node.outputs[:1]:
-        if any(port.name == name for port in b.source.outputs) or any(
-            reader.op != "Reshape" for reader in b.source.readers(name)
-        ):
-            raise node.refuse("its result [1, N] has the batch second", "reshape it to [-1] before anything reads it")
+    if not _is_reshaped(b, node.outputs[0]):
+        raise node.refuse("its result [1, N] has the batch second", "reshape it to [-1] before anything else reads it")
     found = as_classes(b, reshaped(b, index, ()), names)
     b.bind(node, found if isinstance(names[0], str) else replace(found, dtype=b.source.constants[node.inputs[0]].dtype))
+
+
+def _is_reshaped(b: Builder, name: str) -> bool:
+    """Whether every way from the tensor leads to a Reshape before the order of its dimensions matters."""
+    carried = all(
+        reader.op == "Reshape" or (reader.op in ("Cast", "Identity") and _is_reshaped(b, reader.outputs[0]))
+        for reader in b.source.readers(name)
+    )
+    return carried and all(port.name != name for port in b.source.outputs)
 
 
 def _names(node: Node, array: Array) -> Classes:
@@ -165,4 +171,4 @@ def zip_map(node: Node, b: Builder) -> None:
     if len(x.shape) != 1 or len(names) != x.shape[0]:
         raise node.refuse(f"{len(names)} classes do not fit rows of shape {list(x.shape)}")
     b.note_columns(names)
-    b.bind(node, x)
+    b.bind(node, replace(x, dtype=np.dtype(np.float32)))

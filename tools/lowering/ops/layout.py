@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from math import prod
+from typing import Any
+
+import numpy as np
 
 from runtime.inference import graph as ir
 from runtime.inference.limits import OPERANDS_MAX
-from tools.lowering.builder import Builder, Tensor
+from tools.lowering.builder import Builder, Classes, Tensor
 from tools.lowering.ops.axes import row_axis
 from tools.lowering.ops.columns import regridded
-from tools.lowering.protobuf import dtype_of
+from tools.lowering.protobuf import TEXT, dtype_of
 from tools.lowering.source import Node, Shape
 
 
@@ -25,19 +28,27 @@ def identity(node: Node, b: Builder) -> None:
 
 
 def cast(node: Node, b: Builder) -> None:
-    """Between floating point types (one grid serves all), from integers to those, and to integers that hold them.
-    Classes that are integers stay classes."""
+    """Between floating point types (one grid serves all), from integers to those, and to integers that hold them, also
+    of whole numbers that are exact. Classes that are numbers stay classes."""
     x = b.tensor(node, 0, classes=True)
     to = dtype_of(node.integer("to", 0), node.where, text=True)
     if x.classes is not None:
-        if to != x.dtype and (to.kind != "i" or to.itemsize < 4 or x.dtype.kind not in "iu"):
+        if to != x.dtype and (TEXT in (to, x.dtype) or not _keeps(x.classes, to)):
             raise node.refuse(f"it would turn names of classes from {x.dtype} into {to}")
         b.bind(node, replace(x, dtype=to))
         return
-    if to.kind == "f" or (x.dtype.kind != "f" and to.kind in "iu" and _holds(to.itemsize, to.kind, x)):
+    whole = x.dtype.kind in "iu" or (x.frac_bits == 0 and x.error == 0.0)
+    if to.kind == "f" or (whole and to.kind in "iu" and _holds(to.itemsize, to.kind, x)):
         b.bind(node, replace(x, dtype=to))
         return
     raise node.refuse(f"from {x.dtype} to {to} it would cut values; only casts that keep them are supported")
+
+
+def _keeps(classes: Classes, to: np.dtype[Any]) -> bool:
+    """Whether each number is one of the type too."""
+    info = np.iinfo(to) if to.kind in "iu" else None
+    low, high = (int(info.min), int(info.max)) if info else (-(1 << 24), 1 << 24)
+    return (to.kind in "iu" or to.itemsize >= 4) and all(low <= int(number) <= high for number in classes)
 
 
 def _holds(size: int, kind: str, x: Tensor) -> bool:
