@@ -6,6 +6,7 @@ Rules:
   price goes, and only for a newcomer that offers more per gas: nobody can flush the pool for free.
 - The same sender and nonce again replaces the old one only if it offers at least a tenth more.
 - A transaction leaves when its block is decided, its nonce used, its last height past, or a re-check fails.
+- What it offers may change while it waits, with the chain's price of gas: a re-check says so.
 """
 
 from __future__ import annotations
@@ -23,8 +24,8 @@ from runtime.types import AccountId, Hash
 
 REPLACEMENT_PERCENT_MIN = 110
 
-# The re-check: the sender's next nonce in the new state, or why the transaction can never be in a block now.
-Recheck = Callable[[Checked], int | Rejected]
+# The re-check: the transaction as it is checked in the new state, or why it can be in no block now.
+Recheck = Callable[[Checked], Checked | Rejected]
 
 
 @dataclass(frozen=True)
@@ -170,9 +171,9 @@ class Mempool:
     def _pop_worst(self, taken: Mapping[AccountId, int]) -> Entry | None:
         """The worst entry that is its lane's last but for the `taken` ones after it."""
         while self._worst:
-            _, _, hash_ = heapq.heappop(self._worst)
+            price, _, hash_ = heapq.heappop(self._worst)
             entry = self._entries.get(hash_)
-            if entry is not None:
+            if entry is not None and entry.checked.price == price:
                 sender = entry.checked.sender
                 if self._lanes[sender].from_end(taken.get(sender, 0)) is entry:
                     return entry
@@ -274,9 +275,20 @@ class Mempool:
                 self._remove(hash_)
                 left.append((hash_, answer))
                 continue
-            used = Rejected(Rule.NONCE_USED, f"the sender's next nonce is {answer}")
-            left += [(gone, used) for gone in self._advance(entry.checked.sender, answer)]
+            self._renew(entry, answer)
+            used = Rejected(Rule.NONCE_USED, f"the sender's next nonce is {answer.next_nonce}")
+            left += [(gone, used) for gone in self._advance(answer.sender, answer.next_nonce)]
         return tuple(left)
+
+    def _renew(self, entry: Entry, checked: Checked) -> None:
+        """Its place among the others is that of what it offers now."""
+        if checked.offer == entry.checked.offer:
+            return
+        renewed, lane = Entry(checked, entry.arrival), self._lanes[checked.sender]
+        self._entries[checked.hash] = renewed
+        lane.insert(renewed)
+        if lane.from_end(0) is renewed:
+            self._push_worst(renewed)
 
     def _advance(self, sender: AccountId, next_nonce: int) -> list[Hash]:
         lane = self._lanes.get(sender)

@@ -7,7 +7,7 @@ worker thread, one at a time. The others may be called while one runs.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
 from runtime.consensus import Synchrony, Timeouts, Validator
@@ -122,12 +122,13 @@ def check(app: Application, data: bytes) -> Checked:
     )
 
 
-def recheck(app: Application, checked: Checked) -> int | Rejected:
-    """The sender's next nonce in the present state, or why the transaction can be in no block now."""
+def recheck(app: Application, checked: Checked) -> Checked | Rejected:
+    """The transaction as it is checked in the present state, or why it can be in no block now."""
     try:
-        return app.check(checked.data).next_nonce
+        found = app.check(checked.data)
     except InvalidTransaction as error:
         return Rejected(PoolRule.CHECK_FAILED, str(error))
+    return replace(checked, next_nonce=found.next_nonce, fee=found.fee)
 
 
 def next_nonces(app: Application, transactions: Sequence[bytes]) -> dict[AccountId, int]:

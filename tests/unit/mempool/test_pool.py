@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -49,6 +50,11 @@ class PoolMachine(RuleBasedStateMachine):
         self.pool = Mempool(LIMITS)
         self.nonces = dict.fromkeys(range(4), 0)
         self.alive: dict[Hash, Checked] = {}
+        self.surcharge = 0
+
+    @rule(surcharge=st.integers(0, 40))
+    def change_the_price(self, surcharge: int) -> None:
+        self.surcharge = surcharge
 
     @rule(
         sender=st.integers(0, 3),
@@ -110,12 +116,19 @@ class PoolMachine(RuleBasedStateMachine):
 
     @rule(count=st.integers(0, 4))
     def recheck(self, count: int) -> None:
-        def check(item: Checked) -> int | Rejected:
+        renewed: dict[Hash, Checked] = {}
+
+        def check(item: Checked) -> Checked | Rejected:
             if item.size == 90:
                 return Rejected(Rule.CHECK_FAILED, "too large now")
-            return self.nonces[item.sender[0]]
+            new = replace(item, next_nonce=self.nonces[item.sender[0]], fee=self.surcharge + item.gas_limit // 10)
+            if new.offer != item.offer:
+                renewed[item.hash] = new
+            return new
 
-        for hash_, _ in self.pool.recheck(check, count):
+        left = self.pool.recheck(check, count)
+        self.alive |= renewed
+        for hash_, _ in left:
             del self.alive[hash_]
 
     @precondition(lambda self: self.alive)
@@ -151,6 +164,13 @@ class PoolMachine(RuleBasedStateMachine):
             per_sender.setdefault(item.sender, []).append(item.nonce)
         for nonces in per_sender.values():
             assert len(nonces) == len(set(nonces)) <= LIMITS.per_sender_max
+
+    @invariant()
+    def heads_are_packed_by_what_they_offer_now(self) -> None:
+        heads = [item for item in self.alive.values() if item.nonce == self.nonces[item.sender[0]]]
+        if heads:
+            best = self.pool.select(10**9, 10**9, 1)[0]
+            assert best.price == max(item.price for item in heads)
 
     @invariant()
     def ready_means_selectable(self) -> None:
@@ -251,6 +271,18 @@ def test_one_newcomer_may_need_several_to_go_and_takes_none_in_vain() -> None:
     answer = pool.add(checked(3, 0, 30, size=60))
     assert isinstance(answer, Added)
     assert [pool.get(hash_) for hash_ in answer.evicted] == [None] * 3
+
+
+def test_who_offers_less_since_the_price_changed_goes_first() -> None:
+    pool = Mempool(MempoolLimits(transactions_max=2))
+    first, second = checked(1, 0, 50), checked(2, 0, 40)
+    for item in (first, second):
+        pool.add(item)
+    pool.recheck(lambda item: replace(item, fee=5) if item == first else item, 2)
+    assert [item.sender for item in pool.select(1000, 1000)] == [second.sender, first.sender]
+    answer = pool.add(checked(3, 0, 6))
+    assert isinstance(answer, Added)
+    assert answer.evicted == (first.hash,)
 
 
 def test_many_replacements_keep_the_indexes_small() -> None:
