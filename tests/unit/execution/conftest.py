@@ -11,6 +11,7 @@ from modules.oracle import Oracle
 from modules.registry import Registry
 from modules.registry.protocol import Card, Price
 from modules.tokens import Tokens
+from modules.tokens.protocol import Metadata
 from modules.validators import Validators
 from modules.validators.module import GenesisValidator
 from runtime import Call, PublicKey, Tensor
@@ -59,6 +60,7 @@ def whole_chain(fees: FeeParams | None = None, collector: str | None = "carol", 
             "tokens": {
                 "balances": {person: {ARM: funds, GOLD: 1_000} for person in people},
                 "issuers": {GOLD: people[0]},
+                "allowances": {people[1]: {people[0]: {ARM: 100}}},
             },
             "validators": {"validators": (validator,)},
         },
@@ -97,6 +99,12 @@ def calls_on(chain: Chain) -> dict[str, Call]:
         "mint": Tokens.mint.build(to=bob, denom=GOLD, amount=9),
         "burn": Tokens.burn.build(holder=alice, denom=GOLD, amount=3),
         "set issuer": Tokens.set_issuer.build(denom=GOLD, issuer=bob),
+        "set minimum": Tokens.set_minimum.build(denom=GOLD, minimum=0),
+        "set metadata": Tokens.set_metadata.build(
+            denom=GOLD, metadata=Metadata(name="Gold", symbol="GLD", exponent=3, description="")
+        ),
+        "approve": Tokens.approve.build(spender=bob, denom=ARM, amount=5, expected=None),
+        "transfer from": Tokens.transfer_from.build(owner=bob, to=alice, denom=ARM, amount=5),
         "rotate": Accounts.rotate.build(rule=OneKey(key)),
         "rotate to many": Accounts.rotate.build(rule=ManyKeys(1, (key,))),
         "begin upload": Registry.begin_upload.build(
