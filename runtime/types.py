@@ -37,7 +37,9 @@ class IntWidth:
         return (1 << (self.bits - 1)) - 1 if self.signed else (1 << self.bits) - 1
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        bounded = core_schema.no_info_before_validator_function(self._from_people, core_schema.int_schema(strict=True))
+        inner = handler(source)  # with what a Field(ge=...) beside it asks for
+        strict = {**inner, "strict": True} if inner["type"] == "int" else inner
+        bounded = core_schema.no_info_before_validator_function(self._from_people, strict)
         if self.bits <= 64:
             return core_schema.no_info_after_validator_function(self._check, bounded)
         return core_schema.no_info_after_validator_function(
@@ -47,7 +49,9 @@ class IntWidth:
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
         if self.bits > 64:
             return {"type": "string", "pattern": "^(0|[1-9][0-9]*)$", "description": f"0 to 2^{self.bits} - 1"}
-        return {"type": "integer", "minimum": self.low, "maximum": self.high}
+        asked = handler(schema)
+        low, high = asked.get("minimum", self.low), asked.get("maximum", self.high)
+        return {"type": "integer", "minimum": max(low, self.low), "maximum": min(high, self.high)}
 
     def _from_people(self, value: Any) -> Any:
         if isinstance(value, str) and len(value) <= 80 and _DECIMAL.fullmatch(value):

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, create_model
 
 from runtime.bech32m import encode_address
 from runtime.testing.strategies import from_type
@@ -151,3 +151,13 @@ def test_invalid_json(declared: Any, text: str) -> None:
 def test_invalid_tagged_record_with_a_field_called_type() -> None:
     with pytest.raises(ValueError, match="type"):
         type("Clash", (Struct,), {"__annotations__": {"type": U8}, "__module__": __name__}, tag=0)
+
+
+@pytest.mark.parametrize("kind", [U64, U128])
+@pytest.mark.parametrize("value", [1, "1", 10, "10"])
+def test_invalid_integer_outside_what_its_field_says(kind: Any, value: Any) -> None:
+    fields: dict[str, Any] = {"share": (kind, Field(default=3, ge=2, le=9))}
+    model = create_model("Narrow", __config__=ConfigDict(strict=True), **fields)
+    with pytest.raises(ValidationError, match="2|9"):
+        model.model_validate({"share": value})
+    assert model.model_validate({"share": "5"}).model_dump() == {"share": 5}

@@ -98,8 +98,8 @@ def test_a_fault_is_a_line_and_its_traceback_a_file(
         (["keys", "show"], "error: missing argument 'NAME' (armillary keys show --help says more)"),
         (["tx", "tokns"], "error: no such command 'tokns'. Did you mean 'tokens'? (armillary tx --help says more)"),
         (
-            ["tx", "tokens", "transfr"],
-            "error: no such command 'transfr'. Did you mean 'transfer'? (armillary tx tokens --help says more)",
+            ["tx", "tokens", "mnt"],
+            "error: no such command 'mnt'. Did you mean 'mint'? (armillary tx tokens --help says more)",
         ),
         (
             ["tx", "tokens", "transfer"],
