@@ -9,9 +9,11 @@ consensus_task.py  drives the consensus driver: the only task that decides, pers
   evidence_pool.py equivocations that wait for a block;  bundle.py  what a divergence leaves behind
 peers.py           frames in, frames out: consensus gossip;  wire.py  its messages
 mempool_task.py, sync_task.py, requests.py   the same for transactions, block sync, requests of peers
+mempool_journal.py what was acknowledged to clients;  blob_sweep.py  model chunks that nothing refers to any more
+metrics.py, timed_engine.py, logs.py   what the node tells its operator
 tip.py, block_store.py   where the chain stands; records beside the state
 signer.py, wal.py, journal.py, files.py      what was promised survives a crash
-keystore.py, config.py   keys and options of an operator
+keystore.py, config.py, config_file.py   keys and options of an operator
 application.py     what the node needs of the execution;  api.py  what HTTP needs of the node
 
 What must not live here: rules of consensus, execution or the mempool. No module of it is imported by a pure part.

@@ -148,6 +148,16 @@ def check_journals(net: Localnet) -> int:
     return count
 
 
+def check_logs(net: Localnet) -> None:
+    """No node wrote down its password or a key."""
+    for node in net.nodes:
+        log = (node.home / "node.log").read_text()
+        assert "acknowledged transactions restored" in log or "block applied" in log
+        secrets = [node.password_file.read_text().strip(), (node.home / "keys" / "network.key").read_text().strip()]
+        secrets += [node.key(name).seed.hex() for name in ("validator", "operator")]
+        assert not [secret for secret in secrets if secret in log]
+
+
 def kill_under_load(folder: Path, kills: int, seed: int) -> None:
     rng = random.Random(seed)
     started = time.monotonic()
@@ -172,6 +182,7 @@ def kill_under_load(folder: Path, kills: int, seed: int) -> None:
         settled = time.monotonic() - settling
         net.stop()
         signatures = check_journals(net)
+        check_logs(net)
     assert all(chain == chains[0] for chain in chains)
     in_blocks = [name for _, _, names in chains[0] for name in names]
     assert len(set(in_blocks)) == len(in_blocks), "no transaction is in two blocks"

@@ -8,7 +8,7 @@ import sys
 import time
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import pytest
 import structlog
@@ -19,6 +19,7 @@ from runtime import Blobs, Call, Hash, MaxLen, Module, Signed, Uses, call, query
 from runtime.execution import Chain
 from runtime.execution.chain import BLOCK_INTERVAL_MS
 from runtime.execution.core import Core
+from runtime.network.simulated import run_simulation
 from runtime.node.blob_sweep import PIECES, REMOVED_PER_LOOK_MAX, BlobSweep
 from runtime.state import MemoryStore, Retention, StoreUnwritable, chunk_hash
 from runtime.state.disk import DiskStore
@@ -173,6 +174,24 @@ def test_invalid_disk_removes_nothing_and_the_node_goes_on(tmp_path: Path, monke
     store.close()
 
 
+def test_a_node_looks_after_each_commit(four: Any, tmp_path: Path) -> None:
+    async def main() -> None:
+        async with four.simulated(tmp_path, 1) as nodes:
+            await nodes.start_all()
+            await nodes.reach(1)
+            blobs = nodes.node(0).setup.store.blobs
+            many = (b"%d" % number for number in range(10_000))
+            orphans = blobs.put([next(data for data in many if chunk_hash(data)[0] == piece) for piece in range(2, 6)])
+            for nonce in range(6):
+                await nodes.committed(nodes.submit(0, four.take(nonce)), of=(0,))
+            assert nodes.height(0) >= 6
+            assert set(orphans) == nodes.node(0).sweep._dead_at.keys(), (
+                "seen, and to be removed when they are looked at again"
+            )
+
+    run_simulation(main, seed=1)
+
+
 WRITER = """
 import random, sys
 sys.path.insert(0, sys.argv[2])
@@ -183,6 +202,7 @@ print("open", flush=True)
 rng = random.Random(life.store.height)
 while True:
     life.toggle(rng.randrange(len(CHUNKS)))
+    print("block", flush=True)
 """
 
 
@@ -195,7 +215,9 @@ def test_kill_9_at_any_moment_leaves_every_chunk_that_is_needed(tmp_path: Path) 
             assert writer.stdout is not None
             assert writer.stderr is not None
             assert writer.stdout.readline() == "open\n", writer.stderr.read()
-            time.sleep(rng.uniform(0.1, 0.5))
+            for _ in range(rng.randrange(8, 20)):
+                assert writer.stdout.readline() == "block\n", writer.stderr.read()
+            time.sleep(rng.uniform(0, 0.02))
             writer.kill()
         store = DiskStore(tmp_path / "store", retention=Retention(heights=RETAINED))
         life = Life(store)
@@ -203,7 +225,7 @@ def test_kill_9_at_any_moment_leaves_every_chunk_that_is_needed(tmp_path: Path) 
         heights.append(store.height)
         store.close()
     assert heights == sorted(heights)
-    assert heights[-1] > 30
+    assert heights[-1] >= 4 * 8
     life = Life(DiskStore(tmp_path / "store", retention=Retention(heights=RETAINED)))
     for _ in range(RETAINED + 2):
         life.block()
