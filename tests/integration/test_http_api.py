@@ -65,7 +65,7 @@ def attack(url: str, examples: int, examples_query: int) -> dict[str, int]:
         takes_something = {"parameters", "requestBody"} & operation.definition.raw.keys()
         for mode in list(GenerationMode) if takes_something else [GenerationMode.POSITIVE]:
 
-            @settings(max_examples=count, suppress_health_check=list(HealthCheck), database=None)
+            @settings(max_examples=count, deadline=None, suppress_health_check=list(HealthCheck), database=None)
             @given(case=operation.as_strategy(generation_mode=mode))
             def ask(case: Any) -> None:
                 asked[case.operation.label] = asked.get(case.operation.label, 0) + 1

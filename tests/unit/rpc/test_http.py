@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from runtime.errors import CallerError, OurError
 from runtime.rpc import server
 from runtime.rpc.api import Busy
-from runtime.rpc.routes import build_app
+from runtime.rpc.routes import Web, build_app
 from runtime.types import Hash
 
 HASH = Hash(b"\xab" * 32)
@@ -31,8 +31,18 @@ class Refused(CallerError):
 
 def client(node: Any, faults: list[Exception] | None = None) -> httpx.AsyncClient:
     on_fault = [].append if faults is None else faults.append
-    app = build_app(node, request_bytes_max=BODY_MAX, on_fault=on_fault, version="1")
-    transport = httpx.ASGITransport(app=app.asgi, raise_app_exceptions=False)
+    return client_of(build_app(node, request_bytes_max=BODY_MAX, on_fault=on_fault, version="1"))
+
+
+@pytest.fixture(scope="module")
+def application(make_node: Any) -> tuple[Web, list[Exception]]:
+    """One for many examples: making it takes longer than asking it; and the faults that it had."""
+    faults: list[Exception] = []
+    return build_app(make_node(), request_bytes_max=BODY_MAX, on_fault=faults.append, version="1"), faults
+
+
+def client_of(web: Web) -> httpx.AsyncClient:
+    transport = httpx.ASGITransport(app=web.asgi, raise_app_exceptions=False)
     return httpx.AsyncClient(transport=transport, base_url="http://node")
 
 
@@ -119,11 +129,11 @@ async def test_invalid_requests_name_what_is_wrong(
 
 @settings(max_examples=60, deadline=None)
 @given(body=st.binary(max_size=200))
-def test_invalid_bytes_as_a_body_are_never_a_fault(make_node: Any, body: bytes) -> None:
-    faults: list[Exception] = []
+def test_invalid_bytes_as_a_body_are_never_a_fault(application: Any, body: bytes) -> None:
+    app, faults = application
 
     async def main() -> None:
-        async with client(make_node(), faults) as http:
+        async with client_of(app) as http:
             answer = await http.post("/transactions", content=body, headers={"content-type": "application/json"})
             assert 200 <= answer.status_code < 500
 

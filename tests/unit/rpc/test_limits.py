@@ -161,6 +161,7 @@ async def test_stopping_waits_for_what_is_under_way_but_not_for_ever(
                 got.append(type(error))
 
     node = Node()
+    monkeypatch.setattr(bounds, "GRACE_S", 30)
     async with trio.open_nursery() as nursery, serve(node) as port:
         nursery.start_soon(ask, port)
         await node.asked.wait()
