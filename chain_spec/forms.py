@@ -19,7 +19,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from runtime.codec.schema import Schema, schema_of
-from runtime.types import IntWidth, MaxLen
+from runtime.types import MaxLen
 
 NO_DEFAULT: Any = PydanticUndefined
 
@@ -118,10 +118,8 @@ def _scalar(declared: Any, metadata: tuple[Any, ...]) -> Form:
     """A number, a text, bytes, a choice. What narrows it, Annotated[U64, Field(ge=1)], is `least` and `most`."""
     plain = declared.__supertype__ if isinstance(declared, typing.NewType) else declared
     schema = schema_of(Annotated[plain, *metadata] if metadata else plain) if _is_wire(plain, metadata) else None
-    widths = [place for place, each in enumerate(metadata) if isinstance(each, IntWidth)]
-    narrower = metadata[widths[-1] :] if widths else metadata  # what stands before it, U64 = Field(ge=1), has no effect
-    least = [each.ge for each in narrower if getattr(each, "ge", None) is not None]
-    most = [each.le for each in narrower if getattr(each, "le", None) is not None]
+    least = [each.ge for each in metadata if getattr(each, "ge", None) is not None]
+    most = [each.le for each in metadata if getattr(each, "le", None) is not None]
     python = Schema(plain.__name__, plain) if schema is None else schema
     return Form("scalar", schema=python, least=max(least, default=None), most=min(most, default=None))
 

@@ -185,7 +185,7 @@ class Every(Genesis):
 
 GOOD: dict[str, Any] = {
     "flag": True, "colour": 1, "data": "00ff", "text": "abc", "points": [{"x": -5, "y": 255}], "pair": [1, "00" * 32],
-    "held": {MINE: {"arm": "1"}}, "by_number": {"12": 3}, "maybe": MINE, "some": 2, "wide": 1,
+    "held": {MINE: {"arm": "1"}}, "by_number": {"12": 3}, "maybe": MINE, "some": 2, "wide": 2,
 }  # fmt: skip
 
 
@@ -218,5 +218,5 @@ def test_words_say_what_to_write() -> None:
         "by_number": "an object {...}",
         "maybe": "an address: bech32m with the chain's prefix, or null",
         "some": "a whole number, 2 to 9",
-        "wide": "a whole number, 0 to 18446744073709551615",
+        "wide": "a whole number, 2 to 18446744073709551615",
     }
