@@ -273,16 +273,17 @@ def test_one_newcomer_may_need_several_to_go_and_takes_none_in_vain() -> None:
     assert [pool.get(hash_) for hash_ in answer.evicted] == [None] * 3
 
 
-def test_who_offers_less_since_the_price_changed_goes_first() -> None:
+@pytest.mark.parametrize(("before", "now", "goes"), [(50, 5, 0), (5, 50, 1)])
+def test_who_offers_least_since_the_price_changed_goes_first(before: int, now: int, goes: int) -> None:
     pool = Mempool(MempoolLimits(transactions_max=2))
-    first, second = checked(1, 0, 50), checked(2, 0, 40)
-    for item in (first, second):
+    items = [checked(1, 0, before), checked(2, 0, 40)]
+    for item in items:
         pool.add(item)
-    pool.recheck(lambda item: replace(item, fee=5) if item == first else item, 2)
-    assert [item.sender for item in pool.select(1000, 1000)] == [second.sender, first.sender]
-    answer = pool.add(checked(3, 0, 6))
+    pool.recheck(lambda item: replace(item, fee=now) if item == items[0] else item, 2)
+    assert pool.select(1000, 1000)[-1].sender == items[goes].sender
+    answer = pool.add(checked(3, 0, 41))
     assert isinstance(answer, Added)
-    assert answer.evicted == (first.hash,)
+    assert answer.evicted == (items[goes].hash,)
 
 
 def test_many_replacements_keep_the_indexes_small() -> None:
