@@ -162,7 +162,7 @@ def test_an_unknown_model_is_nothing(chain: Chain) -> None:
     assert chain.query(Registry.chunk_names, model=nothing, after=None, limit=1) == ()
 
 
-def test_the_first_to_complete_owns_the_model(chain: Chain, fails: Any) -> None:
+def test_invalid_second_upload_of_a_model_the_first_to_complete_owns_it(chain: Chain, fails: Any) -> None:
     alice, bob, plan = chain.account("alice"), chain.account("bob"), plan_of(tiny())
     for who in (alice, bob):
         assert chain.submit(plan.begin, *plan.chunks, signer=who).is_ok

@@ -155,11 +155,16 @@ def test_what_is_moved_to_oneself_may_be_any_part(market: Chain) -> None:
     assert balance(market, "alice") == 1000
 
 
-def test_the_minimum_is_lowered_and_raised_only_while_nobody_holds_any(market: Chain, fails: Any) -> None:
+def test_invalid_minimum_raised_while_somebody_holds_some(market: Chain, fails: Any) -> None:
+    bob = market.account("bob")
+    assert market.submit(Tokens.set_minimum.build(denom=GOLD, minimum=4), signer=bob).is_ok
+    fails(market, Tokens.set_minimum.build(denom=GOLD, minimum=5), bob, MinimumFixed(denom=GOLD, minimum=4))
+
+
+def test_the_minimum_is_lowered_and_raised_only_while_nobody_holds_any(market: Chain) -> None:
     alice, bob = market.account("alice"), market.account("bob")
     receipt = market.submit(Tokens.set_minimum.build(denom=GOLD, minimum=4), signer=bob)
     assert market.events(receipt) == (MinimumChanged(denom=GOLD, minimum=4),)
-    fails(market, Tokens.set_minimum.build(denom=GOLD, minimum=5), bob, MinimumFixed(denom=GOLD, minimum=4))
     assert market.submit(Tokens.transfer.build(to=bob.id, denom=GOLD, amount=1000), signer=alice).is_ok
     assert market.submit(
         Tokens.burn.build(holder=bob.id, denom=GOLD, amount=1000),

@@ -215,6 +215,10 @@ def test_as_much_evidence_as_a_block_may_carry_fits_into_the_hooks_gas() -> None
     chain = chain_of(*names)
     guilty = [Offence(public_key=key(name), height=1) for name in names[:EVIDENCE_PER_BLOCK_MAX]]
     assert len(chain.block(evidence=guilty).validator_updates) == EVIDENCE_PER_BLOCK_MAX
+
+
+def test_invalid_validator_more_than_there_may_be() -> None:
+    chain = chain_of(*(f"many{number}" for number in range(VALIDATORS_MAX)))
     with pytest.raises(TooManyValidators):
         chain.root(added("one more"))
 
@@ -234,18 +238,23 @@ def _member(chain: Chain, name: str) -> Validator:
     return found
 
 
-def test_an_operator_moves_its_node(fails: Any) -> None:
+def test_invalid_move_by_another_or_to_anothers_peer(fails: Any) -> None:
+    chain = chain_of("v0", "v1")
+    moved = Validators.set_peer.build(public_key=key("v0"), peer=peer("new"))
+    fails(chain, moved, operator("v1"), NotOperator(operator=operator("v0").id))
+    taken = Validators.set_peer.build(public_key=key("v0"), peer=peer("v1"))
+    fails(chain, taken, operator("v0"), PeerTaken(peer=peer("v1"), public_key=key("v1")))
+    unknown = Validators.set_peer.build(public_key=key("v9"), peer=peer("v9"))
+    fails(chain, unknown, operator("v0"), UnknownValidator(public_key=key("v9")))
+
+
+def test_an_operator_moves_its_node() -> None:
     chain = chain_of("v0", "v1")
     moved = Validators.set_peer.build(public_key=key("v0"), peer=peer("new"))
     receipt = chain.submit(moved, signer=operator("v0"))
     assert chain.events(receipt) == (PeerChanged(public_key=key("v0"), peer=peer("new")),)
     assert _member(chain, "v0").peer == peer("new")
     assert chain.query(Validators.at_peer, peer=peer("v0")) is None
-    fails(chain, moved, operator("v1"), NotOperator(operator=operator("v0").id))
-    taken = Validators.set_peer.build(public_key=key("v0"), peer=peer("v1"))
-    fails(chain, taken, operator("v0"), PeerTaken(peer=peer("v1"), public_key=key("v1")))
-    unknown = Validators.set_peer.build(public_key=key("v9"), peer=peer("v9"))
-    fails(chain, unknown, operator("v0"), UnknownValidator(public_key=key("v9")))
     assert chain.submit(moved, signer=operator("v0")).is_ok  # to where it is already
 
 

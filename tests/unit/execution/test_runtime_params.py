@@ -80,6 +80,16 @@ def test_what_is_in_force_is_what_was_last_set_within_its_ranges(wanted: list[Ru
     assert [chain.application.params(height) for height in range(chain.height + 1)] == expected
 
 
+@pytest.mark.parametrize(
+    "wanted", [{"fee_per_gas": 0}, {"block_gas_max": 0}, {"block_transactions_max": 0}, {"inference_gas_percent": 0}]
+)
+def test_invalid_parameter_out_of_its_range_names_it(wanted: dict[str, int]) -> None:
+    chain = Chain(Bank, genesis={"bank": {"balances": {}}}, fees=FeeParams(1, 1_000))
+    with pytest.raises(ParamOutOfRange) as refused:
+        chain.root(change(RuntimeParams(**wanted)))
+    assert [refused.value.param] == [*wanted]
+
+
 def test_they_are_proven_under_the_state_root() -> None:
     chain = Chain()
     wanted = changed(chain, block_transactions_max=7)
@@ -196,7 +206,7 @@ def model_bytes(chain: Chain, call: Call) -> bytes:
         return core._load(arguments.model, core.models[arguments.model])
 
 
-def test_a_model_above_the_bound_is_neither_admitted_nor_run(
+def test_invalid_model_above_the_bound_of_memory(
     make_whole: Callable[..., Chain], calls_of: Callable[[Chain], dict[str, Call]]
 ) -> None:
     chain = make_whole()
