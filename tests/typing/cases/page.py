@@ -5,7 +5,7 @@ from typing import assert_type
 from modules.oracle import Oracle
 from modules.oracle.protocol import Record
 from modules.registry import Registry
-from modules.registry.module import ModelView
+from modules.registry.catalogue import ModelView
 from modules.tokens import Tokens
 from modules.tokens.protocol import Ledger
 from runtime import (

@@ -33,8 +33,8 @@ class Counter(Module):
     def returns(self, origin: Signed) -> int:
         return 1
 
-    @call  # error: [arg-type]
-    def no_gas(self, origin: Signed) -> None: ...  # error: [misc]
+    @call  # error: [call-overload]
+    def no_gas(self, origin: Signed) -> None: ...
 
     @call(gas=1)
     def bump(self, origin: Signed, *, step: U64) -> None:
