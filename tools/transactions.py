@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 GAS_MARGIN_PERCENT = 10  # on top of a dry run: the state may have changed until the block
 DRY_RUN_GAS_MIN = 1_000_000  # who cannot pay even this is told so
+CHANGEABLE = (Rule.FEE, Rule.GAS_LIMIT)  # what governance can make of a transaction that was right before
 
 
 @dataclass(frozen=True)
@@ -102,24 +103,39 @@ class Signing:
     def _dry_run(
         self, calls: Sequence[Call], gas_limit: int | None, nonce: int | None, terms: Mapping[str, Any]
     ) -> Steps[dict[str, Any]]:
-        limit = self.chain.block_gas_max // 2 if gas_limit is None else gas_limit
         if nonce is None:
             nonce = yield from self._next_nonce()
+        limit, is_fresh = gas_limit, False
         while True:
+            tried = self.chain.block_gas_max // 2 if limit is None else limit
             try:
-                return (yield from self._do.simulate(self.build(calls, gas_limit=limit, nonce=nonce, **terms)))
+                return (yield from self._do.simulate(self.build(calls, gas_limit=tried, nonce=nonce, **terms)))
             except NodeError as error:
-                if gas_limit is not None or error.rule not in (Rule.FUNDS, Rule.FEE) or limit < 2 * DRY_RUN_GAS_MIN:
+                if error.rule in CHANGEABLE and not is_fresh:
+                    yield from self._refresh()
+                    is_fresh = True
+                    continue
+                if gas_limit is not None or error.rule not in (Rule.FUNDS, Rule.FEE) or tried < 2 * DRY_RUN_GAS_MIN:
                     raise
-                limit //= 2
+                limit = tried // 2
 
     def _send(self, calls: Sequence[Call], gas_limit: int | None, terms: Mapping[str, Any]) -> Steps[str]:
         if gas_limit is None:
             outcome = yield from self._dry_run(calls, None, None, {})
             gas_limit = with_margin(outcome["gas_used"])
-        sent = yield from self._do.submit(self.build(calls, gas_limit=gas_limit, **terms))
+        try:
+            sent = yield from self._do.submit(self.build(calls, gas_limit=gas_limit, **terms))
+        except NodeError as error:
+            if error.rule != Rule.FEE or terms.get("max_fee") is not None:
+                raise
+            yield from self._refresh()
+            sent = yield from self._do.submit(self.build(calls, gas_limit=gas_limit, **terms))
         self.nonce += 1
         return sent
+
+    def _refresh(self) -> Steps[None]:
+        """The chain may have changed prices and bounds since it was asked for them."""
+        self.chain = ChainFacts.of((yield from self._do.status()))
 
 
 class Sender(Signing):

@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 import socket
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from threading import Thread
 from typing import Any
 
 import pytest
 
+from runtime.codec import codec
 from runtime.crypto import SigningKey
 from runtime.errors import UsageError
+from runtime.execution import FeeParams, Transaction
 from runtime.module import Call
 from tools.cli.app import run
 from tools.client import NodeClient, NodeError
@@ -189,9 +192,6 @@ def test_waiting_ends_with_the_outcome_or_says_where_to_ask_later(server: Server
 
 def chain_that_charges(server: Server, funds: int) -> list[int]:
     """Makes the server simulate for who holds `funds`; returns the gas limits that it was asked for."""
-    from runtime.codec import codec
-    from runtime.execution.transaction import Transaction
-
     asked: list[int] = []
 
     def simulate(body: bytes) -> Answer:
@@ -226,6 +226,34 @@ def test_a_dry_run_asks_for_no_more_gas_than_the_account_can_pay(server: Server)
         assert asked == [5_000_000], "a limit that was asked for is never changed"
     assert DRY_RUN_GAS_MIN <= 1_000_000
     assert with_margin(1_000) == 1_100
+
+
+def test_a_price_that_rose_since_is_asked_for_again_unless_the_signer_bounds_the_fee(server: Server) -> None:
+    offers: list[int] = []
+
+    def taken(body: bytes) -> Answer:
+        offers.append(codec(Transaction).decode(bytes.fromhex(json.loads(body)["transaction"])).body.max_fee)
+        if offers[-1] < 7 * 1_000:
+            return 400, problem("fee: the max fee is too low", rule="fee")
+        return 200, b'{"hash": "ab", "gas_used": 1, "error": null}'
+
+    chain_that_charges(server, funds=10**12)
+    with NodeClient(server.url) as client:
+        sender = Sender(client, SigningKey.from_seed(b"\1" * 32))
+        server.answers |= {"/transactions": taken, "/simulate": taken}
+        server.answers["/status"] = (200, json.dumps(STATUS | {"fee_units": 7}).encode())
+        with pytest.raises(NodeError, match="too low"):
+            sender.send([Call("a.b", b"")], gas_limit=1_000_000, max_fee=1_000)
+        assert offers == [1_000]
+        assert sender.send([Call("a.b", b"")], gas_limit=1_000_000) == "ab"
+        assert sender.send([Call("a.b", b"")], gas_limit=1_000_000) == "ab"
+        assert offers[1:] == [1_000, 7_000, 7_000]
+        another = Sender(client, SigningKey.from_seed(b"\1" * 32))
+        server.answers["/status"] = (200, json.dumps(STATUS | {"fee_units": 9}).encode())
+        another.chain = replace(another.chain, fees=FeeParams(1, 1_000), block_gas_max=2_000_000)
+        del offers[:]
+        assert another.dry_run([Call("a.b", b"")])["gas_used"] == 1
+        assert offers == [1_000, 9_000_000], "half of a block as it is now, at the price as it is now"
 
 
 def test_a_sender_counts_its_nonces_and_a_dry_run_uses_none(server: Server) -> None:
