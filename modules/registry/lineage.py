@@ -88,7 +88,7 @@ def walk(following: Next, root: Hash, depth: int, after: Path) -> Iterator[Path]
     """The paths of the tree below `root`, at most `depth` long, each before those that go on from it; from behind the
     path `after`. From one to the next `following` is asked once for each step of the path, and once more, at most."""
     path = list(after)
-    while True:
+    while True:  # arm: allow[ARM041] each round ends or yields: the page's limit bounds it
         found = following(path[-1] if path else root, None) if len(path) < depth else None
         while found is None and path:
             last = path.pop()

@@ -30,6 +30,7 @@ COMMANDS: Final = {
     "tx": ("tools.cli.tx:tx", "Send a transaction: armillary tx MODULE CALL --argument value --key NAME."),
     "query": ("tools.cli.query:query", "Ask a module about the state: armillary query MODULE QUERY --argument value."),
     "governance": ("tools.cli.governance:governance", "Propose, vote on and read what the chain decides about itself."),
+    "lint": ("tools.cli.lint:lint", "Find what would fork or stop a chain in a module's source."),
     "model": ("tools.cli.model:model", "Lower, verify, run, register and show models."),
     "certificate": ("tools.cli.certificate:certificate", "Fetch the decision certificate of one inference."),
     "verify-certificate": ("tools.cli.certificate:verify", "Check a decision certificate offline."),
