@@ -11,27 +11,23 @@ import signal
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import trio
 
-from runtime.crypto import SigningKey
-from runtime.errors import OurError, UsageError
+from runtime.errors import OurError
 from runtime.execution import Application, ChainGenesis
 from runtime.mempool import MempoolLimits
 from runtime.module import Module
 from runtime.network.addresses import PeerAddress
-from runtime.network.identity import NetworkKey
 from runtime.network.transport import Handshake, RequestHandler, Transport
 from runtime.node.api import RunningNodeApi
-from runtime.node.config import NodeConfig, parse_host_port
+from runtime.node.config import parse_host_port
 from runtime.node.digest import program_version, runtime_digest
 from runtime.node.executor import in_thread
 from runtime.node.files import FileLock
-from runtime.node.keystore import open_keystore
+from runtime.node.home import NodeHome
 from runtime.node.logs import configure_logs
 from runtime.node.metrics import NodeMetrics
 from runtime.node.node import Node, NodeSetup
@@ -42,36 +38,6 @@ from runtime.rpc.metrics import HttpMetrics
 from runtime.rpc.routes import build_app
 from runtime.state import Retention
 from runtime.state.disk import DiskStore
-
-
-@dataclass(frozen=True)
-class NodeHome:
-    """A node's folder and what it says."""
-
-    path: Path
-    config: NodeConfig
-
-    @property
-    def data(self) -> Path:
-        return self.path / self.config.data
-
-    def network_key(self) -> NetworkKey:
-        """Raises UsageError when the file is missing or holds something else."""
-        path = self.path / self.config.keys.network
-        try:
-            seed = bytes.fromhex(path.read_text(encoding="ascii").strip())
-        except OSError as error:
-            raise UsageError(f"{path}: cannot be read: {error.strerror}; `armillary init` makes a home") from None
-        except ValueError:
-            seed = b""
-        if len(seed) != 32:
-            raise UsageError(f"{path}: expected 64 hexadecimal digits")
-        return NetworkKey(seed)
-
-    def validator_key(self, password: Callable[[], str]) -> SigningKey | None:
-        """The key that signs; None for a full node. Raises KeystoreError."""
-        file = self.config.keys.validator
-        return open_keystore(self.path / file, password()) if file else None
 
 
 def run_node(

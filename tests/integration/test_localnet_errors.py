@@ -271,7 +271,6 @@ def test_invalid_repetition_is_refused(sender: Sender, localnet: Localnet, clien
         ("/query/oracle/record", 400, "$.id"),
         ("/query/oracle/record?id=x", 400, "$.id"),
         ("/query/oracle/record?id=1&id=2", 400, "each given once"),
-        ("/query/oracle/count?prove=true", 400, "has no proof"),
         ("/query/tokens/balance_of?denom=arm&account=arm1x", 400, "$.account"),
         ("/query/oracle/count?height=1000000", 400, "no state at height 1000000: heights 0 to"),
         ("/nothing", 404, "Not Found"),

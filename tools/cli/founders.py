@@ -6,7 +6,7 @@ from pathlib import Path
 
 from chain_spec import FoundingValidator
 from runtime.node.config_file import read_config
-from runtime.node.run import NodeHome
+from runtime.node.home import NodeHome
 from runtime.types import AccountId, PublicKey
 from tools.cli.home import OPERATOR_KEY, VALIDATOR_KEY
 from tools.cli.keyring import Keyring

@@ -13,7 +13,8 @@ from runtime.bech32m import DEFAULT_PREFIX
 from runtime.errors import UsageError
 from runtime.node.config import NodeConfig, parse_host_port
 from runtime.node.config_file import read_config
-from runtime.node.run import NodeHome, run_node
+from runtime.node.home import NodeHome
+from runtime.node.run import run_node
 from tools.cli.home import make_home
 from tools.cli.keyring import password
 from tools.cli.options import FOLDER, Prefix

@@ -13,8 +13,9 @@ from runtime.node.config import HttpConfig, KeysConfig, NodeConfig
 from runtime.node.digest import runtime_digest
 from runtime.node.errors import Diverged, KeystoreError
 from runtime.node.files import write_atomically
+from runtime.node.home import NodeHome
 from runtime.node.keystore import SCRYPT_N_MIN, write_keystore
-from runtime.node.run import NodeHome, _first_fault, _passes_self_test
+from runtime.node.run import _first_fault, _passes_self_test
 
 LOG = structlog.get_logger()
 
