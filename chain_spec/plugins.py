@@ -1,6 +1,7 @@
 """Modules as plugins: found by the entry point `armillary.modules`, selected and pinned by the chain spec.
 
-Lives here: finding, loading and fingerprinting. Must not: know what a chain spec says besides a module's name.
+Lives here: finding, loading, reading them for what would fork a chain, fingerprinting. Must not: know what a chain spec
+says besides a module's name.
 """
 
 from __future__ import annotations
@@ -14,8 +15,11 @@ from pathlib import Path
 
 from chain_spec.errors import SpecError
 from runtime import Module
+from runtime.module.lint import check_files, module_files
 
 GROUP = "armillary.modules"
+SHIPPED = Path(__file__).resolve().parents[1] / "modules"
+"""What comes with the runtime: the project's own tests hold it to the linter's rules."""
 
 
 @cache
@@ -34,7 +38,8 @@ def installed() -> dict[str, EntryPoint]:
 
 
 def load(name: str, path: str = "$.modules") -> type[Module]:
-    """The class of the installed module `name`. Raises SpecError, at `path` of the spec, saying what to install."""
+    """The class of the installed module `name`. Raises SpecError, at `path` of the spec: it is not installed, cannot be
+    loaded, or the linter finds something in its source."""
     point = installed().get(name)
     if point is None:
         near = difflib.get_close_matches(name, installed(), n=1)
@@ -51,6 +56,12 @@ def load(name: str, path: str = "$.modules") -> type[Module]:
         raise SpecError(
             path, f"{point.value} calls itself {module.name!r}, its entry point says {name!r}: make them one"
         )
+    try:
+        finding = _finding(module)
+    except OSError as error:
+        raise SpecError(path, f"the source of the module {name!r} cannot be read: {error}") from error
+    if finding:
+        raise SpecError(path, f"the module {name!r} is not fit for a chain: {finding}")
     return module
 
 
@@ -59,12 +70,30 @@ def digest(module: type[Module]) -> bytes:
 
     Hashed are each file's path (relative, posix), its length and its bytes, in the order of the paths.
     """
-    definition = sys.modules[module.__module__]
-    file = Path(str(definition.__file__)).resolve()
-    is_package_of_its_own = file.name in ("__init__.py", "module.py")
-    files = sorted(file.parent.rglob("*.py")) if is_package_of_its_own else [file]
+    folder, files = _sources(module)
     state = hashlib.sha256(b"armillary/module-source")
     for source in files:
-        name, data = source.relative_to(file.parent).as_posix().encode(), source.read_bytes()
+        name, data = source.relative_to(folder).as_posix().encode(), source.read_bytes()
         state.update(len(name).to_bytes(4, "big") + name + len(data).to_bytes(8, "big") + data)
     return state.digest()
+
+
+def _sources(module: type[Module]) -> tuple[Path, list[Path]]:
+    """The module's folder and its Python files there: all of its package's, else its one."""
+    file = Path(str(sys.modules[module.__module__].__file__)).resolve()
+    is_package_of_its_own = file.name in ("__init__.py", "module.py")
+    return file.parent, sorted(file.parent.rglob("*.py")) if is_package_of_its_own else [file]
+
+
+@cache
+def _finding(module: type[Module]) -> str | None:
+    """The first thing that the linter finds in the module's sources, and how to see all; None: nothing."""
+    folder, files = _sources(module)
+    if folder.is_relative_to(SHIPPED):
+        return None
+    found = check_files(module_files(folder, files) if len(files) > 1 else files)
+    if not found:
+        return None
+    more = f" and {len(found) - 1:,} more" if len(found) > 1 else ""
+    checked = folder if len(files) > 1 else files[0]
+    return f"{found[0]}{more}; `armillary lint {checked}` says all"

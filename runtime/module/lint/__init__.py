@@ -7,7 +7,7 @@ It finds mistakes. It is no sandbox: code that hides what it does on purpose is 
 """
 
 from runtime.module.lint.checker import check_file, check_files, check_source
-from runtime.module.lint.paths import python_files
+from runtime.module.lint.paths import module_files, python_files
 from runtime.module.lint.rules import RULES, Finding, Rule
 
-__all__ = ["RULES", "Finding", "Rule", "check_file", "check_files", "check_source", "python_files"]
+__all__ = ["RULES", "Finding", "Rule", "check_file", "check_files", "check_source", "module_files", "python_files"]

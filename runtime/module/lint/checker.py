@@ -23,7 +23,7 @@ from runtime.module.lint import (
     suppression,
 )
 from runtime.module.lint.facts import Facts
-from runtime.module.lint.paths import package_of, siblings_of
+from runtime.module.lint.paths import package_of
 from runtime.module.lint.rules import Finding, Hit, Hits, finding
 from runtime.module.lint.source import Source, Unreadable, parse
 
@@ -41,14 +41,11 @@ _CHECKS: Final[tuple[Callable[[Facts], Hits], ...]] = (
 )
 
 
-def check_source(
-    data: bytes, path: str, *, package: str = "", siblings: frozenset[str] = frozenset()
-) -> tuple[Finding, ...]:
-    """The findings in one file, in its order. path: only named. package: the file's own, dotted; siblings: names of
-    what lies beside a file that is in no package: it may import both."""
+def check_source(data: bytes, path: str, *, package: str = "") -> tuple[Finding, ...]:
+    """The findings in one file, in its order. path: only named. package: the dotted one that the file is in."""
     try:
         source = parse(data)
-        return _found(source, path, package, siblings)
+        return _found(source, path, package)
     except Unreadable as error:
         return (finding(path, error.line, 1, "ARM000", str(error)),)
     except RecursionError:
@@ -57,7 +54,7 @@ def check_source(
 
 def check_file(file: Path) -> tuple[Finding, ...]:
     """The findings in one file. Raises OSError where it cannot be read."""
-    return check_source(file.read_bytes(), str(file), package=package_of(file), siblings=siblings_of(file))
+    return check_source(file.read_bytes(), str(file), package=package_of(file))
 
 
 def check_files(files: Iterable[Path]) -> tuple[Finding, ...]:
@@ -65,8 +62,8 @@ def check_files(files: Iterable[Path]) -> tuple[Finding, ...]:
     return tuple(found for file in files for found in check_file(file))
 
 
-def _found(source: Source, path: str, package: str, siblings: frozenset[str]) -> tuple[Finding, ...]:
-    facts = Facts(source.tree, package, siblings)
+def _found(source: Source, path: str, package: str) -> tuple[Finding, ...]:
+    facts = Facts(source.tree, package)
     allowances, findings = suppression.read(source, path)
     for check in _CHECKS:
         for hit in check(facts):

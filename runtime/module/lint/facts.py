@@ -31,11 +31,10 @@ class Binding:
 
 @dataclass
 class Facts:
-    """One file. package: its dotted package, "" where it is in none. siblings: what it can import from beside it."""
+    """One file. package: its dotted package, "" where it is in none."""
 
     tree: ast.Module
     package: str = ""
-    siblings: frozenset[str] = frozenset()
     nodes: list[ast.AST] = field(default_factory=list)
     parents: dict[ast.AST, ast.AST] = field(default_factory=dict)
     imports: dict[str, str] = field(default_factory=dict)

@@ -14,7 +14,8 @@ _BROAD: Final = words(
 )
 _PURE: Final = words(
     "ValueError KeyError IndexError LookupError TypeError ArithmeticError ZeroDivisionError OverflowError "
-    "StopIteration AttributeError UnicodeError UnicodeDecodeError UnicodeEncodeError CodecError DecodeError ValidationError"
+    "StopIteration AttributeError UnicodeError UnicodeDecodeError UnicodeEncodeError CodecError "
+    "DecodeError ValidationError"
 )
 _LEAVES: Final = (ast.Return, ast.Break, ast.Continue)
 

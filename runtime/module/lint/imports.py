@@ -12,9 +12,9 @@ _FORBIDDEN: Final = {
     "ARM005": "cmath decimal fractions numbers numpy onnx onnxruntime pandas scipy sklearn statistics torch",
     "ARM020": "calendar datetime sched time timeit zoneinfo",
     "ARM021": "random secrets uuid",
-    "ARM022": "atexit configparser ctypes dbm fcntl fileinput getpass glob http httpx io locale logging mmap os pathlib "
-    "pickle platform requests select shelve shutil signal site socket socketserver sqlite3 ssl subprocess sys syslog "
-    "tempfile urllib",
+    "ARM022": "atexit configparser ctypes dbm fcntl fileinput getpass glob http httpx io locale logging mmap os "
+    "pathlib pickle platform requests select shelve shutil signal site socket socketserver sqlite3 ssl subprocess "
+    "sys syslog tempfile urllib",
     "ARM023": "_thread anyio asyncio concurrent contextvars multiprocessing queue selectors threading trio",
     "ARM032": "cachetools",
     "ARM070": "ast builtins code codeop dis gc importlib inspect marshal pkgutil runpy symtable sysconfig traceback "
@@ -106,9 +106,9 @@ def _module(facts: Facts, node: ast.Import | ast.ImportFrom, name: str) -> Hits:
         return
     elif top == "modules" or (rest and rest[-1] == "module" and top != "runtime"):
         yield Hit("ARM061", node, f"`{name}`, which is not this module's own")
-    elif top in _CODE_OF and top not in facts.siblings:
+    elif top in _CODE_OF:
         yield Hit(_CODE_OF[top], node, f"`{name}`")
-    elif not (name == "runtime" or top in _PURE or top in facts.siblings or _is_ours(facts, name)):
+    elif not (name == "runtime" or top in _PURE or _is_ours(facts, name)):
         yield Hit("ARM024", node, f"`{name}`")
 
 

@@ -44,11 +44,3 @@ def package_of(file: Path) -> str:
         parts.append(folder.name)
         folder = folder.parent
     return ".".join(reversed(parts))
-
-
-def siblings_of(file: Path) -> frozenset[str]:
-    """What a file that stands alone can import from its own folder. A package's files have none: it has a name."""
-    folder = file.resolve().parent
-    if (folder / "__init__.py").is_file():
-        return frozenset()
-    return frozenset(each.stem for each in folder.glob("*.py") if not is_test(Path(each.name)))

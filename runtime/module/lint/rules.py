@@ -77,7 +77,7 @@ RULES: Final[dict[str, Rule]] = {
         Rule(
             "ARM005", "numbers that are no integers: decimal, fractions, statistics, numpy, most of math",
             "they round, depend on a context or a library's build, or grow without limit",
-            "use integers; math.isqrt, gcd, lcm and prod are fine",
+            "use integers; math.isqrt, gcd, lcm, prod are fine",
         ),
         Rule(
             "ARM010", "the order of a set",
@@ -117,7 +117,7 @@ RULES: Final[dict[str, Rule]] = {
         Rule(
             "ARM024", "imports beyond the runtime, pure parts of the standard library, and protocols",
             "nothing says that it is deterministic, bounded, and the same version everywhere",
-            "import runtime, this module's own files, or another module's protocol.py; or say why it is safe",
+            "import runtime, this module's package, or another module's protocol.py; or say why it is safe",
         ),
         Rule(
             "ARM030", "state outside of storage",
