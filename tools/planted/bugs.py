@@ -1,19 +1,42 @@
-"""The vault with one bug each. A class's docstring says the bug; `RULE` is the rule of an attack that finds it.
+"""The vault with one bug each, and the rule of an attack that finds it. A class's docstring says the bug.
 
 Lives here: bugs that running finds. Bugs that only reading finds are in folder `source`.
 """
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Final
 
-from runtime import U64, AccountId, Module, Signed, call, hook, query
-from tools.planted.vault import EVERYTHING, Put, Sent, TooFew, Vault
+from runtime import U64, AccountId, MaxLen, Module, Signed, call, hook, query
+from tools.planted.model import VaultModel
+from tools.planted.vault import (
+    EVERYTHING,
+    BoxTaken,
+    Named,
+    Noted,
+    NotYours,
+    Put,
+    Sent,
+    Shared,
+    Text,
+    Ticketed,
+    TooFew,
+    TooMany,
+    Vault,
+)
 
 SUM: Final = "invariant vault.held_sums_to_the_total"
 TYPES: Final = "values fit their types"
 EXPORT: Final = "export and import are inverse"
 GAS: Final = "gas covers the work"
+MODEL: Final = "the model agrees"
+PURE: Final = "execution is a pure function"
+
+
+_REMEMBERED: dict[bytes, int] = {}
+_REFUSED: list[int] = []
 
 
 class LostUpdate(Vault):
@@ -112,31 +135,193 @@ class GenesisDropsAField(Vault):
             next_ticket=self.next_ticket,
             rate=self.rate,
             waiting=dict(self.waiting.items(limit=EVERYTHING)),
+            note_sum=self.note_sum,
         )
 
 
 class SetOrder(Vault):
-    """Pays out the first of a set, which is another one in every process."""
+    """Pays out the first of a set, which is not the same in every process."""
 
     @hook(gas=5_000_000)
     def end_block(self) -> None:
-        """Pays out one where three wait."""
+        """Pays out one where two wait."""
         waiting = {account for account, _ in self.waiting.items(limit=8)}
-        if len(waiting) >= 3:
+        if len(waiting) >= 2:
             for account in waiting:
                 del self.waiting[account]
                 break
 
 
-FOUND_BY_ATTACK: Final[dict[type[Module], str]] = {
-    LostUpdate: SUM,
-    UncheckedUnderflow: TYPES,
-    OverflowAtTheEdge: TYPES,
-    ChangeWithoutEvent: "a change has an event",
-    EventWithoutChange: "an event has a change",
-    UnboundedLoop: GAS,
-    HookOnEmptyList: "hooks never fail",
-    QueryThatWrites: "queries are pure",
-    GenesisDropsAField: EXPORT,
-    SetOrder: "every process has the same state",
+class RoundingLeaks(Vault):
+    """Half to each: of an odd amount, one point is lost."""
+
+    @call(gas=20_000)
+    def share(self, origin: Signed, *, left: AccountId, right: AccountId, amount: U64) -> None:
+        """Send half of the points to each."""
+        self._check(amount)
+        self._remove(origin.account, amount)
+        if amount > 1:
+            self._add(left, amount // 2)
+            self._add(right, amount // 2)
+        self.emit(Shared(sender=origin.account, amount=amount))
+
+
+class MissingRollback(Vault):
+    """Goes on after an error that came when half was done."""
+
+    def _add(self, account: AccountId, amount: int) -> None:
+        self.held[account] += amount
+        if self.total + amount > self.params.most:
+            raise TooMany(amount=amount)
+        self.total += amount
+
+    @call(gas=20_000)
+    def put_if_room(self, origin: Signed, *, amount: U64) -> None:
+        """Put points in, or none where there is no room for them."""
+        self._check(amount)
+        try:
+            self._add(origin.account, amount)
+        except TooMany:
+            return
+        self.emit(Put(account=origin.account, amount=amount))
+
+
+class WrongOrigin(Vault):
+    """Whoever names a ticket gives it back, whose ever it is."""
+
+    @call(gas=20_000)
+    def close_ticket(self, origin: Signed, *, ticket: U64) -> None:
+        """Give a ticket back."""
+        if ticket not in self.tickets:
+            raise NotYours(ticket=ticket)
+        del self.tickets[ticket]
+        self.emit(Ticketed(ticket=ticket))
+
+
+class NumberUsedAgain(Vault):
+    """The number of the last ticket is given to the next one when the last is given back."""
+
+    @call(gas=20_000)
+    def close_ticket(self, origin: Signed, *, ticket: U64) -> None:
+        """Give a ticket back."""
+        if self.tickets.get(ticket) != origin.account:
+            raise NotYours(ticket=ticket)
+        del self.tickets[ticket]
+        if self.next_ticket == ticket + 1:
+            self.next_ticket = ticket
+        self.emit(Ticketed(ticket=ticket))
+
+
+class OffByOne(Vault):
+    """Nobody can take or send the last point."""
+
+    def _remove(self, account: AccountId, amount: int) -> None:
+        held = self.held[account]
+        if held <= amount:
+            raise TooFew(held=held, amount=amount)
+        self.held[account] = held - amount
+        self.total -= amount
+
+
+class KeysRunTogether(Vault):
+    """Shelf and box are one key, put together without a mark between them."""
+
+    @call(gas=20_000)
+    def name_box(self, origin: Signed, *, shelf: Text, box: Text) -> None:
+        """Claim a box that nobody has."""
+        if (shelf + box, "") in self.boxes:
+            raise BoxTaken
+        self.boxes[shelf + box, ""] = origin.account
+        self.emit(Named(shelf=shelf, box=box))
+
+
+class ConstantGas(Vault):
+    """One price for a note of any length."""
+
+    @call(gas=20_000)
+    def note(self, origin: Signed, *, text: Annotated[bytes, MaxLen(16_000)]) -> None:
+        """Keep the sum of the bytes."""
+        total = 0
+        for byte in text:
+            total += byte
+        self.note_sum = total
+        self.emit(Noted(total=total))
+
+
+class DivisionByZero(Vault):
+    """Divides by what the chain may set to 0."""
+
+    @call(gas=20_000)
+    def take(self, origin: Signed, *, amount: U64) -> None:
+        """Take points out at the end of the block, once for each rate."""
+        Vault.take.function(self, origin, amount=amount // self.rate)
+
+
+class GenesisUnchecked(Vault):
+    """Takes any genesis, also one with tickets from ahead."""
+
+    def genesis(self, config: Vault.GenesisConfig) -> None:
+        """As given."""
+        for ticket, account in config.tickets.items():
+            self.tickets[ticket] = account
+        self.next_ticket = config.next_ticket
+
+
+class StaleCache(Vault):
+    """Remembers amounts outside of the state, where nothing is undone with it."""
+
+    def _add(self, account: AccountId, amount: int) -> None:
+        held = _REMEMBERED.get(account, 0) if account in _REMEMBERED else self.held[account]
+        if self.total + amount > self.params.most:
+            raise TooMany(amount=amount)
+        _REMEMBERED[account] = held + amount
+        self.held[account] = held + amount
+        self.total += amount
+
+
+class EffectBeforeError(Vault):
+    """Counts a refusal outside of the state before it raises the error that undoes the call."""
+
+    @call(gas=20_000)
+    def close_ticket(self, origin: Signed, *, ticket: U64) -> None:
+        """Give a ticket back, or pay for the refusal."""
+        if self.tickets.get(ticket) != origin.account:
+            _REFUSED.append(ticket)
+            self.charge(len(_REFUSED))
+            raise NotYours(ticket=ticket)
+        del self.tickets[ticket]
+        self.emit(Ticketed(ticket=ticket))
+
+
+@dataclass(frozen=True)
+class Planted:
+    """How a bug is found. rule: by which; options: of `attack`, where types alone do not show it."""
+
+    rule: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+_MODELLED: Final = {"model": VaultModel, "genesis": {"vault": {}}}
+FOUND_BY_ATTACK: Final[dict[type[Module], Planted]] = {
+    LostUpdate: Planted(SUM),
+    UncheckedUnderflow: Planted(TYPES),
+    OverflowAtTheEdge: Planted(TYPES),
+    RoundingLeaks: Planted(MODEL, _MODELLED),
+    MissingRollback: Planted("a change has an event"),
+    WrongOrigin: Planted(MODEL, _MODELLED),
+    NumberUsedAgain: Planted(MODEL, _MODELLED),
+    OffByOne: Planted(MODEL, _MODELLED),
+    KeysRunTogether: Planted(MODEL, _MODELLED),
+    ChangeWithoutEvent: Planted("a change has an event"),
+    EventWithoutChange: Planted("an event has a change"),
+    UnboundedLoop: Planted(GAS),
+    ConstantGas: Planted(GAS),
+    DivisionByZero: Planted("no undeclared exception"),
+    HookOnEmptyList: Planted("hooks never fail"),
+    QueryThatWrites: Planted("queries are pure"),
+    GenesisDropsAField: Planted(EXPORT),
+    GenesisUnchecked: Planted("invariant vault.tickets_are_older_than_the_next"),
+    StaleCache: Planted(PURE),
+    EffectBeforeError: Planted(PURE),
+    SetOrder: Planted("every process has the same state"),
 }

@@ -5,6 +5,8 @@ Lives here: the sound module. Must not: have a bug.
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from runtime import (
     U64,
     AccountId,
@@ -13,6 +15,7 @@ from runtime import (
     Genesis,
     Item,
     Map,
+    MaxLen,
     Module,
     ModuleParams,
     Root,
@@ -25,6 +28,10 @@ from runtime import (
 
 EVERYTHING = 1 << 62
 WINNERS_MAX = 4
+BYTE_GAS = 200
+"""What a byte of a note takes to count, nanoseconds."""
+Text = Annotated[str, MaxLen(16)]
+Label = Annotated[str, MaxLen(32)]
 
 
 class Put(Event):
@@ -49,10 +56,30 @@ class Taken(Event):
     amount: U64
 
 
+class Shared(Event):
+    """Points went from one account to two others."""
+
+    sender: AccountId
+    amount: U64
+
+
 class Ticketed(Event):
     """A ticket was made or given back."""
 
     ticket: U64
+
+
+class Named(Event):
+    """A shelf's box belongs to somebody from now on."""
+
+    shelf: Text
+    box: Text
+
+
+class Noted(Event):
+    """The sum of a note's bytes was kept."""
+
+    total: U64
 
 
 class RateSet(Event):
@@ -84,18 +111,24 @@ class NotYours(CallError):
     ticket: U64
 
 
+class BoxTaken(CallError):
+    """The box belongs to somebody already."""
+
+
 class Vault(Module):
     """Points. Invariant: what accounts hold sums to the total."""
 
     name = "vault"
-    events = (Put, Sent, Taken, Ticketed, RateSet)  # listed, for the copies are in other files
-    errors = (TooFew, TooMany, Nothing, NotYours)
+    events = (Put, Sent, Shared, Taken, Ticketed, Named, Noted, RateSet)  # listed, for the copies are in other files
+    errors = (TooFew, TooMany, Nothing, NotYours, BoxTaken)
     held: Map[AccountId, U64] = Map(default=0)
     total: Item[U64] = Item(default=0)
     next_ticket: Item[U64] = Item(default=0)
     tickets: Map[U64, AccountId] = Map()
     rate: Item[U64] = Item(default=1)
     waiting: Map[AccountId, U64] = Map()
+    boxes: Map[tuple[Label, Text], AccountId] = Map()
+    note_sum: Item[U64] = Item(default=0)
 
     class Params(ModuleParams):
         """most: points in the whole vault."""
@@ -110,6 +143,8 @@ class Vault(Module):
         next_ticket: U64 = 0
         rate: U64 = 1
         waiting: dict[AccountId, U64] = {}
+        boxes: dict[Label, dict[Text, AccountId]] = {}
+        note_sum: U64 = 0
 
     def genesis(self, config: GenesisConfig) -> None:
         """As exported."""
@@ -123,17 +158,26 @@ class Vault(Module):
             self.tickets[ticket] = account
         for account, amount in config.waiting.items():
             self.waiting[account] = amount
+        for shelf, boxes in config.boxes.items():
+            for box, account in boxes.items():
+                self.boxes[shelf, box] = account
         self.next_ticket = config.next_ticket
         self.rate = config.rate
+        self.note_sum = config.note_sum
 
     def export_genesis(self) -> GenesisConfig:
         """Everything."""
+        boxes: dict[Label, dict[Text, AccountId]] = {}
+        for (shelf, box), account in self.boxes.items(limit=EVERYTHING):
+            boxes.setdefault(shelf, {})[box] = account
         return self.GenesisConfig(
             held=dict(self.held.items(limit=EVERYTHING)),
             tickets=dict(self.tickets.items(limit=EVERYTHING)),
             next_ticket=self.next_ticket,
             rate=self.rate,
             waiting=dict(self.waiting.items(limit=EVERYTHING)),
+            boxes=boxes,
+            note_sum=self.note_sum,
         )
 
     @call(gas=20_000)
@@ -150,6 +194,28 @@ class Vault(Module):
         self._remove(origin.account, amount)
         self._add(to, amount)
         self.emit(Sent(sender=origin.account, recipient=to, amount=amount))
+
+    @call(gas=20_000)
+    def put_if_room(self, origin: Signed, *, amount: U64) -> None:
+        """Put points in, or none where there is no room for them."""
+        self._check(amount)
+        try:
+            with self.checkpoint():
+                self._add(origin.account, amount)
+        except TooMany:
+            return
+        self.emit(Put(account=origin.account, amount=amount))
+
+    @call(gas=20_000)
+    def share(self, origin: Signed, *, left: AccountId, right: AccountId, amount: U64) -> None:
+        """Send half of the points to each; the odd one goes to the left."""
+        self._check(amount)
+        self._remove(origin.account, amount)
+        half = amount // 2
+        self._add(left, amount - half)
+        if half:
+            self._add(right, half)
+        self.emit(Shared(sender=origin.account, amount=amount))
 
     @call(gas=20_000)
     def take(self, origin: Signed, *, amount: U64) -> None:
@@ -176,10 +242,33 @@ class Vault(Module):
         self.emit(Ticketed(ticket=ticket))
 
     @call(gas=20_000)
+    def name_box(self, origin: Signed, *, shelf: Text, box: Text) -> None:
+        """Claim a box that nobody has."""
+        if (shelf, box) in self.boxes:
+            raise BoxTaken
+        self.boxes[shelf, box] = origin.account
+        self.emit(Named(shelf=shelf, box=box))
+
+    @call(gas=20_000)
+    def note(self, origin: Signed, *, text: Annotated[bytes, MaxLen(16_000)]) -> None:
+        """Keep the sum of the bytes."""
+        self.charge(BYTE_GAS * len(text))
+        total = 0
+        for byte in text:
+            total += byte
+        self.note_sum = total
+        self.emit(Noted(total=total))
+
+    @call(gas=20_000)
     def set_rate(self, origin: Root, *, rate: U64) -> None:
         """Set the rate."""
         self.rate = rate
         self.emit(RateSet(rate=rate))
+
+    @query
+    def owner_of(self, *, ticket: U64) -> AccountId | None:
+        """Whose the ticket is; nobody's where it is not there."""
+        return self.tickets.get(ticket)
 
     @query
     def held_by(self, *, account: AccountId) -> U64:

@@ -26,8 +26,8 @@ from runtime.module.params import PARAMS_KEY
 from runtime.testing.attacking.pools import Entry, Pools, leaves
 from runtime.testing.attacking.program import program_of
 from runtime.testing.attacking.rules import RuleBroken
-from runtime.testing.attacking.second_process import Diverged, Played, check_second_process, mark
-from runtime.testing.attacking.shrink import shrink
+from runtime.testing.attacking.second_process import Diverged, Played, check_second_process, mark, shortened
+from runtime.testing.attacking.shrink import shrink, shrink_genesis
 from runtime.testing.attacking.steps import Ask, AsRoot, Export, Made, Step, Submit, Wait, perform
 from runtime.testing.attacking.watched import Rule, Watched
 from runtime.testing.attacking.world import World, closure
@@ -155,7 +155,8 @@ class _Machine:
         try:
             check_second_process(played[:PLAYED_AGAIN_MAX], self.processes)
         except Diverged as broken:
-            raise self._failed(broken.played.world, broken.played.steps, broken) from None
+            shorter = shortened(broken, self.world.genesis)
+            raise self._failed(shorter.played.world, shorter.played.steps, shorter) from None
         self.report.unreached = tuple(self._unreached())
         return self.report
 
@@ -180,7 +181,7 @@ class _Machine:
                     raise
                 continue
             except RuleBroken as broken:
-                raise self._failed(world, (), broken) from None
+                raise self._explained(world, (), broken) from None
             pools.see_state(self._entries(chain))
             return world, chain, pools
         raise AssertionError("unreachable: the given genesis is tried last, and raises")
@@ -254,17 +255,22 @@ class _Machine:
     # --- what broke
 
     def _explained(self, world: World, steps: tuple[Step, ...], broken: RuleBroken) -> AttackFailed:
-        def fails(candidate: tuple[Step, ...]) -> bool:
-            found = broken_rule(world, candidate)
+        def fails(world: World, steps: tuple[Step, ...]) -> bool:
+            found = broken_rule(world, steps)
             return found is not None and found.rule == broken.rule
 
-        if fails(steps):
-            steps = shrink(steps, fails)
+        if fails(world, steps):
+            steps = shrink(steps, lambda candidate: fails(world, candidate))
+            genesis = shrink_genesis(
+                world.genesis, self.world.genesis, lambda candidate: fails(replace(world, genesis=candidate), steps)
+            )
+            world = replace(world, genesis=genesis)
             broken = broken_rule(world, steps) or broken
         return self._failed(world, steps, broken)
 
     def _failed(self, world: World, steps: tuple[Step, ...], broken: RuleBroken) -> AttackFailed:
-        program = program_of(world, steps, broken.rule)
+        root = broken.played.root if isinstance(broken, Diverged) else None
+        program = program_of(world, steps, broken.rule, root)
         return AttackFailed(broken.rule, str(broken), program, steps, self.seed)
 
 
@@ -276,6 +282,8 @@ def broken_rule(world: World, steps: tuple[Step, ...]) -> RuleBroken | None:
             perform(chain, step)
     except RuleBroken as broken:
         return broken
+    except GenesisError:
+        return None
     return None
 
 

@@ -22,6 +22,8 @@ from runtime.testing.strategies import from_schema
 KEPT_MAX: Final = 24
 ELEMENTS_MAX: Final = 3
 SAMPLES: Final = 64
+LONG_MAX: Final = 16_384
+"""Bytes and texts as long as their type allows come too, up to this."""
 Leaf = tuple[Any, Any]  # form, value
 Entry = tuple[Leaf, ...]
 
@@ -115,6 +117,8 @@ class Pools:
         return self._random.randrange(most + 1)
 
     def _fresh(self, schema: Schema) -> Any:
+        if schema.limit is not None and schema.regex is None and not self._random.randrange(4):
+            return (b"\xff" if schema.kind == "bytes" else "z") * min(schema.limit, LONG_MAX)
         return self._random.choice(_samples(schema))
 
     def _near(self, schema: Schema, value: int) -> int:

@@ -11,8 +11,9 @@ from runtime.testing.attacking.steps import Source, Step
 from runtime.testing.attacking.world import World
 
 
-def program_of(world: World, steps: tuple[Step, ...], rule: str) -> str:
-    """The text of a file for pytest. It ends in RuleBroken, or InvariantBroken where a genesis does it alone."""
+def program_of(world: World, steps: tuple[Step, ...], rule: str, root: bytes | None = None) -> str:
+    """The text of a file for pytest, which ends in RuleBroken. root: the state root that this process came to, where
+    another came to another: then the program fails in other processes."""
     source = Source()
     arguments = [source.name(module) for module in world.modules]
     if world.attacked != world.modules:
@@ -35,6 +36,9 @@ def program_of(world: World, steps: tuple[Step, ...], rule: str) -> str:
         arguments.append(f"silent={tuple(world.silent)!r}")
     made = f"chain = Watched({', '.join(arguments)})"
     lines = [source.line(step) for step in steps]
+    if root is not None:
+        lines.append(f'root = "{root.hex()}"  # not so in every process: run it again with PYTHONHASHSEED=1, 2, 3')
+        lines.append("assert chain.application.state_root.hex() == root")
     named = [f'{name} = chain.account("{name}")' for name in sorted(source.used)]
     early = [f'{name} = Chain.account_named("{name}")' for name in sorted(source.used) if f"{name}.id" in made]
     if early:

@@ -10,18 +10,23 @@ import os
 import pickle
 import subprocess
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from importlib.util import module_from_spec, spec_from_file_location
 from typing import Final
 
 from runtime.execution import Chain
 from runtime.execution.core import ModelEngine
+from runtime.execution.errors import GenesisError
 from runtime.testing.attacking.rules import RuleBroken
+from runtime.testing.attacking.shrink import Genesis, plainer_genesis
 from runtime.testing.attacking.steps import Step, perform
 from runtime.testing.attacking.world import World
 
 TIMEOUT_S: Final = 120
+SHORTEN_MAX: Final = 16
+"""Processes that a shorter list of steps may take to find."""
 RULE: Final = "every process has the same state"
 
 
@@ -33,12 +38,17 @@ class Played:
     steps: tuple[Step, ...]
     trail: tuple[str, ...]
 
+    @property
+    def root(self) -> bytes:
+        """The state root at the end, here."""
+        return bytes.fromhex(self.trail[-1].rpartition(" ")[2]) if self.trail else b""
+
 
 class Diverged(RuleBroken):
-    """Another process came to another state. played: until there."""
+    """Another process came to another state. played: until there; seed: its PYTHONHASHSEED."""
 
-    def __init__(self, detail: str, played: Played) -> None:
-        self.played = played
+    def __init__(self, detail: str, played: Played, seed: str) -> None:
+        self.played, self.seed = played, seed
         super().__init__(RULE, detail)
 
 
@@ -49,30 +59,91 @@ def check_second_process(played: Sequence[Played], processes: int) -> None:
     kinds = played[0].world.modules
     if any("<locals>" in kind.__qualname__ or kind.__module__ == "__main__" for kind in kinds):
         return
-    files = {kind.__module__: inspect.getsourcefile(kind) for kind in kinds}
-    games = pickle.dumps([(_bare(each.world), each.steps) for each in played])
-    told = pickle.dumps((files, played[0].world.engine is not None, games))
+    told = _told(played)
     seeds = [str(number) for number in range(1, processes + 1)]
     children = [_start(seed) for seed in seeds]
     try:
         for child, seed in zip(children, seeds, strict=True):
-            out, problem = child.communicate(told, timeout=TIMEOUT_S)
-            if child.returncode != 0:
-                said = problem.decode(errors="replace").strip().splitlines() or ["nothing"]
-                raise Diverged(f"with PYTHONHASHSEED={seed} the process ended with: {said[-1]}", played[0])
-            for each, there in zip(played, pickle.loads(out), strict=True):  # noqa: S301 # from our own child
+            for each, there in zip(played, _answer(child, told, played[0], seed), strict=True):
                 _compare(each, there, seed)
     finally:
-        for child in children:
-            with child:  # closes its pipes
-                child.kill()
+        _end(children)
+
+
+def shortened(diverged: Diverged, given: Genesis) -> Diverged:
+    """With steps left out, as long as the other process still comes to another state: all lists that lack a run of so
+    many steps are played by one process together. Then with less of a genesis. given: what of it stays."""
+    tries, size = SHORTEN_MAX, len(diverged.played.steps) // 2
+    while size and tries:
+        tries -= 1
+        found = _first_diverged(diverged, [*_lacking(diverged.played, size)])
+        diverged, size = (found, min(size, len(found.played.steps) // 2)) if found else (diverged, size // 2)
+    found = diverged
+    while found and tries:
+        tries -= 1
+        diverged = found
+        found = _first_diverged(diverged, [*_emptier(diverged.played, given)])
+    return diverged
+
+
+def _emptier(played: Played, given: Genesis) -> Iterator[Played]:
+    for genesis in plainer_genesis(played.world.genesis, given):
+        world = replace(played.world, genesis=genesis)
+        with suppress(GenesisError):
+            yield Played(world, played.steps, tuple(trail(world, played.steps)))
+
+
+def _lacking(played: Played, size: int) -> Iterator[Played]:
+    for at in range(0, len(played.steps), size):
+        steps = played.steps[:at] + played.steps[at + size :]
+        if steps:
+            yield Played(played.world, steps, tuple(trail(played.world, steps)))
+
+
+def _first_diverged(diverged: Diverged, candidates: Sequence[Played]) -> Diverged | None:
+    if not candidates:
+        return None
+    child = _start(diverged.seed)
+    try:
+        answers = _answer(child, _told(candidates), diverged.played, diverged.seed)
+        for each, there in zip(candidates, answers, strict=True):
+            _compare(each, there, diverged.seed)
+    except Diverged as found:
+        return found
+    finally:
+        _end([child])
+    return None
+
+
+def _told(played: Sequence[Played]) -> bytes:
+    """What a child is told: where modules are, whether there is an engine, what to play."""
+    kinds = played[0].world.modules
+    files = {kind.__module__: inspect.getsourcefile(kind) for kind in kinds}
+    games = pickle.dumps([(_bare(each.world), each.steps) for each in played])
+    return pickle.dumps((files, played[0].world.engine is not None, games))
+
+
+def _answer(child: subprocess.Popen[bytes], told: bytes, first: Played, seed: str) -> list[list[str]]:
+    out, problem = child.communicate(told, timeout=TIMEOUT_S)
+    if child.returncode != 0:
+        said = problem.decode(errors="replace").strip().splitlines() or ["nothing"]
+        raise Diverged(f"with PYTHONHASHSEED={seed} the process ended with: {said[-1]}", first, seed)
+    answer: list[list[str]] = pickle.loads(out)  # noqa: S301 # from our own child
+    return answer
+
+
+def _end(children: Sequence[subprocess.Popen[bytes]]) -> None:
+    for child in children:
+        with child:  # closes its pipes
+            child.kill()
 
 
 def _compare(played: Played, there: list[str], seed: str) -> None:
     for place, (mine, other) in enumerate(zip(played.trail, there, strict=True)):
         if mine != other:
             short = Played(played.world, played.steps[: place + 1], played.trail[: place + 1])
-            raise Diverged(f"with PYTHONHASHSEED={seed} the last step comes to {other}, and here to {mine}", short)
+            said = f"with PYTHONHASHSEED={seed} the last step comes to {other}, and here to {mine}"
+            raise Diverged(said, short, seed)
 
 
 def mark(chain: Chain, ended: str) -> str:

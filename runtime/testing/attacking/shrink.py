@@ -1,4 +1,4 @@
-"""A shorter list of steps that breaks the same rule: steps left out, then arguments made plain.
+"""A shorter list of steps that breaks the same rule: steps left out, arguments made plain, the genesis emptied.
 
 Lives here: the search. Must not: run steps itself (it asks `fails`). It ends when no single change helps, or after
 TRIES_MAX trials.
@@ -7,7 +7,7 @@ TRIES_MAX trials.
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
@@ -19,6 +19,7 @@ from runtime.types import Struct
 
 TRIES_MAX: Final = 600
 Steps = tuple[Step, ...]
+Genesis = Mapping[str, Mapping[str, Any]]
 
 
 def shrink(steps: Steps, fails: Callable[[Steps], bool]) -> Steps:
@@ -35,7 +36,36 @@ def shrink(steps: Steps, fails: Callable[[Steps], bool]) -> Steps:
         before = steps
         steps = _without(steps, still)
         steps = _plainer(steps, still)
+        steps = _matched(steps, still)
     return steps
+
+
+def shrink_genesis(genesis: Genesis, given: Genesis, fails: Callable[[Genesis], bool]) -> Genesis:
+    """The emptiest that was found; what the author gave stays."""
+    tries = TRIES_MAX
+    changed = True
+    while changed and tries > 0:
+        changed = False
+        for candidate in plainer_genesis(genesis, given):
+            tries -= 1
+            if tries < 0:
+                break
+            if fails(candidate):
+                genesis, changed = candidate, True
+                break
+    return genesis
+
+
+def plainer_genesis(genesis: Genesis, given: Genesis) -> Iterator[Genesis]:
+    """With less in it, or something plainer."""
+    for name in genesis.keys() - given.keys():
+        yield {each: fields for each, fields in genesis.items() if each != name}
+    for name in sorted(genesis.keys() - given.keys()):
+        fields = genesis[name]
+        for field in fields:
+            yield {**genesis, name: {each: value for each, value in fields.items() if each != field}}
+        for field, value in fields.items():
+            yield from ({**genesis, name: {**fields, field: plainer}} for plainer in _plainer_values(value))
 
 
 def _without(steps: Steps, still: Callable[[Steps], bool]) -> Steps:
@@ -50,6 +80,48 @@ def _without(steps: Steps, still: Callable[[Steps], bool]) -> Steps:
             at -= size
         size //= 2
     return steps
+
+
+def _matched(steps: Steps, still: Callable[[Steps], bool]) -> Steps:
+    """Steps left out where a later number, which was made of theirs, becomes one of those that stay."""
+    for size in (1, 2):
+        for at in range(len(steps) - size, -1, -1):
+            kept = steps[:at] + steps[at + size :]
+            numbers = sorted({number for step in kept for number in _numbers(step)})
+            for place in range(at, len(kept)):
+                for number in numbers:
+                    candidate = (*kept[:place], _with_numbers(kept[place], number), *kept[place + 1 :])
+                    if candidate != kept and still(candidate):
+                        return candidate
+    return steps
+
+
+def _numbers(step: Step) -> tuple[int, ...]:
+    return tuple(value for made in _made(step) for value in made.arguments.values() if type(value) is int)
+
+
+def _with_numbers(step: Step, number: int) -> Step:
+    """The step with this number for every number."""
+
+    def changed(made: Made) -> Made:
+        pairs = made.arguments.items()
+        return replace(made, arguments={name: number if type(value) is int else value for name, value in pairs})
+
+    match step:
+        case Submit():
+            return replace(step, calls=tuple(map(changed, step.calls)))
+        case AsRoot():
+            return replace(step, call=changed(step.call))
+    return step
+
+
+def _made(step: Step) -> tuple[Made, ...]:
+    match step:
+        case Submit():
+            return step.calls
+        case AsRoot():
+            return (step.call,)
+    return ()
 
 
 def _plainer(steps: Steps, still: Callable[[Steps], bool]) -> Steps:
@@ -111,6 +183,12 @@ def _plainer_values(value: Any) -> Iterator[Any]:
             for place, part in enumerate(value):
                 for plainer in _plainer_values(part):
                     yield (*value[:place], plainer, *value[place + 1 :])
+        case dict():
+            for key in value:
+                yield {each: part for each, part in value.items() if each != key}
+            for key, part in value.items():
+                for plainer in _plainer_values(part):
+                    yield {**value, key: plainer}
         case Struct():
             for name in value.__struct_fields__:
                 for plainer in _plainer_values(getattr(value, name)):

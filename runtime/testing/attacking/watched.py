@@ -9,18 +9,19 @@ What an attack drives, and what the programs that it prints are made of. Lives h
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Final
 
 from msgspec.structs import replace
 
+from runtime.errors import CodecError
 from runtime.execution import Chain
 from runtime.execution.application import Application, QueryFailed
 from runtime.execution.block import BlockInputs, BlockRun, Executed
 from runtime.execution.chain import Account
 from runtime.execution.core import NAME as CORE
-from runtime.execution.errors import InvariantBroken
+from runtime.execution.errors import GenesisError, InvariantBroken
 from runtime.execution.receipts import Receipt
-from runtime.module import Call, EventRecord, Module, Offence, QueryMethod
+from runtime.module import Call, CallError, EventRecord, Module, Offence, QueryMethod
 from runtime.module.params import PARAMS_KEY
 from runtime.state import MemoryStore
 from runtime.testing.attacking.observed import EndlessWork, Files, Seen, root_calls, transactions, watched_block
@@ -33,9 +34,10 @@ from runtime.testing.attacking.rules import (
     check_transaction,
     describe,
 )
-from runtime.types import Hash, PublicKey
+from runtime.types import PublicKey
 
 Rule = Callable[[Chain], None]
+EXPORT: Final = "export and import are inverse"
 
 
 class Watched(Chain):
@@ -138,15 +140,26 @@ class Watched(Chain):
             module = self.application.composition.modules[name]
             if module.export_genesis is Module.export_genesis or self.last is None:
                 continue
-            if self._imported(name) != self.last.module_roots.get(name):
+            there = self._imported(name)
+            if there.module_roots().get(name) != self.last.module_roots.get(name):
+                mine, other = (dict(store.iterate(name)) for store in (self.application.store, there))
+                keys = sorted(key for key in mine | other if mine.get(key) != other.get(key))
+                before, after = ({name: {key: table.get(key) for key in keys}} for table in (mine, other))
                 raise RuleBroken(
-                    "export and import are inverse", f"{name}: a chain that begins with what it exports has other state"
+                    EXPORT,
+                    f"a chain that begins with what {name} exports has other state",
+                    tuple(describe(self.application.metadata, before, after)),
+                    "here -> on the chain that begins with it",
                 )
 
-    def _imported(self, name: str) -> Hash | None:
-        """The root of the module's state on a chain that begins with what it exports."""
+    def _imported(self, name: str) -> MemoryStore:
+        """The state of a chain that begins with what the module exports."""
         application = self.application
-        exported, params = application.export_genesis(name), application.store.get(name, PARAMS_KEY) or b""
+        try:
+            exported = application.export_genesis(name)
+        except (CallError, CodecError, ArithmeticError, LookupError, TypeError, ValueError) as error:
+            raise RuleBroken(EXPORT, f"{name} cannot be exported: {type(error).__name__}: {error}") from error
+        params = application.store.get(name, PARAMS_KEY) or b""
         entries = tuple(
             replace(entry, genesis=exported, params=params) if entry.name == name else entry
             for entry in application.genesis.modules
@@ -155,7 +168,12 @@ class Watched(Chain):
         copy = Application(
             replace(application.genesis, modules=entries), modules, MemoryStore(), engine=application.composition.engine
         )
-        return copy.genesis_state().module_roots.get(name)
+        store = MemoryStore()
+        try:
+            store.commit(copy.genesis_state())
+        except GenesisError as error:
+            raise RuleBroken(EXPORT, f"{name} refuses what it exports: {error}") from error
+        return store
 
     # --- when rules are checked
 
@@ -183,8 +201,8 @@ class Watched(Chain):
         try:
             self._apply(executed)
         except InvariantBroken as broken:
-            known = self.application.metadata
-            changes = [line for each in seen for line in describe(known, each.before, each.changes)]
+            known, told = self.application.metadata, self.subject.told
+            changes = [line for each in seen for line in describe(known, each.before, told(each.changes))]
             raise _invariant(broken, changes) from None
         self._after()
 
@@ -224,4 +242,5 @@ def _check_same(one: Executed, other: Executed) -> None:
 
 
 def _invariant(broken: InvariantBroken, changes: Sequence[str] = ()) -> RuleBroken:
-    return RuleBroken(f"invariant {broken.module}.{broken.invariant}", broken.reason, tuple(changes))
+    reason = broken.reason.removeprefix("AssertionError: ")
+    return RuleBroken(f"invariant {broken.module}.{broken.invariant}", reason, tuple(changes))

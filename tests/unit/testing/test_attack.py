@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 
-from runtime import AccountId, Call, Module
+from runtime import Call, Module
 from runtime.errors import UsageError
 from runtime.execution import Chain
 from runtime.testing import AttackFailed, RuleBroken, Watched, attack
-from tools.planted.bugs import FOUND_BY_ATTACK, LostUpdate, UncheckedUnderflow
+from tools.planted.bugs import FOUND_BY_ATTACK, LostUpdate, Planted, UncheckedUnderflow
+from tools.planted.model import VaultModel
 from tools.planted.vault import TooFew, Vault
 
 
@@ -27,15 +28,17 @@ def run_program(program: str) -> None:
     next(value for name, value in names.items() if name.startswith("test_"))()
 
 
-@pytest.mark.parametrize(("module", "rule"), FOUND_BY_ATTACK.items(), ids=lambda each: getattr(each, "__name__", each))
-def test_a_planted_bug_is_found_by_its_rule_and_its_program_fails_alike(module: type[Module], rule: str) -> None:
-    found = failure(module)
-    assert found.rule == rule, str(found)
-    assert len(found.steps) <= 4 or rule == "every process has the same state", found.program
-    if rule != "every process has the same state":
-        with pytest.raises(RuleBroken) as broken:
-            run_program(found.program)
-        assert broken.value.rule == rule
+@pytest.mark.parametrize(("module", "planted"), FOUND_BY_ATTACK.items(), ids=lambda each: getattr(each, "__name__", ""))
+def test_a_planted_bug_is_found_by_its_rule_and_its_program_fails_alike(module: type[Module], planted: Planted) -> None:
+    found = failure(module, **planted.options)
+    assert found.rule == planted.rule, str(found)
+    assert len(found.steps) <= 4, found.program
+    if planted.rule == "every process has the same state":
+        assert "assert chain.application.state_root.hex() == root" in found.program
+        return
+    with pytest.raises(RuleBroken) as broken:
+        run_program(found.program)
+    assert broken.value.rule == planted.rule
 
 
 @pytest.mark.parametrize("seed", range(2))
@@ -70,51 +73,22 @@ def test_an_authors_rule_is_checked_and_stands_in_the_program() -> None:
     assert "alice is too rich" in str(found)
 
 
-class Ledger:
+class Generous(VaultModel):
     """The vault as a dict, in which sending to oneself doubles."""
 
-    doubles = True
-
-    def __init__(self) -> None:
-        self.held: dict[bytes, int] = {}
-
-    def put(self, signer: bytes, *, amount: int) -> bool:
-        if not amount or sum(self.held.values()) + amount > 1 << 62:
-            return False
-        self.held[signer] = self.held.get(signer, 0) + amount
-        return True
-
     def send(self, signer: bytes, *, to: bytes, amount: int) -> bool:
-        if not amount or self.held.get(signer, 0) < amount:
-            return False
         before = self.held.get(to, 0)
-        self.held[signer] -= amount
-        self.held[to] = (before if self.doubles else self.held.get(to, 0)) + amount
-        return True
-
-    def take(self, signer: bytes, *, amount: int) -> bool:
-        if not amount or self.held.get(signer, 0) < amount:
-            return False
-        self.held[signer] -= amount
-        return True
-
-    def check(self, chain: Chain) -> None:
-        for account, held in self.held.items():
-            assert chain.query(Vault.held_by, account=AccountId(account)) == held
-
-
-class TrueLedger(Ledger):
-    """The vault as a dict."""
-
-    doubles = False
+        is_ok = super().send(signer, to=to, amount=amount)
+        self.held[to] = before + amount if is_ok else before
+        return is_ok
 
 
 def test_a_model_that_differs_is_told() -> None:
-    assert failure(Vault, genesis={"vault": {}}, model=Ledger).rule == "the model agrees"
+    assert failure(Vault, genesis={"vault": {}}, model=Generous).rule == "the model agrees"
 
 
 def test_a_model_that_mirrors_the_module_agrees() -> None:
-    attack(Vault, steps=200, processes=0, genesis={"vault": {}}, model=TrueLedger)
+    attack(Vault, steps=200, processes=0, genesis={"vault": {}}, model=VaultModel)
 
 
 def test_weights_choose_calls() -> None:
