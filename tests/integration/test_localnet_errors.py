@@ -420,9 +420,9 @@ COMMANDS: dict[str, tuple[Callable[[Localnet, Path], list[str]], int, str]] = {
         "--to: the address' checksum is wrong",
     ),
     "unknown call": (
-        lambda n, p: ["tx", "tokens", "transfr"],
+        lambda n, p: ["tx", "tokens", "mnt"],
         2,
-        "no such command 'transfr'. Did you mean 'transfer'?",
+        "no such command 'mnt'. Did you mean 'mint'?",
     ),
     "unknown module": (lambda n, p: ["tx", "tokns", "transfer"], 2, "no such command 'tokns'. Did you mean 'tokens'?"),
     "nonce used": (
