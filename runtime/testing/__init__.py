@@ -1,5 +1,18 @@
-"""What module authors test with: attacks from types, and strategies. Ships with the product."""
+"""What module authors test with: attacks from types, and strategies. Ships with the product.
 
-from runtime.testing.attacking import Attacked, AttackFailed, RuleBroken, Watched, attack
+Names are imported when they are first used: pytest loads this package for the plugin at every start.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from runtime.testing.attacking import Attacked, AttackFailed, RuleBroken, Watched, attack
 
 __all__ = ["AttackFailed", "Attacked", "RuleBroken", "Watched", "attack"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module("runtime.testing.attacking"), name)
