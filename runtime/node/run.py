@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import trio
 
@@ -23,7 +23,7 @@ from runtime.module import Module
 from runtime.network.addresses import PeerAddress
 from runtime.network.transport import Handshake, RequestHandler, Transport
 from runtime.node.api import RunningNodeApi
-from runtime.node.config import parse_host_port
+from runtime.node.config import HttpConfig, parse_host_port
 from runtime.node.digest import program_version, runtime_digest
 from runtime.node.executor import in_thread
 from runtime.node.files import FileLock
@@ -38,6 +38,9 @@ from runtime.rpc.metrics import HttpMetrics
 from runtime.rpc.routes import build_app
 from runtime.state import Retention
 from runtime.state.disk import DiskStore
+
+if TYPE_CHECKING:
+    from trio_typing import TaskStatus  # libp2p brings stubs of trio that are older than trio.TaskStatus
 
 
 def run_node(
@@ -93,53 +96,65 @@ async def _serve(
     log: Any,
 ) -> None:
     config = home.config
-    node = Node(
-        NodeSetup(
-            name=config.name,
-            app=app,
-            store=store,
-            data=home.data,
-            transport_of=_libp2p(home, bootnodes),
-            signer=signer,
-            runner=in_thread,
-            now_ms=lambda: time.time_ns() // 1_000_000,
-            mempool_limits=MempoolLimits(
-                config.mempool.transactions_max, config.mempool.bytes_max, config.mempool.per_sender_max
-            ),
-            runtime_digest=runtime_digest(),
-            sweep_interval_blocks=config.state.sweep_interval_blocks,
-            metrics=metrics,
+    setup = NodeSetup(
+        name=config.name,
+        app=app,
+        store=store,
+        data=home.data,
+        transport_of=_libp2p(home, bootnodes),
+        signer=signer,
+        runner=in_thread,
+        now_ms=lambda: time.time_ns() // 1_000_000,
+        mempool_limits=MempoolLimits(
+            config.mempool.transactions_max, config.mempool.bytes_max, config.mempool.per_sender_max
         ),
-        log,
+        runtime_digest=runtime_digest(),
+        sweep_interval_blocks=config.state.sweep_interval_blocks,
+        metrics=metrics,
     )
     async with trio.open_nursery() as nursery:
         nursery.start_soon(_stop_on_signal, nursery.cancel_scope, log)
+        await nursery.start(partial(serve, setup, app, config.http, log))
+
+
+async def serve(
+    setup: NodeSetup,
+    app: Application,
+    http: HttpConfig,
+    log: Any,
+    *,
+    task_status: TaskStatus[None] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """A node and its HTTP, until cancelled; started once both answer. app: of the setup, as its HTTP reads it."""
+    node = Node(setup, log)
+    async with trio.open_nursery() as nursery:
         await nursery.start(node.run)
-        if config.http.enabled:
-            listener = server.bind(*parse_host_port(config.http.listen))
+        if http.enabled:
+            listener = server.bind(*parse_host_port(http.listen))
             web = build_app(
                 RunningNodeApi(node, app),
-                request_bytes_max=config.http.request_bytes_max,
+                request_bytes_max=http.request_bytes_max,
                 on_fault=lambda error: log.error("http fault", reason=repr(error)),
                 version=program_version(),
-                metrics=HttpMetrics(metrics.registry, node.metrics) if config.http.metrics else None,
+                metrics=HttpMetrics(setup.metrics.registry, node.metrics) if http.metrics else None,
             )
-            serve = partial(
+            answer = partial(
                 server.serve,
                 web,
                 listener,
-                connections_max=config.http.connections_max,
+                connections_max=http.connections_max,
                 on_fault=lambda error: log.warning("http connection ended", reason=repr(error)),
             )
-            await nursery.start(serve)
+            await nursery.start(answer)
         log.info(
             "node started",
             chain=app.genesis.chain,
-            height=store.height,
+            height=setup.store.height,
             peer_id=node.transport.peer_id,
-            validator=None if signer is None else signer.public_key.hex(),
-            http=config.http.listen if config.http.enabled else None,
+            validator=None if node.key is None else node.key.hex(),
+            http=http.listen if http.enabled else None,
         )
+        task_status.started()
 
 
 def _libp2p(home: NodeHome, bootnodes: Sequence[str]) -> Callable[[Callable[[], Handshake], RequestHandler], Transport]:
