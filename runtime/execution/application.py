@@ -29,7 +29,7 @@ from runtime.execution.core import NAME as CORE
 from runtime.execution.core import BlockStamp, ModelEngine, NoEngine, ParamOutOfRange
 from runtime.execution.dispatch import LET_THROUGH, contained, explain
 from runtime.execution.errors import ExecutionFault, GenesisError, InvariantBroken
-from runtime.execution.executor import Outcome, check_calls, check_rules, roles_contained, run_transaction, withdraw
+from runtime.execution.executor import Outcome, check_calls, check_rules, roles_contained, withdraw
 from runtime.execution.genesis import ChainGenesis
 from runtime.execution.params import RuntimeParams
 from runtime.execution.root import RootDispatcher
