@@ -25,6 +25,7 @@ COMMANDS: Final = {
     "node": ("tools.cli.node:node", "Run a node until Ctrl-C or SIGTERM."),
     "status": ("tools.cli.status:status", "Show how a node is: height, validators, peers, mempool, versions."),
     "localnet": ("tools.cli.localnet:localnet", "Run a network of validators on this machine until Ctrl-C."),
+    "dev": ("tools.cli.dev:dev", "Run a chain for whoever writes a module: blocks at once, reload on save."),
     "keys": ("tools.cli.keys:keys", "Make, list, show, import and export account keys."),
     "spec": ("tools.cli.spec:spec", "Make, check, compare and show chain specs; found a chain together."),
     "tx": ("tools.cli.tx:tx", "Send a transaction: armillary tx MODULE CALL --argument value --key NAME."),
@@ -34,6 +35,7 @@ COMMANDS: Final = {
     "model": ("tools.cli.model:model", "Lower, verify, run, register and show models."),
     "certificate": ("tools.cli.certificate:certificate", "Fetch the decision certificate of one inference."),
     "verify-certificate": ("tools.cli.certificate:verify", "Check a decision certificate offline."),
+    "fuzz": ("tools.cli.fuzz:fuzz", "Attack a module, or the composed chain of a spec, from its types."),
     "demo": ("tools.cli.demo:demo", "See four validators classify images with one model, and one of them die."),
 }
 

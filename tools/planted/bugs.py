@@ -126,7 +126,7 @@ class QueryThatWrites(Vault):
 
 
 class GenesisDropsAField(Vault):
-    """The export forgets the tickets."""
+    """The export forgets the tickets and the boxes."""
 
     def export_genesis(self) -> Vault.GenesisConfig:
         """Nearly everything."""

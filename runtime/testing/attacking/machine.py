@@ -28,7 +28,7 @@ from runtime.testing.attacking.program import program_of
 from runtime.testing.attacking.rules import RuleBroken
 from runtime.testing.attacking.second_process import Diverged, Played, check_second_process, mark, shortened
 from runtime.testing.attacking.shrink import shrink, shrink_genesis
-from runtime.testing.attacking.steps import Ask, AsRoot, Export, Made, Step, Submit, Wait, perform
+from runtime.testing.attacking.steps import Accuse, Ask, AsRoot, Export, Made, Step, Submit, Wait, perform
 from runtime.testing.attacking.watched import Rule, Watched
 from runtime.testing.attacking.world import World, closure
 from runtime.testing.attacking.writing import NAMES, PEOPLE
@@ -40,17 +40,8 @@ PLAYED_AGAIN_MAX: Final = 8
 LEARNT_MAX: Final = 6
 """Entries of each map whose parts arguments are made of."""
 Arguments = Callable[[Random, str], Mapping[str, Any]]
-_KINDS: Final = ("submit",) * 14 + ("ask",) * 2 + ("wait",) * 2 + ("root",) * 3 + ("export",)
+_KINDS: Final = ("submit",) * 14 + ("ask",) * 2 + ("wait",) * 2 + ("root",) * 3 + ("export", "accuse", "accuse")
 _PAUSES_MS: Final = (1_000, 1_000, 1, 60_000, 86_400_000)
-
-
-class AttackFailed(AssertionError):
-    """A rule broke. rule: which; detail: how; program: a test that fails for the same reason; steps: as data."""
-
-    def __init__(self, rule: str, detail: str, program: str, steps: tuple[Step, ...], seed: int) -> None:
-        self.rule, self.detail, self.program, self.steps, self.seed = rule, detail, program, steps, seed
-        count = f"{len(steps)} step" + "s" * (len(steps) != 1)
-        super().__init__(f"{detail}\n\nAfter {count} (seed {seed}). A test that fails the same way:\n\n{program}")
 
 
 @dataclass
@@ -65,6 +56,18 @@ class Attacked:
     unreached: tuple[str, ...] = ()
 
 
+class AttackFailed(AssertionError):
+    """A rule broke. rule: which; detail: how; program: a test that fails for the same reason; steps: as data; report:
+    what was reached until then."""
+
+    def __init__(self, rule: str, detail: str, program: str, steps: tuple[Step, ...], report: Attacked) -> None:
+        self.rule, self.detail, self.program, self.steps, self.report = rule, detail, program, steps, report
+        count = f"{len(steps)} step" + "s" * (len(steps) != 1)
+        super().__init__(
+            f"{detail}\n\nAfter {count} (seed {report.seed}). A test that fails the same way:\n\n{program}"
+        )
+
+
 def attack(
     *modules: type[Module],
     steps: int | None = None,
@@ -77,6 +80,7 @@ def attack(
     model: Any = None,
     weights: Mapping[str, int] | None = None,
     silent: Sequence[str] = (),
+    forgets: Sequence[str] = (),
     begin: Rule | None = None,
     arguments: Mapping[str, Arguments] | None = None,
     processes: int = 2,
@@ -88,6 +92,7 @@ def attack(
     type. rules: functions of the chain that raise AssertionError, run after each step. model: a class with methods like
     the calls, of signer and arguments, that say whether a call succeeds, and `check(chain)`. weights: how often a call
     is chosen, 1 where not said. silent: full names of calls that change state without an event, by intent.
+    forgets: full names of storage items that an export does not keep, by intent.
     begin: does what every chain begins with, before the first step; a function of the chain. arguments: for a call's
     full name a function of the chance and of whoever signs, which gives some of the call's arguments, or all.
     processes: how many others, each with another PYTHONHASHSEED, play a part of it again.
@@ -102,6 +107,7 @@ def attack(
         rules=tuple(rules),
         model=model,
         silent=tuple(silent),
+        forgets=tuple(forgets),
         begin=begin,
     )
     machine = _Machine(world, STEPS if steps is None else steps, 0 if seed is None else seed, processes)
@@ -143,7 +149,7 @@ class _Machine:
             done: list[Step] = []
             marks: list[str] = []
             for _ in range(min(STEPS_PER_CHAIN, self.steps - self.report.steps)):
-                step = self._choose(pools)
+                step = self._choose(pools, chain)
                 done.append(step)
                 try:
                     ended = perform(chain, step)
@@ -186,7 +192,7 @@ class _Machine:
             return world, chain, pools
         raise AssertionError("unreachable: the given genesis is tried last, and raises")
 
-    def _choose(self, pools: Pools) -> Step:
+    def _choose(self, pools: Pools, chain: Watched) -> Step:
         kind = self.random.choice(_KINDS)
         pools.focus()
         if kind == "root" and self.rooted:
@@ -197,6 +203,8 @@ class _Machine:
             return Wait(self.random.randrange(1, 5), self.random.choice(_PAUSES_MS))
         if kind == "export":
             return Export()
+        if kind == "accuse" and (voting := chain.application.validators()):
+            return Accuse(self.random.choice(voting).public_key, self.random.randrange(chain.height + 1))
         if not self.signed:
             return AsRoot(self._made(pools, self.random.choice(self.rooted))) if self.rooted else Wait(1, 1_000)
         calls = [self.random.choice(self.signed)]
@@ -271,7 +279,7 @@ class _Machine:
     def _failed(self, world: World, steps: tuple[Step, ...], broken: RuleBroken) -> AttackFailed:
         root = broken.played.root if isinstance(broken, Diverged) else None
         program = program_of(world, steps, broken.rule, root)
-        return AttackFailed(broken.rule, str(broken), program, steps, self.seed)
+        return AttackFailed(broken.rule, str(broken), program, steps, self.report)
 
 
 def broken_rule(world: World, steps: tuple[Step, ...]) -> RuleBroken | None:

@@ -32,8 +32,9 @@ def program_of(world: World, steps: tuple[Step, ...], rule: str, root: bytes | N
         arguments.append(f"model={source.name(world.model)}()")
     if world.begin is not None:
         arguments.append(f"begin={source.name(world.begin)}")
-    if world.silent:
-        arguments.append(f"silent={tuple(world.silent)!r}")
+    for name, names in (("silent", world.silent), ("forgets", world.forgets)):
+        if names:
+            arguments.append(f"{name}={tuple(names)!r}")
     made = f"chain = Watched({', '.join(arguments)})"
     lines = [source.line(step) for step in steps]
     if root is not None:

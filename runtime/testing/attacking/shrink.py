@@ -200,5 +200,6 @@ def _shorter(value: Any) -> Iterator[Any]:
     if value:
         yield value[:0]
         yield value[: len(value) // 2]
+        yield value[: len(value) - len(value) // 8]
         for place in range(min(len(value), 8)):
             yield value[:place] + value[place + 1 :]

@@ -13,9 +13,10 @@ from runtime.errors import CodecError
 from runtime.execution import Chain
 from runtime.execution.application import QueryFailed
 from runtime.execution.errors import InvalidTransaction
-from runtime.module import CallError, CallMethod, Module
+from runtime.module import CallError, CallMethod, Module, Offence
 from runtime.testing.attacking.watched import Watched
 from runtime.testing.attacking.writing import Writing
+from runtime.types import PublicKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,14 @@ class Wait:
 
 
 @dataclass(frozen=True, slots=True)
+class Accuse:
+    """A block with the evidence that a validator equivocated."""
+
+    public_key: PublicKey
+    height: int
+
+
+@dataclass(frozen=True, slots=True)
 class Ask:
     """A query."""
 
@@ -67,7 +76,7 @@ class Export:
     """Export, import, compare."""
 
 
-Step = Submit | AsRoot | Wait | Ask | Export
+Step = Submit | AsRoot | Wait | Accuse | Ask | Export
 
 
 def perform(chain: Chain, step: Step) -> str:
@@ -83,6 +92,8 @@ def perform(chain: Chain, step: Step) -> str:
             case Wait():
                 for _ in range(step.blocks):
                     chain.block(time_ms=chain.time_ms + step.step_ms)
+            case Accuse():
+                chain.block(evidence=(Offence(step.public_key, step.height),))
             case Ask():
                 chain.query(step.query.verb, **step.query.arguments)
             case Export() if isinstance(chain, Watched):
@@ -115,6 +126,9 @@ class Source(Writing):
             case Wait():
                 later = f"chain.block(time_ms=chain.time_ms + {step.step_ms})"
                 return later if step.blocks == 1 else f"for _ in range({step.blocks}): {later}"
+            case Accuse():
+                self.imports.add((Offence.__module__, Offence.__name__))
+                return f"chain.block(evidence=(Offence({step.public_key!r}, {step.height}),))"
             case Ask():
                 return f"chain.query({self._verb(step.query)}{self._arguments(step.query, ', ')})"
             case Export():

@@ -37,6 +37,7 @@ from runtime.testing.attacking.rules import (
 from runtime.types import PublicKey
 
 Rule = Callable[[Chain], None]
+SEPARATOR: Final = b"\x00"
 EXPORT: Final = "export and import are inverse"
 
 
@@ -44,7 +45,8 @@ class Watched(Chain):
     """A Chain under watch. attacked: the modules whose own behaviour is judged, all by default. rules: further ones,
     functions of the chain that raise AssertionError, called after each block. model: an object with a method for each
     call that it mirrors, of signer and arguments, that says whether the call succeeds, and `check(chain)`. silent: full
-    names of calls that change state without an event, by intent. begin: does what comes before everything else."""
+    names of calls that change state without an event, by intent. forgets: full names of storage items that an export
+    does not keep, by intent. begin: does what comes before everything else."""
 
     def __init__(
         self,
@@ -53,12 +55,13 @@ class Watched(Chain):
         rules: Sequence[Rule] = (),
         model: Any = None,
         silent: Sequence[str] = (),
+        forgets: Sequence[str] = (),
         begin: Rule | None = None,
         **options: Any,
     ) -> None:
         subjects = tuple(attacked or modules)
         self._files = Files(subjects)
-        self._rules, self._model = tuple(rules), model
+        self._rules, self._model, self._forgets = tuple(rules), model, tuple(forgets)
         self.last_events: tuple[EventRecord, ...] = ()
         try:
             super().__init__(*modules, **options)
@@ -144,6 +147,9 @@ class Watched(Chain):
             if there.module_roots().get(name) != self.last.module_roots.get(name):
                 mine, other = (dict(store.iterate(name)) for store in (self.application.store, there))
                 keys = sorted(key for key in mine | other if mine.get(key) != other.get(key))
+                keys = [key for key in keys if f"{name}.{key.partition(SEPARATOR)[0].decode()}" not in self._forgets]
+                if not keys:
+                    continue
                 before, after = ({name: {key: table.get(key) for key in keys}} for table in (mine, other))
                 raise RuleBroken(
                     EXPORT,

@@ -33,6 +33,7 @@ class World:
     rules: Sequence[Rule] = ()
     model: Any = None
     silent: Sequence[str] = ()
+    forgets: Sequence[str] = ()
     begin: Rule | None = None
 
     def plain(self) -> Chain:
@@ -53,6 +54,7 @@ class World:
             rules=self.rules,
             model=None if self.model is None else self.model(),
             silent=self.silent,
+            forgets=self.forgets,
             begin=self.begin,
         )
 

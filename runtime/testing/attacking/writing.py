@@ -11,6 +11,8 @@ from typing import Any, Final
 from runtime.execution import Chain
 from runtime.types import Struct
 
+LONG: Final = 32
+"""Longer values of one character are written as a product."""
 PEOPLE: Final = ("alice", "bob", "carol", "dora")
 """Those who sign in an attack."""
 NAMES: Final = {bytes(Chain.account_named(name).id): name for name in PEOPLE}
@@ -35,6 +37,8 @@ class Writing:
                 person = NAMES[value]
                 self.used.add(person)
                 return f"{person}.id"
+            case bytes() | str() if len(value) > LONG and len(set(value)) == 1:
+                return f"{value[:1]!r} * {len(value)}"
             case enum.Enum():
                 return f"{self.name(type(value))}.{value.name}"
             case Struct():

@@ -1,0 +1,1 @@
+"""Attacks from the command line: one module, the planted bugs, the composed chain of a spec."""
