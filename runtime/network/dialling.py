@@ -19,9 +19,11 @@ class Backoff:
         self._delay_s = BACKOFF_MIN_S
 
     def reset(self) -> None:
+        """Begin anew at the least delay: a connection held."""
         self._delay_s = BACKOFF_MIN_S
 
     def next(self) -> float:
+        """How many seconds to wait before the next attempt; doubles what comes after it."""
         delay_s = self._delay_s * _random.uniform(0.5, 1.0)
         self._delay_s = min(2 * self._delay_s, BACKOFF_MAX_S)
         return delay_s
@@ -34,6 +36,7 @@ class Bans:
         self._until: dict[PeerId, float] = {}
 
     def ban(self, peer_id: PeerId, seconds: float) -> None:
+        """Keep the peer away for `seconds` from now, by trio's clock; a ban is never shortened."""
         self._until[peer_id] = max(self._until.get(peer_id, 0.0), trio.current_time() + seconds)
         if len(self._until) > BANNED_PEERS_MAX:
             del self._until[min(self._until, key=lambda banned: self._until[banned])]

@@ -18,6 +18,8 @@ _HEADER = struct.Struct(">IB")
 
 
 class Kind(IntEnum):
+    """The byte after the length. Below 16: control stream; 16: a channel's stream; from 32: the stream of requests."""
+
     HELLO = 1
     PING = 2
     PONG = 3
@@ -29,6 +31,8 @@ class Kind(IntEnum):
 
 
 class Frame(NamedTuple):
+    """One frame, decoded. payload: without length and kind, within the bound of its kind."""
+
     kind: Kind
     payload: bytes
 
@@ -77,7 +81,11 @@ class FrameDecoder:
 
 
 class Readable(Protocol):
-    async def read(self, size_max: int) -> bytes: ...
+    """What of a stream is needed to read frames."""
+
+    async def read(self, size_max: int) -> bytes:
+        """At most `size_max` bytes, as many as came; b"" at the end."""
+        ...
 
 
 class FrameReader:

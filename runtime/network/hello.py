@@ -157,6 +157,7 @@ def _check(ours: Hello, theirs: Hello) -> None:
 
 
 def farewell_frame(farewell: Farewell, reason: str) -> bytes:
+    """A GOODBYE: one byte of farewell, then the reason as ASCII, cut to what the frame may hold."""
     text = reason.encode("ascii", "replace")[: GOODBYE_BYTES_MAX - 1]
     return encode_frame(Kind.GOODBYE, bytes([farewell]) + text, GOODBYE_BYTES_MAX)
 

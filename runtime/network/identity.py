@@ -29,14 +29,17 @@ class NetworkKey:
 
     @classmethod
     def generate(cls) -> NetworkKey:
+        """A new one, from the system's randomness."""
         return cls(SigningKey.generate().seed)
 
     @property
     def seed(self) -> bytes:
+        """32 bytes, secret: what the key's file holds."""
         return self._key.seed
 
 
 def peer_id_of(public_key: PublicKey) -> PeerId:
+    """The peer id of an Ed25519 public key (32 bytes), as libp2p writes it: "12D3Koo..."."""
     return PeerId(_to_base58(_PREFIX + public_key))
 
 

@@ -104,6 +104,7 @@ class Libp2pTransport:
 
     @property
     def peer_id(self) -> PeerId:
+        """As Transport."""
         return self._config.key.peer_id
 
     @property
@@ -115,30 +116,37 @@ class Libp2pTransport:
 
     @property
     def events(self) -> trio.MemoryReceiveChannel[PeerEvent]:
+        """As Transport. While nobody reads, failed connections are left out first."""
         return self._events
 
     def incoming(self, channel: Channel) -> trio.MemoryReceiveChannel[Received]:
+        """As Transport."""
         return self._inboxes[channel]
 
     def peers(self) -> Mapping[PeerId, PeerInfo]:
+        """As Transport."""
         return {peer_id: link.info for peer_id, link in self._links.items() if link.is_open}
 
     def send(self, peer_id: PeerId, channel: Channel, payload: bytes) -> bool:
+        """As Transport."""
         frame = encode_frame(Kind.DATA, payload, channel.bounds.frame_bytes_max)
         link = self._links.get(peer_id)
         return link is not None and link.send(channel, frame)
 
     def broadcast(self, channel: Channel, payload: bytes) -> int:
+        """As Transport."""
         frame = encode_frame(Kind.DATA, payload, channel.bounds.frame_bytes_max)
         return sum(link.send(channel, frame) for link in self._links.values())
 
     async def request(self, peer_id: PeerId, payload: bytes, timeout_s: float) -> bytes:
+        """As Transport."""
         link = self._links.get(peer_id)
         if link is None or not link.is_open:
             raise RequestFailed(f"peer {peer_id} is not connected")
         return await link.request(payload, timeout_s)
 
     def disconnect(self, peer_id: PeerId, reason: str) -> None:
+        """As Transport: it is neither dialled nor let in for BANNED_S."""
         link = self._links.get(peer_id)
         if link is not None and link.is_open:
             self._banned.ban(peer_id, BANNED_S)
@@ -146,6 +154,7 @@ class Libp2pTransport:
             link.close(reason, Farewell.REFUSED)
 
     async def run(self, *, task_status: TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """As Transport. Raises an exception group of the OurErrors that a request handler raised, too."""
         listeners = await self._listen()
         try:
             async with trio.open_nursery() as nursery:

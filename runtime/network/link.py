@@ -65,10 +65,12 @@ class Link:
 
     @property
     def info(self) -> PeerInfo:
+        """The peer as it is now: with the round trip of the last heartbeat."""
         return replace(self._info, round_trip_ms=self._round_trip_ms)
 
     @property
     def is_open(self) -> bool:
+        """Until `close`: from then on nothing is sent or taken in."""
         return self.reason is None
 
     def send(self, channel: Channel, frame: bytes) -> bool:

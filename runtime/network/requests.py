@@ -115,14 +115,17 @@ class Waiting:
         self._failure: str | None = None
 
     def succeed(self, body: bytes) -> None:
+        """The answer came."""
         self._body = body
         self._done.set()
 
     def fail(self, reason: str) -> None:
+        """The request came to nothing, for a reason that people read."""
         self._failure = reason
         self._done.set()
 
     async def result(self) -> bytes:
+        """The answer, once there is one. Raises RequestFailed with the reason of `fail`."""
         await self._done.wait()
         if self._failure is not None:
             raise RequestFailed(self._failure)

@@ -75,6 +75,7 @@ class SimulatedNetwork:
         return SimulatedTransport(self, PeerId(name), handshake, handler)
 
     async def run(self, *, task_status: TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Perform what is due, until cancelled. An error of an action, and so of a node, leaves it."""
         task_status.started()
         await self.schedule.run()
 
@@ -93,6 +94,7 @@ class SimulatedNetwork:
         self._reconnect()
 
     def is_cut(self, one: PeerId, other: PeerId) -> bool:
+        """Whether the partition keeps the two apart; a node in no group is cut from everyone."""
         if self._group is None:
             return False
         group = self._group.get(one)
@@ -130,6 +132,7 @@ class SimulatedNetwork:
                 node.drop(its, why)
 
     def reconnect_later(self, one: PeerId, other: PeerId, delay_s: float) -> None:
+        """Connect the two after `delay_s`, if both run by then and are not connected yet."""
         self._after(delay_s, one, other, self._connect)
 
     def _reconnect(self) -> None:
@@ -197,27 +200,34 @@ class SimulatedTransport:
 
     @property
     def peer_id(self) -> PeerId:
+        """As Transport."""
         return self._peer_id
 
     @property
     def events(self) -> trio.MemoryReceiveChannel[PeerEvent]:
+        """As Transport, without a bound: a test may read them when it likes."""
         return self._events
 
     def incoming(self, channel: Channel) -> trio.MemoryReceiveChannel[Received]:
+        """As Transport."""
         return self._inboxes[channel]
 
     def peers(self) -> Mapping[PeerId, PeerInfo]:
+        """As Transport."""
         return dict(self.connections)
 
     def send(self, peer_id: PeerId, channel: Channel, payload: bytes) -> bool:
+        """As Transport."""
         _check_size(f"{channel.name} frame", payload, channel.bounds.frame_bytes_max)
         path = self._paths.get(peer_id)
         return path is not None and path.send(channel, payload, self._network.conditions)
 
     def broadcast(self, channel: Channel, payload: bytes) -> int:
+        """As Transport, in the order of peer ids."""
         return sum(self.send(peer_id, channel, payload) for peer_id in sorted(self.connections))
 
     async def request(self, peer_id: PeerId, payload: bytes, timeout_s: float) -> bytes:
+        """As Transport."""
         _check_size("REQUEST frame", payload, REQUEST_BYTES_MAX)
         path = self._paths.get(peer_id)
         if path is None:
@@ -233,11 +243,13 @@ class SimulatedTransport:
             self._waiting.get(peer_id, set()).discard(waiting)
 
     def disconnect(self, peer_id: PeerId, reason: str) -> None:
+        """As Transport: the two are connected again after BANNED_S."""
         if peer_id in self.connections:
             self._network.sever(self.peer_id, peer_id, reason, f"the peer said: {reason}")
             self._network.reconnect_later(self.peer_id, peer_id, BANNED_S)
 
     async def run(self, *, task_status: TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """As Transport; the network's `run` has to run beside it."""
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
             self._network.join(self)
@@ -255,6 +267,7 @@ class SimulatedTransport:
     # The network's
 
     def connect(self, other: SimulatedTransport, handshake: Handshake, *, dialled: bool) -> None:
+        """The network's: this end of a new connection. handshake: the other's."""
         info = PeerInfo(other.peer_id, f"/memory/{other.peer_id}", True, dialled, handshake)
         self.connections[other.peer_id] = info
         self._waiting[other.peer_id] = set()
@@ -269,6 +282,7 @@ class SimulatedTransport:
         self._event_sender.send_nowait(PeerConnected(info))
 
     def drop(self, peer_id: PeerId, reason: str) -> None:
+        """The network's: this end of a connection is gone; what waits for its answers fails."""
         if self.connections.pop(peer_id, None) is None:
             return
         self._paths.pop(peer_id).is_closed = True
@@ -277,6 +291,7 @@ class SimulatedTransport:
         self._event_sender.send_nowait(PeerDisconnected(peer_id, reason))
 
     def fail(self, peer_id: PeerId, reason: str) -> None:
+        """The network's: a connection to this peer came to nothing."""
         self._event_sender.send_nowait(ConnectionFailed(peer_id, f"/memory/{peer_id}", reason))
 
     # Requests

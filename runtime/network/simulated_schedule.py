@@ -50,11 +50,13 @@ class Schedule:
         self._changed = trio.Event()
 
     def at(self, due: float, sender: str, receiver: str, action: Action) -> None:
+        """Perform `action` at the moment `due`, in seconds of trio's clock; in the past: at the next turn."""
         number = self._numbers[sender, receiver] = self._numbers.get((sender, receiver), 0) + 1
         heapq.heappush(self._heap, _Entry(due, receiver, sender, number, action))
         self._changed.set()
 
     async def run(self) -> None:
+        """Perform what is due, until cancelled. An error of an action leaves it."""
         while True:
             while self._heap and self._heap[0].due <= trio.current_time():
                 heapq.heappop(self._heap).action()

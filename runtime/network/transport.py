@@ -48,6 +48,7 @@ class Channel(IntEnum):
 
     @property
     def bounds(self) -> ChannelBounds:
+        """How much a frame, a send queue and the inbox of this channel may hold."""
         return _BOUNDS[self]
 
 
@@ -80,6 +81,8 @@ class PeerInfo:
 
 @dataclass(frozen=True, slots=True)
 class Received:
+    """A frame as it came. payload: at most its channel's frame_bytes_max."""
+
     peer_id: PeerId
     channel: Channel
     payload: bytes
@@ -87,11 +90,15 @@ class Received:
 
 @dataclass(frozen=True, slots=True)
 class PeerConnected:
+    """Frames to and from this peer flow from now on: tell it again what it has to know."""
+
     info: PeerInfo
 
 
 @dataclass(frozen=True, slots=True)
 class PeerDisconnected:
+    """The connection ended, and what was queued is lost. reason: for people."""
+
     peer_id: PeerId
     reason: str
 
@@ -116,7 +123,9 @@ class Transport(Protocol):
     """The node's network. Made outside, run by the node in its nursery, once."""
 
     @property
-    def peer_id(self) -> PeerId: ...
+    def peer_id(self) -> PeerId:
+        """This node's own name, from its network key."""
+        ...
 
     def peers(self) -> Mapping[PeerId, PeerInfo]:
         """The connected peers now."""
@@ -135,7 +144,9 @@ class Transport(Protocol):
         ...
 
     @property
-    def events(self) -> trio.MemoryReceiveChannel[PeerEvent]: ...
+    def events(self) -> trio.MemoryReceiveChannel[PeerEvent]:
+        """Peers that come and go, in order. It ends when `run` ends."""
+        ...
 
     async def request(self, peer_id: PeerId, payload: bytes, timeout_s: float) -> bytes:
         """Ask one peer and wait for its answer. Raises RequestFailed: refused, busy, timed out, peer gone."""

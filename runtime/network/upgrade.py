@@ -43,9 +43,15 @@ _T = TypeVar("_T")
 
 
 class ByteStream(Protocol):
-    async def read(self, size_max: int) -> bytes: ...
+    """What of a connection libp2p's handshakes are given. Both methods raise ConnectionLost."""
 
-    async def write(self, data: bytes) -> None: ...
+    async def read(self, size_max: int) -> bytes:
+        """At most `size_max` bytes, as many as came; b"" at the end."""
+        ...
+
+    async def write(self, data: bytes) -> None:
+        """Returns once all of it was handed to the connection."""
+        ...
 
 
 class Upgrader:

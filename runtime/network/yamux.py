@@ -38,15 +38,19 @@ _WINDOW_MAX: Final = 1 << 32
 
 
 class SecureChannel(Protocol):
-    """An authenticated, encrypted connection. Both methods raise ConnectionLost."""
+    """An authenticated, encrypted connection. `receive` and `send` raise ConnectionLost."""
 
     async def receive(self) -> bytes:
         """The next bytes, as many as came; b"" at the end."""
         ...
 
-    async def send(self, data: bytes) -> None: ...
+    async def send(self, data: bytes) -> None:
+        """Encrypt and write all of it."""
+        ...
 
-    async def aclose(self) -> None: ...
+    async def aclose(self) -> None:
+        """Close the connection, without a farewell of Yamux."""
+        ...
 
 
 class YamuxStream:
@@ -176,6 +180,7 @@ class YamuxSession:
 
     @property
     def is_over(self) -> bool:
+        """Whether `run` has ended: streams are of no use from then on."""
         return self._ended is not None
 
     async def run(self) -> str:
@@ -199,6 +204,7 @@ class YamuxSession:
         return self._ended or ""
 
     async def open(self) -> YamuxStream:
+        """A new stream of this end; usable at once, before the peer acknowledges it. Raises ConnectionLost."""
         if self._ended is not None:
             raise ConnectionLost(self._ended)
         stream = YamuxStream(self, self._next_id)
@@ -238,6 +244,7 @@ class YamuxSession:
         self._control_waits.set()
 
     def forget(self, stream: YamuxStream) -> None:
+        """For streams: this one is closed on both sides."""
         self._streams.pop(stream.stream_id, None)
 
     # Writing
