@@ -68,6 +68,7 @@ class RunningNodeApi:
         self._waiting = 0
 
     async def status(self) -> StatusView:
+        """As NodeApi."""
         node, app, tip = self._node, self._app, self._node.consensus.tip
         signer = node.setup.signer
         key = None if signer is None else signer.public_key
@@ -99,13 +100,16 @@ class RunningNodeApi:
 
     @property
     def modules(self) -> Mapping[str, ModuleMetadata]:
+        """As NodeApi."""
         return self._app.metadata
 
     @property
     def address_prefix(self) -> str:
+        """As NodeApi."""
         return self._values.prefix
 
     async def submit(self, transaction: bytes) -> SubmitView:
+        """As NodeApi. Busy where the pool or the sender's share of it is full."""
         try:
             return SubmitView(hash=await self._node.mempool.submit(transaction))
         except TransactionRefused as error:
@@ -116,6 +120,7 @@ class RunningNodeApi:
             raise self._with_addresses(error, transaction) from None
 
     async def simulate(self, transaction: bytes) -> SimulationView:
+        """As NodeApi, on the last committed state; outside the event loop."""
         try:
             outcome = await self._outside(lambda: self._app.simulate(transaction))
         except InvalidTransaction as error:
@@ -132,6 +137,7 @@ class RunningNodeApi:
         )
 
     async def transaction(self, hash_: Hash, *, wait_ms: int) -> TransactionView:
+        """As NodeApi."""
         waits = self._node.pool.find(hash_) is not None
         if waits and wait_ms > 0:
             waits = await self._pending(hash_, wait_ms / 1000)
@@ -141,12 +147,14 @@ class RunningNodeApi:
         return TransactionView(hash=hash_, status=TransactionStatus.PENDING if waits else TransactionStatus.UNKNOWN)
 
     async def receipt(self, hash_: Hash) -> TransactionView:
+        """As NodeApi."""
         found = self._in_block(hash_)
         if found is None:
             raise NotFound(f"transaction {hash_.hex()} is in no block of this node")
         return found
 
     async def block(self, height: int | None) -> BlockView:
+        """As NodeApi."""
         at = self._node.consensus.tip.height if height is None else height
         encoded, certificate = self._node.store.encoded_block(at), self._node.store.certificate(at)
         if encoded is None or certificate is None:
@@ -165,6 +173,7 @@ class RunningNodeApi:
     async def query(
         self, module: str, query: str, arguments: Mapping[str, str], *, height: int | None, prove: bool
     ) -> QueryView:
+        """As NodeApi, outside the event loop."""
         try:
             info = self._app.query_info(module, query)
         except UnknownQuery as error:
@@ -180,6 +189,7 @@ class RunningNodeApi:
         return QueryView(height=at, state_root=root, result=self._values.answer(info, answer))
 
     async def certificate(self, record: str) -> RecordCertificateView:
+        """As NodeApi, outside the event loop."""
         key = int(record) if record.isascii() and record.isdigit() else None
         if key is None or key >= 1 << 64:
             raise NotFound(f"there is no record {record}: records are numbered from 0")
@@ -226,25 +236,31 @@ class RunningNodeApi:
     # --- lists and events -------------------------------------------------------------------------------------------
 
     async def blocks(self, below: int | None, limit: int) -> Page[BlockSummary]:
+        """As NodeApi, outside the event loop."""
         tip = self._node.consensus.tip.height
         newest = tip if below is None else min(tip, below - 1)
         return await self._outside(lambda: self._reader.blocks(newest, limit))
 
     async def transactions(self, height: int, first: int, limit: int) -> Page[TransactionView]:
+        """As NodeApi, outside the event loop."""
         return await self._outside(lambda: self._reader.transactions(height, first, limit))
 
     async def events(self, wanted: EventFilter, height: int, index: int, limit: int) -> Page[EventMessage]:
+        """As NodeApi, outside the event loop."""
         tip = self._node.consensus.tip.height
         return await self._outside(lambda: self._reader.events_page(wanted, height, index, limit, tip))
 
     async def height(self) -> int:
+        """As NodeApi."""
         return self._node.consensus.tip.height
 
     async def reached(self, height: int) -> None:
+        """As NodeApi. A height far ahead is waited for until the caller is cancelled."""
         while self._node.consensus.tip.height < height:
             await self._node.advanced.wait()
 
     async def block_events(self, height: int) -> BlockEvents:
+        """As NodeApi; one at a time, and no faster than the node bears where they are past."""
         async with self._reading:
             began = trio.current_time()
             found = await self._node.setup.runner(lambda: self._reader.events(height))

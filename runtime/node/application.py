@@ -33,13 +33,19 @@ class Application(Protocol):
     """One chain's execution over one store."""
 
     @property
-    def genesis(self) -> ChainGenesis: ...
+    def genesis(self) -> ChainGenesis:
+        """What the chain spec pins: name, time, modules, parameters and validators at height 0."""
+        ...
 
     @property
-    def genesis_hash(self) -> Hash: ...
+    def genesis_hash(self) -> Hash:
+        """The chain's name in everything that is signed, and in the network's handshake."""
+        ...
 
     @property
-    def state_root(self) -> Hash: ...
+    def state_root(self) -> Hash:
+        """After the last committed block."""
+        ...
 
     def execute(self, inputs: BlockInputs) -> Executed:
         """Run a block on the committed state without changing it. Raises runtime.execution's InvalidBlock."""
@@ -53,13 +59,17 @@ class Application(Protocol):
         """Make it the state, with the extra records, durably, all or nothing."""
         ...
 
-    def prepare(self, data: bytes) -> Prepared: ...
+    def prepare(self, data: bytes) -> Prepared:
+        """Decode and check all that needs no state; cached by its bytes. Raises InvalidTransaction."""
+        ...
 
     def check(self, data: bytes) -> CheckedTransaction:
         """Whether a transaction may wait for a block. Raises InvalidTransaction."""
         ...
 
-    def validators(self, height: int | None = None) -> tuple[ValidatorPower, ...]: ...
+    def validators(self, height: int | None = None) -> tuple[ValidatorPower, ...]:
+        """The set that the updates up to this height (None: the last) lead to; it acts two heights later."""
+        ...
 
     def params(self, height: int | None = None) -> RuntimeParams:
         """Prices and bounds in force in the block after this height (None: the last)."""

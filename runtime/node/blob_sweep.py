@@ -35,13 +35,19 @@ class RetainedBlobs(Protocol):
     """What of a state store is needed here."""
 
     @property
-    def height(self) -> int: ...
+    def height(self) -> int:
+        """Of the last committed block."""
+        ...
 
     @property
-    def oldest_height(self) -> int: ...
+    def oldest_height(self) -> int:
+        """The first height that queries may still ask about."""
+        ...
 
     @property
-    def blobs(self) -> BlobStore: ...
+    def blobs(self) -> BlobStore:
+        """The chunks beside the state, of all heights together."""
+        ...
 
 
 class BlobSweep:

@@ -39,11 +39,15 @@ class Location(Struct):
 class ExtraReader(Protocol):
     """What of a state store is read here."""
 
-    def get_extra(self, key: bytes) -> bytes | None: ...
+    def get_extra(self, key: bytes) -> bytes | None:
+        """One record of the last commit; None where there is none."""
+        ...
 
     def iterate_extra(
         self, prefix: bytes = b"", *, limit: int | None = None, start: bytes | None = None
-    ) -> Iterator[tuple[bytes, bytes]]: ...
+    ) -> Iterator[tuple[bytes, bytes]]:
+        """Records in the order of their keys. start: from this key on; limit: so many at most."""
+        ...
 
 
 def _at(letter: bytes, height: int) -> bytes:
@@ -91,13 +95,16 @@ class BlockStore:
         return None if found is None else Tip.from_record(codec(TipRecord).decode(found))
 
     def encoded_block(self, height: int) -> bytes | None:
+        """The block's canonical bytes; None where it is not held."""
         return self._store.get_extra(_at(b"b", height))
 
     def block(self, height: int) -> Block | None:
+        """None where it is not held."""
         encoded = self.encoded_block(height)
         return None if encoded is None else decode_block(encoded)
 
     def certificate(self, height: int) -> CommitCertificate | None:
+        """The commit certificate that decided the block of this height; None where it is not held."""
         found = self._store.get_extra(_at(b"c", height))
         return None if found is None else codec(CommitCertificate).decode(found)
 
@@ -112,6 +119,7 @@ class BlockStore:
         return () if found is None else codec(Receipts).decode(found)
 
     def location(self, hash_: Hash) -> Location | None:
+        """By the transaction's name; None where it is in no block that is held."""
         found = self._store.get_extra(b"x" + hash_)
         return None if found is None else codec(Location).decode(found)
 

@@ -33,11 +33,15 @@ class FromPeer:
 
 @dataclass(frozen=True, slots=True)
 class TimedOut:
+    """A timeout that the driver asked for is over."""
+
     event: TimeoutExpired
 
 
 @dataclass(frozen=True, slots=True)
 class Built:
+    """A block for this node to propose is ready. It is of no use once the driver left that height and round."""
+
     height: int
     round: int
     block: Proposable
@@ -45,6 +49,8 @@ class Built:
 
 @dataclass(frozen=True, slots=True)
 class Judged:
+    """A whole block was executed and checked; the driver's prevote waits for the verdict."""
+
     height: int
     whole: WholeBlock
     verdict: Verdict
@@ -52,6 +58,8 @@ class Judged:
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
+    """A block that was asked for came whole. Not judged yet."""
+
     height: int
     whole: WholeBlock
 
@@ -88,17 +96,25 @@ class SigningRole(Protocol):
     """The validator key, behind its guard."""
 
     @property
-    def public_key(self) -> PublicKey: ...
+    def public_key(self) -> PublicKey:
+        """The validator's, as it stands in validator sets."""
+        ...
 
-    def sign(self, height: int, round_: int, step: SignStep, message: bytes) -> Signature: ...
+    def sign(self, height: int, round_: int, step: SignStep, message: bytes) -> Signature:
+        """The signature over `message`, durable before it is returned. Blocking. Raises DoubleSignRefused."""
+        ...
 
 
 class Outside(Protocol):
     """The node around the task."""
 
-    def broadcast(self, message: ConsensusMessage) -> None: ...
+    def broadcast(self, message: ConsensusMessage) -> None:
+        """Send to every connected peer; who misses it is sent it again later."""
+        ...
 
-    def broadcast_part(self, message: PartMessage) -> None: ...
+    def broadcast_part(self, message: PartMessage) -> None:
+        """The same of a part of a block, on a channel of its own."""
+        ...
 
     def blame(self, peer: str, reason: str) -> None:
         """A peer broke the protocol."""

@@ -46,6 +46,7 @@ class DerivedKey:
         return _halves(self.chain_code, b"\0" + self.secret + index.to_bytes(4, "big"))
 
     def signing_key(self) -> SigningKey:
+        """The Ed25519 key whose seed is `secret`."""
         return SigningKey.from_seed(self.secret)
 
 

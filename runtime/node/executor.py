@@ -41,7 +41,9 @@ T = TypeVar("T")
 class Runner(Protocol):
     """Runs a blocking function so that the event loop goes on, and waits for it."""
 
-    def __call__(self, work: Callable[[], T], /) -> Awaitable[T]: ...
+    def __call__(self, work: Callable[[], T], /) -> Awaitable[T]:
+        """What `work` returns; what it raises is raised here."""
+        ...
 
 
 async def in_thread(work: Callable[[], T]) -> T:
@@ -66,6 +68,7 @@ class Verdict:
 
     @property
     def ok(self) -> bool:
+        """Whether this node may prevote for the block."""
         return not self.reason
 
 

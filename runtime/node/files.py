@@ -73,6 +73,7 @@ class FileLock:
         os.pwrite(self._handle, f"{os.getpid()}\n".encode(), 0)
 
     def close(self) -> None:
+        """Give the lock back; a second time does nothing. The file stays."""
         if self._handle >= 0:
             os.close(self._handle)
             self._handle = -1

@@ -25,6 +25,7 @@ class NodeHome:
 
     @property
     def data(self) -> Path:
+        """The folder of everything that the node writes: state, blocks, logs."""
         return self.path / self.config.data
 
     def network_key(self) -> NetworkKey:

@@ -70,6 +70,7 @@ class Journal:
         os.fdatasync(self._handle)
 
     def close(self) -> None:
+        """What was not synced may be lost. A second time does nothing."""
         if self._handle >= 0:
             os.close(self._handle)
             self._handle = -1

@@ -91,6 +91,7 @@ class MempoolJournal:
             batch.done.set()
 
     def close(self) -> None:
+        """After `run` has ended; what was acknowledged is on disk already."""
         self._journal.close()
 
     async def _write(self, records: Mapping[Hash, bytes]) -> None:

@@ -61,6 +61,7 @@ class MempoolTask:
         self._log = log or structlog.get_logger()
 
     def attach(self, consensus: ConsensusTask) -> None:
+        """The consensus task is woken when a transaction comes in."""
         self._consensus = consensus
 
     async def run(self) -> None:
@@ -92,10 +93,12 @@ class MempoolTask:
         return checked
 
     def joined(self, peer: PeerId) -> None:
+        """A peer connected: what waits here is announced to it."""
         self._gossip.joined(peer)
         self._want_flush()
 
     def left(self, peer: PeerId) -> None:
+        """A peer is gone: what was asked of it is asked of the next announcer."""
         self._perform(self._gossip.left(peer, self._now_ms()))
 
     def applied(self, block: AppliedBlock) -> None:

@@ -138,21 +138,27 @@ class Node:
     # --- Outside: what the consensus task needs of the node --------------------------------------------------------
 
     def broadcast(self, message: ConsensusMessage) -> None:
+        """As Outside."""
         self.gossip.broadcast(message)
 
     def broadcast_part(self, message: PartMessage) -> None:
+        """As Outside."""
         self.gossip.broadcast_part(message)
 
     def blame(self, peer: str, reason: str) -> None:
+        """As Outside."""
         self.gossip.blame(peer, reason)
 
     async def fetch_block(self, height: int, block_id: Hash) -> bytes | None:
+        """As Outside."""
         return await self.gossip.fetch_block(height, block_id)
 
     def next_synced(self, parent: Parent) -> Decision | None:
+        """As Outside."""
         return self.sync.next_block(parent)
 
     def behind(self) -> int:
+        """As Outside."""
         return self.sync.behind()
 
     @property
@@ -180,6 +186,7 @@ class Node:
         return await setup.runner(lambda: setup.metrics.text(setup.data / "state"))
 
     def applied(self, block: AppliedBlock) -> None:
+        """As Outside; then logs it and tells the setup's `on_applied`."""
         self.setup.metrics.applied(block, self.key)
         self.mempool.applied(block)
         self.sync.applied(block.tip.height)

@@ -35,6 +35,7 @@ class OwnMessages:
 
     @property
     def public_key(self) -> PublicKey:
+        """What this node votes with."""
         return self._signer.public_key
 
     async def vote(self, unsigned: UnsignedVote) -> VoteReceived | None:

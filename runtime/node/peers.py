@@ -47,6 +47,7 @@ class PeerGossip:
         self._turn = 0
 
     def attach(self, consensus: ConsensusTask, mempool: MempoolTask, sync: SyncTask) -> None:
+        """Name the tasks that frames are handed to."""
         self._consensus, self._mempool, self._sync = consensus, mempool, sync
 
     async def run(self) -> None:
@@ -60,9 +61,11 @@ class PeerGossip:
     # --- out --------------------------------------------------------------------------------------------------------
 
     def broadcast(self, message: ConsensusMessage) -> None:
+        """As Outside."""
         self._transport.broadcast(Channel.CONSENSUS, codec(ConsensusMessage).encode(message))
 
     def broadcast_part(self, message: PartMessage) -> None:
+        """As Outside."""
         self._transport.broadcast(Channel.BLOCK_PARTS, codec(PartMessage).encode(message))
 
     def announce(self) -> None:
@@ -70,6 +73,7 @@ class PeerGossip:
         self.broadcast(StatusMessage(self._consensus.tip.height))
 
     def blame(self, peer: str, reason: str) -> None:
+        """As Outside: the peer is logged and disconnected. reason: its first 200 characters are sent."""
         self._log.warning("peer broke the protocol", peer=peer, reason=reason)
         self._transport.disconnect(PeerId(peer), reason[:200])
 

@@ -47,6 +47,7 @@ class Signed(Struct):
 
     @property
     def moment(self) -> tuple[int, int, int]:
+        """(height, round, step), which compares as signing has to move: forward."""
         return (self.height, self.round, self.step)
 
 
@@ -67,6 +68,7 @@ class Signer:
 
     @property
     def public_key(self) -> PublicKey:
+        """As SigningRole."""
         return self._key.public_key
 
     def sign(self, height: int, round_: int, step: SignStep, message: bytes) -> Signature:
@@ -83,6 +85,7 @@ class Signer:
         return signed.signature
 
     def close(self) -> None:
+        """Give the lock back, so that another process may sign with this home."""
         self._journal.close()
         self._lock.close()
 

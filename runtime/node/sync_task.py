@@ -31,6 +31,7 @@ class SyncTask:
         self._nursery: trio.Nursery | None = None
 
     def attach(self, consensus: ConsensusTask) -> None:
+        """The consensus task is woken when blocks come in."""
         self._consensus = consensus
 
     async def run(self) -> None:
@@ -42,16 +43,20 @@ class SyncTask:
                 await trio.sleep(POLL_S)
 
     def peer_at(self, peer: PeerId, height: int) -> None:
+        """A peer says that its last decided block is of this height."""
         self._sync.peer_at(peer, height)
 
     def peer_left(self, peer: PeerId) -> None:
+        """Nothing is asked of it any more."""
         self._sync.peer_left(peer)
 
     def applied(self, height: int) -> None:
+        """This node's last block is of this height, whoever it came from; ask for what comes after."""
         self._sync.applied(height)
         self._perform(self._sync.poll(self._now_ms()))
 
     def behind(self) -> int:
+        """By how many blocks peers are ahead; 0 where none is."""
         return self._sync.behind(self._now_ms())
 
     def next_block(self, parent: Parent) -> Decision | None:

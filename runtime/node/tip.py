@@ -47,6 +47,7 @@ class Tip:
 
     @classmethod
     def from_record(cls, record: TipRecord) -> Tip:
+        """The tip that was persisted."""
         last = record.last_validators
         return cls(
             record.height,
@@ -61,6 +62,7 @@ class Tip:
 
     @property
     def record(self) -> TipRecord:
+        """What is persisted of it: everything."""
         return TipRecord(
             self.height,
             self.block_id,

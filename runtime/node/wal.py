@@ -47,6 +47,7 @@ class ConsensusWal:
         self._open.sync()
 
     def close(self) -> None:
+        """Nothing can be appended until the next `open_height`."""
         if self._journal is not None:
             self._journal.close()
             self._journal = None

@@ -21,10 +21,14 @@ class StatusMessage(Struct, tag=1):
 
 
 class ProposalMessage(Struct, tag=2):
+    """A proposal, the sender's own or passed on."""
+
     proposal: Proposal
 
 
 class VoteMessage(Struct, tag=3):
+    """A prevote or a precommit, the sender's own or passed on."""
+
     vote: Vote
 
 
@@ -41,6 +45,8 @@ class PolkaMessage(Struct, tag=6):
 
 
 class EvidenceMessage(Struct, tag=5):
+    """Two votes of one validator that contradict each other; a proposer may put them into a block."""
+
     evidence: Equivocation
 
 
