@@ -19,6 +19,8 @@ MODULES_MAX = 64
 
 
 class Section(BaseModel):
+    """A part of the spec: read strictly, never changed, and an unknown field is an error."""
+
     model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
 
 

@@ -57,6 +57,8 @@ class Accounts(Module):
         nonces: dict[AccountId, U64] = {}
 
     def genesis(self, config: GenesisConfig) -> None:
+        """Nonces and rules as configured; an account in neither starts at nonce 0 with its own key. Raises what
+        `rotate` raises."""
         for account, nonce in config.nonces.items():
             self.nonces[account] = nonce
         for account, rule in config.rules.items():
@@ -64,6 +66,7 @@ class Accounts(Module):
             self.rules[account] = rule
 
     def export_genesis(self) -> GenesisConfig:
+        """Every nonce and every rule that is stored."""
         return self.GenesisConfig(
             rules=dict(self.rules.items(limit=EVERYTHING)), nonces=dict(self.nonces.items(limit=EVERYTHING))
         )

@@ -16,15 +16,29 @@ class OutputSpec(Protocol):
     """What must be known of an output: runtime.TensorInfo, and runtime.inference.TensorSpec likewise."""
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """Unique among the model's outputs."""
+        ...
+
     @property
-    def shape(self) -> tuple[int, ...]: ...
+    def shape(self) -> tuple[int, ...]:
+        """Of one row: without the leading dimension of rows."""
+        ...
+
     @property
-    def frac_bits(self) -> int: ...
+    def frac_bits(self) -> int:
+        """A stored integer v stands for v / 2**frac_bits."""
+        ...
+
     @property
-    def low(self) -> int: ...
+    def low(self) -> int:
+        """The least stored integer that the proof allows."""
+        ...
+
     @property
-    def high(self) -> int: ...
+    def high(self) -> int:
+        """The greatest stored integer that the proof allows."""
+        ...
 
 
 def label_output(specs: Sequence[OutputSpec], classes: int) -> str | None:

@@ -44,6 +44,7 @@ class Tokens(Allowances):
         allowances: dict[AccountId, dict[AccountId, dict[Denom, U128]]] = {}
 
     def genesis(self, config: GenesisConfig) -> None:
+        """Balances are minted, so that the supply is their sum. A denomination that anything names exists."""
         held = {denom for balances in config.balances.values() for denom in balances}
         named = config.issuers.keys() | config.minimums.keys() | config.metadata.keys()
         for denom in sorted(held | named | {self.params.fee_denom}):
@@ -63,6 +64,7 @@ class Tokens(Allowances):
                     self.allowances[owner, spender, denom] = amount
 
     def export_genesis(self) -> GenesisConfig:
+        """Everything that is stored; the supplies follow from the balances."""
         balances: dict[AccountId, dict[Denom, U128]] = {}
         for (account, denom), amount in self.balances.items(limit=EVERYTHING):
             balances.setdefault(account, {})[denom] = amount

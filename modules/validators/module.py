@@ -190,10 +190,12 @@ class Validators(Module):
         validators: Annotated[tuple[GenesisValidator, ...], MaxLen(VALIDATORS_MAX)] = ()
 
     def genesis(self, config: GenesisConfig) -> None:
+        """Adds each as `add` does, and raises what it raises."""
         for entry in config.validators:
             self._add(entry.public_key, entry.operator, entry.power, entry.peer)
 
     def export_genesis(self) -> GenesisConfig:
+        """Who votes: jailed validators are left out, and so is what was settled of them."""
         return self.GenesisConfig(
             validators=tuple(
                 GenesisValidator(public_key=key, operator=member.operator, power=member.power, peer=member.peer)

@@ -65,6 +65,7 @@ class Parent:
 
     @property
     def is_genesis(self) -> bool:
+        """Whether the block to come is the first, which carries no certificate."""
         return self.height == 0
 
 

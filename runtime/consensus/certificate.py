@@ -43,6 +43,7 @@ class CommitCertificate(Struct):
 
     @property
     def kind(self) -> VoteKind:
+        """What its signers signed."""
         return VoteKind.PRECOMMIT
 
 
@@ -56,6 +57,7 @@ class PolkaCertificate(Struct):
 
     @property
     def kind(self) -> VoteKind:
+        """What its signers signed."""
         return VoteKind.PREVOTE
 
 

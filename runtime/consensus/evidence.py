@@ -32,10 +32,12 @@ class Equivocation(Struct):
 
     @property
     def offender(self) -> PublicKey:
+        """Who signed both votes, once `verify_equivocation` has said so."""
         return self.first.validator
 
     @property
     def height(self) -> int:
+        """Of both votes."""
         return self.first.height
 
 

@@ -37,6 +37,7 @@ class SplitBlock:
 
     @property
     def part_count(self) -> int:
+        """At least 1."""
         return len(self.parts)
 
 
@@ -91,6 +92,7 @@ class PartSet:
 
     @property
     def complete(self) -> bool:
+        """Whether `assemble` gives the block."""
         return len(self._parts) == self.part_count
 
     def assemble(self) -> bytes:

@@ -106,6 +106,7 @@ class Prepared:
 
     @property
     def payer(self) -> AccountId:
+        """Who pays the fee: the fee payer, or else the sender."""
         return self.signers[-1]
 
 

@@ -37,11 +37,17 @@ FETCH_TIMEOUT_MS = 1_000
 class Holder(Protocol):
     """What gossip needs of the pool."""
 
-    def get(self, hash_: Hash, /) -> Checked | None: ...
+    def get(self, hash_: Hash, /) -> Checked | None:
+        """By the hash of its bytes; None where it does not wait."""
+        ...
 
-    def was_committed(self, hash_: Hash, /) -> bool: ...
+    def was_committed(self, hash_: Hash, /) -> bool:
+        """Whether one of the last blocks holds it: it is not asked for again."""
+        ...
 
-    def hashes(self) -> Iterable[Hash]: ...
+    def hashes(self) -> Iterable[Hash]:
+        """Of everything that waits."""
+        ...
 
 
 @dataclass(frozen=True)

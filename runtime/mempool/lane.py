@@ -34,6 +34,7 @@ class Lane:
         return len(self._nonces)
 
     def get(self, nonce: int) -> Entry | None:
+        """None where no transaction of this nonce waits."""
         return self._by_nonce.get(nonce)
 
     @property
@@ -46,12 +47,14 @@ class Lane:
         return self._by_nonce[self._nonces[-1 - index]] if index < len(self._nonces) else None
 
     def insert(self, entry: Entry) -> None:
+        """In the place of its nonce; one that was there is replaced."""
         nonce = entry.checked.nonce
         if nonce not in self._by_nonce:
             insort(self._nonces, nonce)
         self._by_nonce[nonce] = entry
 
     def remove(self, nonce: int) -> Entry | None:
+        """The one that was there; None where none was."""
         entry = self._by_nonce.pop(nonce, None)
         if entry is not None:
             del self._nonces[bisect_left(self._nonces, nonce)]

@@ -66,6 +66,7 @@ class Mempool:
         return bool(self._ready)
 
     def get(self, hash_: Hash) -> Checked | None:
+        """By the hash of its bytes; None where it does not wait."""
         entry = self._entries.get(hash_)
         return entry.checked if entry else None
 
@@ -78,6 +79,7 @@ class Mempool:
         return hash_ in self._committed
 
     def hashes(self) -> Iterator[Hash]:
+        """Of everything that waits, the longest unchecked first; later changes do not disturb it."""
         return iter(tuple(self._entries))
 
     def next_nonce(self, sender: AccountId) -> int | None:

@@ -29,4 +29,5 @@ class Seen:
         return fresh
 
     def forget(self, value: Hash) -> None:
+        """As if it had never been added."""
         self._hashes.pop(value, None)

@@ -34,6 +34,7 @@ class Checked:
 
     @property
     def size(self) -> int:
+        """In bytes, as the bounds of the pool and the block count it."""
         return len(self.data)
 
     @property

@@ -50,6 +50,7 @@ class ModuleMeta(type):
         return _Body(name)
 
     def __new__(cls, name: str, bases: tuple[type, ...], body: dict[str, Any], **options: Any) -> ModuleMeta:
+        """The class, with its declaration read. Raises DefinitionError, which says the mend."""
         made = super().__new__(cls, name, bases, dict(body), **options)
         if bases:
             frame = sys._getframe(1)  # the scope of the class statement: its names may be local to a function
@@ -174,6 +175,7 @@ class Module(metaclass=ModuleMeta):
     if not TYPE_CHECKING:  # type checkers would take these as leave for any attribute and any construction
 
         def __new__(cls, *args: Any, **kwargs: Any) -> Any:
+            """Raises DefinitionError: only `bind` makes instances."""
             raise DefinitionError(
                 f"{cls.__name__}() is not how a module runs: compose it in a Chain, Chain({cls.__name__})"
             )

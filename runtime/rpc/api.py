@@ -41,11 +41,17 @@ class NodeApi(Protocol):
         """What the chain's modules declare."""
         ...
 
-    async def status(self) -> StatusView: ...
+    async def status(self) -> StatusView:
+        """Where the node and its chain stand now."""
+        ...
 
-    async def submit(self, transaction: bytes) -> SubmitView: ...
+    async def submit(self, transaction: bytes) -> SubmitView:
+        """Take a transaction; on return it survives a crash of the node. Raises Busy where no more fits."""
+        ...
 
-    async def simulate(self, transaction: bytes) -> SimulationView: ...
+    async def simulate(self, transaction: bytes) -> SimulationView:
+        """What the transaction would do alone in the next block, nothing kept."""
+        ...
 
     async def transaction(self, hash_: Hash, *, wait_ms: int) -> TransactionView:
         """wait_ms: for how long at most to wait while it is pending."""
@@ -61,9 +67,14 @@ class NodeApi(Protocol):
 
     async def query(
         self, module: str, query: str, arguments: Mapping[str, str], *, height: int | None, prove: bool
-    ) -> QueryView: ...
+    ) -> QueryView:
+        """The answer at a height, the last one for None. prove: with a proof under that height's state root. Raises
+        NotFound for an unknown module or query."""
+        ...
 
-    async def certificate(self, record: str) -> RecordCertificateView: ...
+    async def certificate(self, record: str) -> RecordCertificateView:
+        """The decision certificate of an inference's record, by its number in decimal. Raises NotFound."""
+        ...
 
     # --- lists ------------------------------------------------------------------------------------------------------
 
@@ -82,7 +93,9 @@ class NodeApi(Protocol):
     # --- the stream of events ---------------------------------------------------------------------------------------
 
     @property
-    def address_prefix(self) -> str: ...
+    def address_prefix(self) -> str:
+        """The bech32m prefix of this chain's addresses."""
+        ...
 
     async def height(self) -> int:
         """Of the last applied block."""

@@ -39,6 +39,7 @@ class Connection:
             raise trio.BrokenResourceError(f"the reader did not take {len(piece)} bytes in {bounds.SEND_S_MAX:g} s")
 
     async def receive_some(self, bytes_max: int) -> bytes:
+        """At most `bytes_max` bytes, and no more than our own bound; b"" at the end, which sets `closed`."""
         data = b""
         try:
             data = bytes(await self._stream.receive_some(min(bytes_max, bounds.RECEIVE_BYTES_MAX)))
@@ -48,9 +49,11 @@ class Connection:
         return data
 
     async def send_eof(self) -> None:
+        """Nothing is sent after this; what comes in is still read."""
         await self._stream.send_eof()
 
     async def aclose(self) -> None:
+        """Sets `closed`; the other end is not waited for."""
         self.closed.set()
         await self._stream.aclose()
 

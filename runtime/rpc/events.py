@@ -85,6 +85,7 @@ class EventFilter:
         return cls(frozenset(modules), frozenset(names), found)
 
     def admits(self, event: Emitted) -> bool:
+        """Whether the reader wants this event: it fits every kind that the filter names."""
         return (
             (not self.modules or event.view.module in self.modules)
             and (not self.names or event.view.name in self.names)
@@ -92,6 +93,7 @@ class EventFilter:
         )
 
     def of_block(self, block: BlockEvents) -> Iterator[Emitted]:
+        """Those of the block's events that are admitted, in their order."""
         return filter(self.admits, block.events)
 
 

@@ -18,6 +18,8 @@ class _View(BaseModel):
 
 
 class ValidatorView(_View):
+    """A validator that votes on the next block, and its voting power."""
+
     public_key: PublicKey
     power: U64
 
@@ -50,14 +52,20 @@ class StatusView(_View):
 
 
 class SubmitRequest(_View):
+    """A signed transaction to take, or to run for trial."""
+
     transaction: str = Field(pattern="^([0-9a-f]{2})*$", description="a signed transaction's canonical bytes in hex")
 
 
 class SubmitView(_View):
+    """The transaction is taken. hash: its name, to ask by."""
+
     hash: Hash
 
 
 class TransactionStatus(StrEnum):
+    """pending: it waits here; committed, failed: a block holds it, its calls succeeded or not; unknown: neither."""
+
     PENDING = "pending"
     COMMITTED = "committed"
     FAILED = "failed"
@@ -107,11 +115,15 @@ class SimulationView(_View):
 
 
 class CommitSignatureView(_View):
+    """One validator's precommit."""
+
     public_key: PublicKey
     signature: Signature
 
 
 class CertificateView(_View):
+    """The precommits of more than two thirds of the voting power: why the block is final."""
+
     height: U64
     round: U32
     block_id: Hash
@@ -119,6 +131,8 @@ class CertificateView(_View):
 
 
 class HeaderView(_View):
+    """What the validators signed. time_ms: since 1970. state_root, receipts_root: after this block."""
+
     version: int
     genesis_hash: Hash
     height: U64

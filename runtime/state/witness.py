@@ -72,7 +72,9 @@ Witness = Annotated[tuple[ModuleWitness, ...], MaxLen(WITNESS_MODULES_MAX)]
 class Prover(Protocol):
     """What makes proofs: a Store."""
 
-    def prove(self, module: str, key: bytes, height: int | None = None) -> StateProof: ...
+    def prove(self, module: str, key: bytes, height: int | None = None) -> StateProof:
+        """As Store."""
+        ...
 
 
 class _Refusing:

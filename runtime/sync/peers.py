@@ -20,6 +20,7 @@ class SyncPeer:
     delivered: int = 0
 
     def usable(self, now_ms: int) -> bool:
+        """Whether it may be asked now: not banned, and not paused after failures."""
         return not self.banned and now_ms >= self.paused_until_ms
 
     def failed(self, now_ms: int) -> None:
@@ -30,6 +31,7 @@ class SyncPeer:
             self.paused_until_ms = now_ms + PAUSE_MS
 
     def succeeded(self, blocks: int) -> None:
+        """It gave so many blocks: its failures are forgotten. Whether they are true shows later."""
         self.failures = 0
         self.delivered += blocks
 
