@@ -9,7 +9,7 @@ from __future__ import annotations
 import ast
 from typing import Final
 
-from runtime.module.lint.facts import Facts, FunctionNode
+from runtime.module.lint.facts import Facts, FunctionNode, Position
 from runtime.module.lint.kinds import SMALL, annotated_kind, kind_of
 
 SMALL_MAX: Final = 255
@@ -19,6 +19,13 @@ _LEAVES: Final = (ast.Raise, ast.Return, ast.Continue, ast.Break)
 
 def bound_of(facts: Facts, node: ast.expr) -> int | None:
     """The largest value that can be seen here; 0 for a constant from elsewhere; None where no bound is visible."""
+    if node not in facts.bounds:
+        facts.bounds[node] = None  # a name that is made of itself has none
+        facts.bounds[node] = _bound(facts, node)
+    return facts.bounds[node]
+
+
+def _bound(facts: Facts, node: ast.expr) -> int | None:
     match node:
         case ast.Constant(value=int() as value):
             return int(value)
@@ -99,38 +106,43 @@ def _is_guarded(facts: Facts, node: ast.expr) -> bool:
         if (
             isinstance(outer, (ast.If, ast.IfExp, ast.While))
             and inner is not outer.test
-            and _compares(outer.test, wanted)
+            and wanted in _compared(outer.test)
         ):
             return True
         if outer is function:
             break
         inner = outer
     at = (node.lineno, node.col_offset)
-    return any(
-        isinstance(each, ast.If)
-        and (each.body[-1].end_lineno or 0, 0) < at
-        and isinstance(each.body[-1], _LEAVES)
-        and _compares(each.test, wanted)
-        for each in ast.walk(function)
-    )
+    return any(since <= at and wanted in compared for since, compared in _guards(facts, function))
 
 
-def _compares(test: ast.expr, wanted: str) -> bool:
-    return any(
-        isinstance(each, ast.Compare)
-        and any(isinstance(operator, _COMPARISONS) for operator in each.ops)
-        and any(ast.dump(part) == wanted for part in (each.left, *each.comparators))
+def _guards(facts: Facts, function: FunctionNode) -> list[tuple[Position, frozenset[str]]]:
+    """The ends of those `if` in the function that leave it (or the round), and what each compares."""
+    if function not in facts.guards:
+        facts.guards[function] = [
+            ((each.body[-1].end_lineno or 0, each.body[-1].end_col_offset or 0), _compared(each.test))
+            for each in ast.walk(function)
+            if isinstance(each, ast.If) and isinstance(each.body[-1], _LEAVES)
+        ]
+    return facts.guards[function]
+
+
+def _compared(test: ast.expr) -> frozenset[str]:
+    return frozenset(
+        ast.dump(part)
         for each in ast.walk(test)
+        if isinstance(each, ast.Compare) and any(isinstance(operator, _COMPARISONS) for operator in each.ops)
+        for part in (each.left, *each.comparators)
     )
 
 
-def is_charged_before(function: FunctionNode, node: ast.expr) -> bool:
-    """Whether `self.charge(...)` stands before the node in its function."""
-    at = (node.lineno, node.col_offset)
-    return any(
-        isinstance(each, ast.Call)
-        and isinstance(each.func, ast.Attribute)
-        and each.func.attr == "charge"
-        and (each.lineno, each.col_offset) < at
-        for each in ast.walk(function)
+def charged_since(function: FunctionNode) -> Position | None:
+    """Where the function first says `self.charge(...)`; None where it does not."""
+    return min(
+        (
+            (each.lineno, each.col_offset)
+            for each in ast.walk(function)
+            if isinstance(each, ast.Call) and isinstance(each.func, ast.Attribute) and each.func.attr == "charge"
+        ),
+        default=None,
     )

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import ast
 import builtins
+from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
 FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef
 Scope = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda | ast.Module
+MEANINGS_MAX: Final = 32
+"""Values of one name that are looked at: the last ones. More would let a file take the square of its size."""
 BUILTINS: Final = frozenset(dir(builtins))
 Position = tuple[int, int]
 
@@ -39,10 +42,14 @@ class Facts:
     parents: dict[ast.AST, ast.AST] = field(default_factory=dict)
     imports: dict[str, str] = field(default_factory=dict)
     classes: dict[str, ast.ClassDef] = field(default_factory=dict)
-    functions: list[FunctionNode] = field(default_factory=list)
+    derived: dict[str, list[ast.ClassDef]] = field(default_factory=dict)
+    functions: dict[str, list[FunctionNode]] = field(default_factory=dict)
+    defined: dict[tuple[ast.AST, str], FunctionNode] = field(default_factory=dict)
     fields: dict[str, list[ast.expr]] = field(default_factory=dict)
     bindings: dict[ast.AST, dict[str, list[Binding]]] = field(default_factory=dict)
-    kinds: dict[ast.AST, str | None] = field(default_factory=dict)
+    kinds: dict[ast.AST, str | None] = field(default_factory=dict)  # filled by kinds.py
+    bounds: dict[ast.AST, int | None] = field(default_factory=dict)  # filled by bounds.py
+    guards: dict[ast.AST, list[tuple[Position, frozenset[str]]]] = field(default_factory=dict)  # likewise
 
     def __post_init__(self) -> None:
         self.nodes = list(ast.walk(self.tree))
@@ -88,6 +95,11 @@ class Facts:
         made = (each.func if isinstance(each, ast.Call) else each for each in function.decorator_list)
         return [self.dotted(each).rpartition(".")[2] for each in made]
 
+    def every_function(self) -> Iterator[FunctionNode]:
+        """All functions and methods of the file."""
+        for named in self.functions.values():
+            yield from named
+
     # --- names
 
     def scope_of(self, node: ast.AST, name: str) -> ast.AST | None:
@@ -128,27 +140,30 @@ class Facts:
         found = self.bindings[scope][node.id]
         at = (node.lineno, node.col_offset)
         if self.function_of(node) is not scope and isinstance(scope, ast.Module):
-            return found
+            return found[-MEANINGS_MAX:]
+        before = bisect_right(found, at, key=lambda binding: binding.since)
         seen: list[Binding] = []
-        for binding in reversed(found):
-            if binding.since <= at:
-                seen.append(binding)
-                if binding.certain:
-                    break
-        return seen or found
+        for binding in reversed(found[max(before - MEANINGS_MAX, 0) : before]):
+            seen.append(binding)
+            if binding.certain:
+                break
+        return seen or found[:MEANINGS_MAX]
 
     # --- learning
 
     def _learn(self, node: ast.AST) -> None:
         match node:
             case ast.FunctionDef() | ast.AsyncFunctionDef():
-                self.functions.append(node)
+                self.functions.setdefault(node.name, []).append(node)
+                self.defined[self.parents[node], node.name] = node
                 self._bind(node, node.name, None)
                 self._learn_arguments(node, node.args)
             case ast.Lambda():
                 self._learn_arguments(node, node.args)
             case ast.ClassDef():
                 self.classes[node.name] = node
+                for base in node.bases:
+                    self.derived.setdefault(self.dotted(base), []).append(node)
                 self._bind(node, node.name, None)
             case ast.Import():
                 for alias in node.names:

@@ -22,8 +22,8 @@ _FORBIDDEN: Final = {
 }
 _CODE_OF: Final = {name: code for code, names in _FORBIDDEN.items() for name in names.split()}
 _PURE: Final = words(
-    "__future__ abc base64 binascii bisect collections copy dataclasses enum functools hashlib heapq itertools keyword "
-    "math msgspec operator string struct textwrap typing typing_extensions pydantic"
+    "__future__ abc base64 binascii bisect collections contextlib copy dataclasses enum functools hashlib heapq "
+    "itertools keyword math msgspec operator pydantic string struct textwrap typing typing_extensions"
 )
 _RUNTIME: Final = (
     "runtime.types",

@@ -128,8 +128,8 @@ def _of_call(facts: Facts, node: ast.Call) -> str | None:
     called = facts.dotted(node.func).rpartition(".")[2]
     if called in ("Name", "Denom", "AccountId", "Hash", "PublicKey", "Signature"):
         return TEXT
-    returns = [each.returns for each in facts.functions if each.name == called]
-    return annotated_kind(facts, returns[0]) if returns else None
+    named = facts.functions.get(called, [])
+    return annotated_kind(facts, named[0].returns) if named else None
 
 
 def _of_field(facts: Facts, node: ast.Attribute) -> str | None:

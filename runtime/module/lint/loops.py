@@ -10,7 +10,7 @@ from __future__ import annotations
 import ast
 from typing import Final
 
-from runtime.module.lint.bounds import bound_of, is_charged_before
+from runtime.module.lint.bounds import bound_of, charged_since
 from runtime.module.lint.facts import Facts, FunctionNode
 from runtime.module.lint.kinds import NUMBER, annotated_kind
 from runtime.module.lint.rules import Hit, Hits
@@ -25,7 +25,7 @@ def check(facts: Facts) -> Hits:
     for node in facts.nodes:
         if isinstance(node, ast.While) and not _is_bounded(facts, node):
             yield Hit("ARM041", node, "`while` without a visible bound")
-    for function in facts.functions:
+    for function in facts.every_function():
         if {"call", "hook"} & set(facts.decorators(function)):
             yield from _driven(facts, function)
 
@@ -63,14 +63,19 @@ def _ends(facts: Facts, loop: ast.While, test: ast.expr) -> bool:
         and ast.unparse(each.func.value) in names
         for each in ast.walk(loop)
     )
-    for statement in _every_round(loop.body):
-        match statement:
-            case ast.AugAssign(target=target, op=operator, value=value) if isinstance(operator, _STEPS):
-                if ast.unparse(target) in names and _is_step(facts, operator, value):
-                    return True
-            case _ if not has_put and _pops(statement, names):
-                return True
-    return False
+    return any(
+        _counts(facts, statement, names) or (not has_put and _pops(statement, names))
+        for statement in _every_round(loop.body)
+    )
+
+
+def _counts(facts: Facts, statement: ast.stmt, names: set[str]) -> bool:
+    return (
+        isinstance(statement, ast.AugAssign)
+        and isinstance(statement.op, _STEPS)
+        and ast.unparse(statement.target) in names
+        and _is_step(facts, statement.op, statement.value)
+    )
 
 
 def _every_round(body: list[ast.stmt]) -> list[ast.stmt]:
@@ -105,6 +110,7 @@ def _pops(statement: ast.stmt, names: set[str]) -> bool:
 
 def _driven(facts: Facts, function: FunctionNode) -> Hits:
     """Ranges and repetitions whose size an argument says."""
+    charged = charged_since(function)
     for node in ast.walk(function):
         match node:
             case ast.Call() if facts.calls(node, "range"):
@@ -115,9 +121,11 @@ def _driven(facts: Facts, function: FunctionNode) -> Hits:
                 sizes, what = [right if _is_sequence(left) else left], "a repetition"
             case _:
                 continue
+        if charged is not None and charged < (node.lineno, node.col_offset):
+            continue
         for size in sizes:
             name = _argument(facts, function, size)
-            if name and bound_of(facts, size) is None and not is_charged_before(function, size):
+            if name and bound_of(facts, size) is None:
                 yield Hit("ARM042", node, f"{what} as long as the argument `{name}` says")
                 break
 

@@ -48,5 +48,5 @@ def _has_no_text(facts: Facts, node: ast.expr) -> bool:
     if any(isinstance(outer, ast.ExceptHandler) and outer.name == node.id for outer in facts.around(node)):
         return True
     scope = facts.scope_of(node, node.id)
-    defined = node.id in facts.classes or any(each.name == node.id for each in facts.functions)
+    defined = node.id in facts.classes or node.id in facts.functions
     return scope is facts.tree and defined

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Callable
+from typing import Final
 
 from runtime.module.lint.facts import Facts, FunctionNode
 from runtime.module.lint.rules import Hit, Hits
 
+FAMILY_MAX: Final = 64
+"""Classes above and below one that are looked through."""
 Calls = dict[ast.AST, list[tuple[ast.Call, FunctionNode]]]
 
 
 def check(facts: Facts) -> Hits:
     """One finding for each circle, at its first call."""
-    calls: Calls = {function: [] for function in facts.functions}
+    calls: Calls = {function: [] for function in facts.every_function()}
     for node in facts.nodes:
         if isinstance(node, ast.Call) and (caller := facts.function_of(node)) is not None:
             calls[caller].extend((node, called) for called in _called(facts, node))
@@ -31,10 +35,8 @@ def _called(facts: Facts, node: ast.Call) -> list[FunctionNode]:
     match node.func:
         case ast.Name(id=name):
             scope = facts.scope_of(node, name)
-            return [
-                each for each in facts.functions
-                if each.name == name and scope is not None and facts.parents[each] is scope
-            ]  # fmt: skip
+            found = None if scope is None else facts.defined.get((scope, name))
+            return [found] if found else []
         case ast.Attribute(value=ast.Name(id="self" | "cls"), attr=name):
             return _methods(facts, facts.class_of(node), name)
         case ast.Attribute(value=ast.Name(id=owner), attr=name) if owner in facts.classes:
@@ -44,29 +46,28 @@ def _called(facts: Facts, node: ast.Call) -> list[FunctionNode]:
 
 
 def _methods(facts: Facts, owner: ast.ClassDef | None, name: str) -> list[FunctionNode]:
-    """The class's method, else those of its bases and of what derives from it, in this file."""
+    """The class's method; else the nearest base's; else those of what derives from it: all of them in this file."""
     if owner is None:
         return []
-    family = [
-        owner,
-        *(each for each in facts.classes.values() if _derives(facts, each, owner) or _derives(facts, owner, each)),
-    ]
-    found = [each for each in facts.functions if each.name == name and facts.parents[each] in family]
-    own = [each for each in found if facts.parents[each] is owner]
-    return own or found
+    for base in _reached(owner, lambda each: _bases(facts, each)):
+        if found := facts.defined.get((base, name)):
+            return [found]
+    derived = _reached(owner, lambda each: facts.derived.get(each.name, []))
+    return [found for each in derived if (found := facts.defined.get((each, name)))]
 
 
-def _derives(facts: Facts, derived: ast.ClassDef, base: ast.ClassDef) -> bool:
-    waiting, seen = [derived], {derived.name}
-    while waiting:
-        for each in waiting.pop().bases:
-            name = facts.dotted(each)
-            if name == base.name:
-                return True
-            if name in facts.classes and name not in seen:
-                seen.add(name)
-                waiting.append(facts.classes[name])
-    return False
+def _bases(facts: Facts, made: ast.ClassDef) -> list[ast.ClassDef]:
+    return [facts.classes[name] for each in made.bases if (name := facts.dotted(each)) in facts.classes]
+
+
+def _reached(start: ast.ClassDef, following: Callable[[ast.ClassDef], list[ast.ClassDef]]) -> list[ast.ClassDef]:
+    """The class and what follows from it, the nearest first."""
+    found = [start]
+    for each in found:  # grows while it is read
+        found.extend(one for one in following(each)[:FAMILY_MAX] if one not in found)
+        if len(found) >= FAMILY_MAX:
+            break
+    return found
 
 
 def _circles(calls: Calls) -> list[frozenset[FunctionNode]]:
@@ -98,7 +99,9 @@ def _circles(calls: Calls) -> list[frozenset[FunctionNode]]:
                 if path:
                     low[path[-1][0]] = min(low[path[-1][0]], low[function])
                 if low[function] == number[function]:
-                    at = open_.index(function)
+                    at = len(open_) - 1
+                    while open_[at] is not function:
+                        at -= 1
                     circle = frozenset(open_[at:])
                     del open_[at:]
                     closed |= circle

@@ -12,7 +12,7 @@ import warnings
 from dataclasses import dataclass
 from typing import Final
 
-SOURCE_BYTES_MAX: Final = 1024 * 1024
+SOURCE_BYTES_MAX: Final = 256 * 1024
 
 
 class Unreadable(Exception):
@@ -56,7 +56,7 @@ def parse(data: bytes) -> Source:
     except tokenize.TokenError as error:
         raise Unreadable(f"a syntax error ({error.args[0]})") from None
     except (ValueError, RecursionError, MemoryError) as error:  # null bytes, too many digits, parentheses too deep
-        raise Unreadable(f"source that Python cannot parse ({type(error).__name__})") from None
+        raise Unreadable(f"source that Python cannot parse ({error or type(error).__name__})") from None
 
 
 def _decode(data: bytes) -> str:
