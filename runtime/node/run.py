@@ -80,7 +80,7 @@ def run_node(
         try:
             trio.run(_serve, home, app, store, signer, tuple(bootnodes), metrics, log)
         except BaseExceptionGroup as group:
-            raise _first_fault(group) from group
+            raise first_fault(group) from group
         finally:
             log.info("node stopped", height=store.height)
             gc.freeze()  # half a second less to leave the process
@@ -198,7 +198,7 @@ def _passes_self_test(log: Any) -> bool:
     return True
 
 
-def _first_fault(group: BaseExceptionGroup[BaseException]) -> BaseException:
+def first_fault(group: BaseExceptionGroup[BaseException]) -> BaseException:
     """The error that a person should see: ours first, then the first of any kind."""
     leaves: list[BaseException] = []
     waiting: list[BaseException] = [group]

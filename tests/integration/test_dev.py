@@ -1,0 +1,172 @@
+"""armillary dev as its user has it: a chain at once, transactions with its keys, new code on save, nothing left."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tools.cli.app import run
+
+MODULE = """
+from runtime import Item, Module, Signed, U64, call, invariant, query
+
+
+class Tally(Module):
+    name = "tally"
+    count: Item[U64] = Item(default=0)
+
+    @call(gas=1_000)
+    def add(self, origin: Signed, *, more: U64) -> None:
+        self.count += more
+
+    @query
+    def value(self) -> U64:
+        return self.count
+
+    @invariant
+    def is_small(self) -> None:
+        assert self.count < 100
+"""
+
+
+@dataclass
+class Dev:
+    """A running dev chain, what it has said, and the environment that it told."""
+
+    process: subprocess.Popen[str]
+    folder: Path
+    environment: dict[str, str]
+    heard: int = 0
+
+    def wait(self, text: str) -> str:
+        """Until it says so, after what was waited for before; the whole line."""
+        end = time.monotonic() + 60
+        while not (found := re.search(f".*{re.escape(text)}.*\n", self._said()[self.heard :])):
+            assert self.process.poll() is None, (self.folder / "err").read_text()
+            assert time.monotonic() < end, self._said()
+            time.sleep(0.05)
+        self.heard += found.end()
+        return found[0]
+
+    def _said(self) -> str:
+        return (self.folder / "out").read_text()
+
+    def save(self, old: str, new: str) -> None:
+        file = self.folder / "tally.py"
+        text = file.read_text()
+        assert old in text
+        file.write_text(text.replace(old, new))
+
+    def armillary(self, *arguments: str) -> str:
+        command = [sys.executable, "-m", "tools.cli", *arguments]
+        done = subprocess.run(command, env=self.environment, capture_output=True, text=True, timeout=60, check=False)
+        return done.stdout + done.stderr
+
+    def stop(self) -> int:
+        self.process.send_signal(signal.SIGINT)
+        return self.process.wait(timeout=30)
+
+
+Start = Callable[..., Dev]
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    """Starts dev chains in a folder with tally.py; they are killed where a test fails."""
+    (tmp_path / "tally.py").write_text(MODULE)
+    (tmp_path / "tmp").mkdir()
+    started: list[subprocess.Popen[str]] = []
+
+    def begin(*options: str) -> Dev:
+        environment = {**os.environ, "TMPDIR": str(tmp_path / "tmp")}
+        with (tmp_path / "out").open("w") as out, (tmp_path / "err").open("w") as err:
+            command = [sys.executable, "-m", "tools.cli", "dev", "--module", "tally.py:Tally", *options]
+            process = subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=out, stderr=err, text=True)
+        started.append(process)
+        dev = Dev(process, tmp_path, environment)
+        exported = dev.wait("export ").removeprefix("export ").split()
+        environment |= dict(pair.split("=", 1) for pair in exported)
+        return dev
+
+    yield begin
+    for process in started:
+        process.kill()
+        process.wait()
+
+
+def test_a_module_is_called_edited_broken_and_mended(start: Start) -> None:
+    dev = start()
+    assert "ok in block" in dev.armillary("tx", "tally", "add", "--more", "3", "--key", "alice")
+    assert "tally.add ok" in dev.wait("tally.add")
+    dev.save("+= more", "+= 2 * more")
+    dev.wait("on the same state")
+    assert "ok in block" in dev.armillary("tx", "tally", "add", "--more", "5", "--key", "bob")
+    assert dev.armillary("query", "tally", "value").strip() == "13"
+    dev.save("def add(", "def add")
+    assert "tally.py, line 10: unmatched" in dev.wait("not reloaded")
+    dev.save("def add", "def add(")
+    dev.wait("on the same state")
+    assert "ok in block" in dev.armillary("tx", "tally", "add", "--more", "50", "--key", "alice")
+    assert "tally.is_small does not hold" in dev.wait("INVARIANT")
+    dev.save("count: Item[U64]", "count: Item[U128]")
+    dev.save("U64, call", "U64, U128, call")
+    assert "value was u64, is u128" in dev.wait("fresh genesis")
+    assert dev.armillary("query", "tally", "value").strip() == "0"
+    assert dev.stop() == 0
+    assert list((dev.folder / "tmp").iterdir()) == []
+    assert (dev.folder / "err").read_text() == ""
+
+
+def test_a_home_keeps_its_chain_and_is_used_once(start: Start, tmp_path: Path) -> None:
+    dev = start("--home", "home")
+    assert "ok in block" in dev.armillary("tx", "tally", "add", "--more", "3", "--key", "carol")
+    second = subprocess.run(
+        [sys.executable, "-m", "tools.cli", "dev", "--home", "home"],
+        cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert second.returncode != 0
+    assert "held by process" in second.stderr
+    assert dev.stop() == 0
+    again = start("--home", "home")
+    assert again.armillary("query", "tally", "value").strip() == "3"
+    assert again.stop() == 0
+
+
+@pytest.fixture
+def signals_as_before() -> Iterator[None]:
+    """The command takes signals; this process gives them back."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.usefixtures("signals_as_before")
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--module", "nowhere.py:Tally"], "there is no file"),
+        (["--module", "tokens"], "composed already"),
+        (["--home", "."], "no dev chain's"),
+        (["--module", "tally.py:Other"], "has no class Other"),
+    ],
+)
+def test_invalid_start_is_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], options: list[str], said: str
+) -> None:
+    (tmp_path / "tally.py").write_text(MODULE)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    assert run(["dev", *options]) == 2
+    shown = capsys.readouterr()
+    assert (shown.out, shown.err.count("\n")) == ("", 1)
+    assert said in shown.err
