@@ -71,6 +71,7 @@ class Signing:
 
     @property
     def address(self) -> str:
+        """The account's, bech32m with the chain's prefix."""
         return encode_address(self.account, self.chain.prefix)
 
     def build(

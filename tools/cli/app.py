@@ -44,9 +44,11 @@ class Lazy(Listed):
     """A group whose commands are named in a table and imported when they are needed."""
 
     def list_commands(self, context: click.Context) -> list[str]:
+        """As click."""
         return list(COMMANDS)
 
     def get_command(self, context: click.Context, name: str) -> click.Command | None:
+        """As click: imports the command's module. None where the table has no such name."""
         if name not in COMMANDS:
             return None
         module, _, attribute = COMMANDS[name][0].partition(":")
@@ -54,6 +56,7 @@ class Lazy(Listed):
         return command
 
     def summary(self, context: click.Context, name: str) -> str:
+        """As Listed, from the table: nothing is imported for a list."""
         return COMMANDS[name][1]
 
 

@@ -23,6 +23,7 @@ class Listed(click.Group):
         return "" if command is None else first_sentence(command.help or "")
 
     def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        """As click, with whole sentences."""
         rows = [(name, self.summary(context, name)) for name in self.list_commands(context)]
         if rows:
             with formatter.section("Commands"):
@@ -31,6 +32,7 @@ class Listed(click.Group):
     def resolve_command(
         self, context: click.Context, arguments: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
+        """As click; an unknown name is an error that suggests the nearest of those that are there."""
         try:
             return super().resolve_command(context, arguments)
         except click.exceptions.NoSuchCommand as error:

@@ -68,9 +68,11 @@ class Keyring:
         self.folder = home / "keys"
 
     def names(self) -> list[str]:
+        """Of the keys that exist, sorted; other files in the folder are left out."""
         return sorted(path.stem for path in self.folder.glob("*.json") if _NAME.fullmatch(path.stem))
 
     def path(self, name: str) -> Path:
+        """Where the key of this name is kept, whether it exists or not. Raises UsageError for no key name."""
         if not _NAME.fullmatch(name):
             raise UsageError(f"{name!r} is no key name: 1 to 48 of a-z, 0-9, _ and -, a letter or digit first")
         return self.folder / f"{name}.json"
@@ -89,6 +91,7 @@ class Keyring:
         return write_keystore(path, key or SigningKey.generate(), password(confirm=True), prefix=prefix).address
 
     def address(self, name: str) -> str:
+        """The bech32m address in the keystore; needs no password. Raises UsageError, KeystoreError."""
         return read_keystore(self._existing(name)).address
 
     def public_key(self, name: str) -> bytes:

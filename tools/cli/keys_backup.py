@@ -27,6 +27,7 @@ class KeyPath(click.ParamType[str]):
     name = "path"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The path as given. A usage error where SLIP-10 has no Ed25519 key at it."""
         try:
             parse_path(str(value))
         except DerivationError as error:

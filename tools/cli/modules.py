@@ -29,15 +29,18 @@ class ModulesGroup(Listed):
         self._make = make
 
     def list_commands(self, context: click.Context) -> list[str]:
+        """The installed modules that have any verb, sorted."""
         return [name for name in sorted(plugins.installed()) if self._has_verbs(name)]
 
     def summary(self, context: click.Context, name: str) -> str:
+        """As Listed; the reason for a module that cannot be loaded."""
         try:
             return super().summary(context, name)
         except SpecError as error:
             return error.reason
 
     def get_command(self, context: click.Context, name: str) -> click.Command | None:
+        """The group of one module. Raises SpecError for one that cannot be loaded."""
         if name not in plugins.installed():
             return None
         metadata = plugins.load(name, name).metadata()

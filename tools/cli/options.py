@@ -27,6 +27,7 @@ class Whole(click.ParamType[int]):
         self.high = high
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """The number. A usage error for other text, or beyond the bounds."""
         text = str(value)
         if not re.fullmatch("[0-9]{1,80}", text, re.ASCII):
             self.fail(f"{text[:80]!r} is no whole number", param, ctx)
@@ -43,6 +44,7 @@ class Prefix(click.ParamType[str]):
     name = "prefix"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The prefix as given. A usage error where it can be none."""
         text = str(value)
         if not is_prefix(text):
             self.fail(f"{text[:80]!r} is not 1 to 16 of a-z and 0-9, a letter first", param, ctx)

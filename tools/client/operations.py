@@ -20,25 +20,31 @@ class Operations:
         self.node = node
 
     def get(self, path: str, parameters: Mapping[str, Any], *, extra_s: float = 0.0) -> Steps[Any]:
+        """The answer's JSON. Parameters that are None are left out; extra_s: more time than usual to answer in."""
         given = {key: value for key, value in parameters.items() if value is not None}
         return (yield from self.node.ask(Request("GET", path, given, extra_s=extra_s)))
 
     def post(self, path: str, document: Any) -> Steps[Any]:
+        """The answer's JSON."""
         return (yield from self.node.ask(Request("POST", path, document=document)))
 
     def status(self) -> Steps[dict[str, Any]]:
+        """The node's StatusView as JSON."""
         answer = yield from self.get("/status", {})
         return self.node.holding(answer, "genesis_hash", "address_prefix", "height")
 
     def query(self, module: str, name: str, height: int | None, arguments: Mapping[str, Any]) -> Steps[Any]:
+        """The result alone, as JSON; height None: the last block's state."""
         answer = yield from self.get(f"/query/{module}/{name}", {**arguments, "height": height})
         return self.node.holding(answer, "result")["result"]
 
     def certificate(self, record: int) -> Steps[tuple[bytes, int]]:
+        """The decision certificate's canonical bytes, and the height whose state they prove."""
         answer = self.node.holding((yield from self.get(f"/certificates/{record}", {})), "certificate", "height")
         return bytes.fromhex(answer["certificate"]), answer["height"]
 
     def submit(self, transaction: bytes) -> Steps[str]:
+        """The transaction's hash in hex. May be sent twice where an answer is lost: it is one transaction."""
         request = Request("POST", "/transactions", document={"transaction": transaction.hex()})
         outcome, repeated = yield from self.node.exchange(request)
         try:
@@ -50,10 +56,13 @@ class Operations:
         return str(self.node.holding(answer, "hash")["hash"])
 
     def simulate(self, transaction: bytes) -> Steps[dict[str, Any]]:
+        """The node's SimulationView as JSON."""
         answer = yield from self.post("/simulate", {"transaction": transaction.hex()})
         return self.node.holding(answer, "gas_used", "error")
 
     def wait(self, transaction_hash: str, timeout_s: float) -> Steps[dict[str, Any]]:
+        """The transaction's TransactionView once a block holds it. Raises NodeError after `timeout_s`; it may still
+        be committed later."""
         path = f"/transactions/{transaction_hash}"
         now = yield Now()
         end, pause = now + timeout_s, POLL_S

@@ -43,4 +43,5 @@ class Result:
         return [sentence for sentence, holds in checks.items() if not holds]
 
     def as_json(self) -> dict[str, Any]:
+        """The document that docs/json.md describes."""
         return asdict(self)

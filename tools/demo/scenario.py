@@ -76,6 +76,7 @@ class Story:
         self.victim = network.nodes[-2] if len(network.nodes) >= QUORUM_NEEDS else None
 
     def register(self) -> None:
+        """Upload and register the model, with a price that each inference pays."""
         card = Card(
             title="digits",
             version="1",

@@ -113,6 +113,7 @@ class Cnn:
 
 
 def train_cnn(images: Array, labels: Array, epochs: int = 40) -> Cnn:
+    """images [N, 8, 8] in 0..1, labels [N] of 0..9; so many passes over them, each shifted by chance."""
     rng = np.random.default_rng(SEED)
     cnn = Cnn(rng)
     for epoch in range(epochs):
@@ -144,6 +145,7 @@ def export(name: str, nodes: list[onnx.NodeProto], weights: dict[str, Array]) ->
 
 
 def export_cnn(cnn: Cnn) -> bytes:
+    """The network as float ONNX: input "image" [N, 1, 8, 8], outputs "label" and probabilities."""
     w1, b1, w2, b2, w3, b3 = cnn.weights
     kernel: dict[str, Any] = {"kernel_shape": [3, 3], "pads": [1, 1, 1, 1]}
     nodes = [
@@ -161,6 +163,7 @@ def export_cnn(cnn: Cnn) -> bytes:
 
 
 def export_mlp(images: Array, labels: Array) -> bytes:
+    """Train an MLP of 64 and 32 neurons on the images, shifted thrice, and export it as `export_cnn` does."""
     mlp = MLPClassifier((64, 32), alpha=1e-2, random_state=SEED)
     rng = np.random.default_rng(SEED)
     moved = np.concatenate([images, *(shifted(images, rng) for _ in range(3))])
@@ -179,18 +182,21 @@ def export_mlp(images: Array, labels: Array) -> bytes:
 
 
 def accuracy(model: bytes, images: Array, labels: Array) -> float:
+    """The share of images, 0..1, whose label onnxruntime gives with the float model."""
     session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
     (predicted,) = session.run(["label"], {"image": images[:, None]})
     return float((predicted == labels).mean())
 
 
 def save(name: str, **arrays: Array) -> None:
+    """Write arrays into the assets, compressed."""
     buffer = io.BytesIO()
     np.savez_compressed(buffer, allow_pickle=False, **arrays)
     (ASSETS / name).write_bytes(buffer.getvalue())
 
 
 def main() -> None:
+    """Train both models, write them and the rows beside them, and say how well they do."""
     images, labels = load()
     kept, train = slice(0, HELDOUT_COUNT), slice(HELDOUT_COUNT, None)
     save("digits_heldout.npz", images=images[kept], labels=labels[kept])

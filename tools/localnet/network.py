@@ -47,6 +47,7 @@ class Localnet:
 
     @property
     def spec_path(self) -> Path:
+        """The chain spec that all nodes share."""
         return self.home / "spec.json"
 
     def __enter__(self) -> Localnet:

@@ -52,10 +52,12 @@ class NodeProcess:
 
     @property
     def pid(self) -> int | None:
+        """Of the last start; None before the first."""
         return self._process.pid if self._process else None
 
     @property
     def is_running(self) -> bool:
+        """Whether the process was started and has not ended."""
         return self._process is not None and self._process.poll() is None
 
     def start(self) -> None:
@@ -77,6 +79,7 @@ class NodeProcess:
             self._process.wait()
 
     def ask_to_stop(self) -> None:
+        """SIGTERM; nothing happens where it does not run. `wait_stopped` waits for the end."""
         if self.is_running and self._process:
             self._process.send_signal(signal.SIGTERM)
 
@@ -95,6 +98,7 @@ class NodeProcess:
         return open_keystore(self.home / "keys" / f"{name}.json", self.password_file.read_text().strip())
 
     def client(self) -> NodeClient:
+        """A new client of this node's HTTP; the caller closes it."""
         return NodeClient(self.http_url)
 
     def wait_ready(self, *, timeout_s: float = READY_S_MAX) -> dict[str, Any]:
