@@ -21,12 +21,14 @@ STREAMED_PS: Final = 900
 STRIDED_PS: Final = 2_200
 LIVE_PS: Final = 1_500  # an element that is alive at once with the others: memory is touched anew, beyond the caches
 WEIGHT_PS: Final = 750  # eight bytes read from memory
+DECISION_PS: Final = 3_000  # a branch of a tree passed: a comparison, and the next branch read
 KERNEL_PS: Final = 600_000
 RUN_PS: Final = 10_000_000
 
 LOAD_PS: Final = 2_000_000_000
 LOAD_KERNEL_PS: Final = 40_000_000
 LOAD_WEIGHT_PS: Final = 20_000
+LOAD_BRANCH_PS: Final = 2_500_000  # a node of a tree: written for the engine, and built by it
 LOAD_VISIT_PS: Final = 60_000  # a column or element of a constant that the verifier looks at one by one
 
 VERIFY_PS: Final = 1_000_000_000
@@ -35,6 +37,7 @@ VERIFY_NODE_PS: Final = 150_000_000
 
 SESSION_BYTES: Final = 1 << 20  # of a session without weights
 KERNEL_BYTES: Final = 4096
+BRANCH_BYTES: Final = 512  # of a tree's node, while it is written and built
 WEIGHT_COPIES: Final = 2  # the message that the engine parses, and the session's own
 ARENA_SLACK: Final = 2  # an allocator rounds sizes up
 
@@ -70,14 +73,25 @@ def model_cost(work: Work, expanded: int, visited: int, live_elements: int) -> C
         + work.macs_single * MAC_SINGLE_PS
         + work.streamed * STREAMED_PS
         + work.strided * STRIDED_PS
+        + work.decisions * DECISION_PS
         + live_elements * LIVE_PS
     )
     memory_per_row = ARENA_SLACK * 8 * live_elements
     return Cost(
-        gas_load=_gas(LOAD_PS + work.kernels * LOAD_KERNEL_PS + expanded * LOAD_WEIGHT_PS + visited * LOAD_VISIT_PS),
+        gas_load=_gas(
+            LOAD_PS
+            + work.kernels * LOAD_KERNEL_PS
+            + work.branches * LOAD_BRANCH_PS
+            + expanded * LOAD_WEIGHT_PS
+            + visited * LOAD_VISIT_PS
+        ),
         gas_fixed=_gas(RUN_PS + work.kernels * KERNEL_PS + work.weights * WEIGHT_PS),
         gas_per_row=_gas(per_row),
-        memory_bytes=SESSION_BYTES + KERNEL_BYTES * work.kernels + WEIGHT_COPIES * 8 * expanded + memory_per_row,
+        memory_bytes=SESSION_BYTES
+        + KERNEL_BYTES * work.kernels
+        + BRANCH_BYTES * work.branches
+        + WEIGHT_COPIES * 8 * expanded
+        + memory_per_row,
         memory_bytes_per_row=memory_per_row,
     )
 

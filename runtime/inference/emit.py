@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 from onnx import TensorProto, helper, numpy_helper
 
+from runtime.inference import emit_trees
 from runtime.inference import graph as ops
 from runtime.inference.constants import unpack
 from runtime.inference.facts import Dims
@@ -59,7 +60,8 @@ def emit(verified: Verified) -> Emitted:
 def finish(nodes: list[Any], inputs: list[Any], outputs: list[Any], initializers: list[Any]) -> bytes:
     """A whole ONNX model from its parts."""
     body = helper.make_graph(nodes, "armillary", inputs, outputs, initializers)
-    model = helper.make_model(body, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION)
+    opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid(emit_trees.ML_DOMAIN, emit_trees.ML_OPSET)]
+    model = helper.make_model(body, opset_imports=opsets, ir_version=IR_VERSION)
     return bytes(model.SerializeToString())
 
 
@@ -343,4 +345,6 @@ _EMITTERS: Final[dict[type, Callable[[Any, Writer], str]]] = {
         to, to.add("Div", to.tensors[node.a], to.tensors[node.b]), node.shift
     ),
     ops.Sqrt: lambda node, to: _scaled_and_rounded(to, to.add("Sqrt", to.tensors[node.x]), node.shift),
+    ops.Trees: emit_trees.trees,
+    ops.Lookup: emit_trees.lookup,
 }

@@ -50,6 +50,8 @@ class Work:
     strided: int = 0  # elements moved, compared or divided one at a time
     scratch: int = 0  # elements that live only inside the op
     weights: int = 0  # elements of constants read per run
+    decisions: int = 0  # branches of trees passed from the roots to the deepest leaves, near in memory
+    branches: int = 0  # of trees: built when the model is loaded, whatever the rows
 
     def __add__(self, other: Work) -> Work:
         return Work(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(Work)))
@@ -105,6 +107,7 @@ class Place:
     sums_of: dict[int, Sums] = field(default_factory=dict)
     expansions: set[tuple[object, ...]] = field(default_factory=set)
     expanded: int = 0
+    tree_nodes: int = 0
 
     def refuse(self, rule: str, values: Mapping[str, object]) -> Refused:
         return Refused(self.where, rule, values)

@@ -314,6 +314,33 @@ class Sqrt(Struct, tag=20):
     shift: I8
 
 
+# ---- decisions
+
+
+class Trees(Struct, tag=21):
+    """y[k] = sum over the trees of leaves[the leaf of that tree that x reaches, k].
+
+    Trees stand one after another, each in preorder: a branch, all of its left side, all of its right side. `features`
+    [nodes] says of each node in this order which of x's elements a branch looks at, or -1: the node is a leaf. From a
+    branch x goes left where x[feature] <= threshold, else right.
+
+    x: [F]; thresholds: [branches] in the same order, within 2**53, at least one; leaves: [leaves, K] in the same order.
+    Whatever `features` holds, it reads in one way only, and trees that share nodes or go in circles cannot be written.
+    """
+
+    x: TensorIndex
+    features: ConstantIndex
+    thresholds: ConstantIndex
+    leaves: ConstantIndex
+
+
+class Lookup(Struct, tag=22):
+    """y[..., c...] = table[x[...], c...]. x's interval lies inside the table's first dimension."""
+
+    x: TensorIndex
+    table: ConstantIndex
+
+
 Node = (
     Gemm
     | Conv
@@ -336,6 +363,8 @@ Node = (
     | Softmax
     | Div
     | Sqrt
+    | Trees
+    | Lookup
 )
 
 

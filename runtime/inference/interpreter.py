@@ -174,6 +174,42 @@ def _pad(node: ops.Pad, run: _Run) -> Ints:
     return _padded(run.tensors[node.x], (0, *node.before), (0, *node.after), node.value)
 
 
+def _trees(node: ops.Trees, run: _Run) -> Ints:
+    features, leaves = run.constant(node.features).tolist(), run.constant(node.leaves)
+    thresholds = run.constant(node.thresholds).tolist()
+    branches_before = [0]
+    for feature in features:
+        branches_before.append(branches_before[-1] + (feature >= 0))
+
+    def end_of(place: int) -> int:
+        """Where the subtree that begins at `place` ends: every branch asks for one more node than it is."""
+        wanted = 1
+        while wanted:
+            wanted += 1 if features[place] >= 0 else -1
+            place += 1
+        return place
+
+    def decide(row: Ints) -> Ints:
+        total: Ints = leaves[0] * 0
+        root = 0
+        while root < len(features):
+            place = root
+            while features[place] >= 0:
+                left = row[features[place]] <= thresholds[branches_before[place]]
+                place = place + 1 if left else end_of(place + 1)
+            total = total + leaves[place - branches_before[place]]
+            root = end_of(root)
+        return total
+
+    return np.stack([decide(row) for row in run.tensors[node.x]])
+
+
+def _lookup(node: ops.Lookup, run: _Run) -> Ints:
+    x = run.tensors[node.x]
+    rows: Ints = run.constant(node.table)[x.astype(np.int64)]
+    return rows
+
+
 _OPS: Final[dict[type, Callable[[Any, _Run], Ints]]] = {
     ops.Gemm: _gemm,
     ops.Conv: _conv,
@@ -196,4 +232,6 @@ _OPS: Final[dict[type, Callable[[Any, _Run], Ints]]] = {
     ops.Softmax: _softmax,
     ops.Div: _div,
     ops.Sqrt: _sqrt,
+    ops.Trees: _trees,
+    ops.Lookup: _lookup,
 }

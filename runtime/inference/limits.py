@@ -27,6 +27,8 @@ COLUMN_VISITS_PER_NODE: Final = 4096  # so many for each byte of the model and f
 MEMORY_BYTES_MAX: Final = MODEL_MEMORY_BYTES_MAX
 GAS_PER_ROW_MAX: Final = 60 * 10**9  # a minute on the reference machine
 GAS_LOAD_MAX: Final = 60 * 10**9
+TREE_NODES_MAX: Final = 1 << 22  # branches and leaves of all trees of a model
+TREE_DEPTH_MAX: Final = 256  # branches from a root to a leaf: the engine builds a tree by recursion
 KERNELS_MAX: Final = 1 << 18  # launched by one run
 ROWS_MAX: Final = 1 << 20
 

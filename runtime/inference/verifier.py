@@ -17,7 +17,7 @@ from math import prod
 from typing import Any, Final
 
 from runtime.errors import CodecError
-from runtime.inference import rules_elementwise, rules_linear, rules_shape
+from runtime.inference import rules_elementwise, rules_linear, rules_shape, rules_trees
 from runtime.inference.cost import Cost, model_cost
 from runtime.inference.errors import Refused
 from runtime.inference.facts import Fact, Place, Proof, Work, check_constants
@@ -32,6 +32,7 @@ from runtime.inference.graph import (
     Div,
     Gemm,
     Graph,
+    Lookup,
     MaxPool,
     Mul,
     Output,
@@ -47,6 +48,7 @@ from runtime.inference.graph import (
     Sub,
     TensorSpec,
     Transpose,
+    Trees,
     count_parts,
     decode_graph,
     model_hash,
@@ -90,6 +92,8 @@ RULES: Final[dict[type, Callable[[Any, Place], Proof]]] = {
     ReduceSum: rules_shape.reduce_sum,
     ReduceMax: rules_shape.reduce_max,
     ArgMax: rules_shape.arg_max,
+    Trees: rules_trees.trees,
+    Lookup: rules_trees.lookup,
 }
 """The ops of graph version 1. A later version has a table of its own; this one never changes."""
 

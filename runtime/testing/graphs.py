@@ -314,13 +314,53 @@ def _sqrt(to: Builder, x: int) -> Node:
     return ops.Sqrt(x, shift) if to.fact(x).low >= 0 else ops.Mul(x, x, to.draw(st.integers(0, 30)))
 
 
+def preorder(random: np.random.Generator, depth: int, width: int, leaf: float = 0.3) -> list[int]:
+    """A random tree as graph.Trees writes its features: of `width`, in at most `depth` branches; `leaf`: how likely a
+    node ends early."""
+    if depth == 0 or random.random() < leaf:
+        return [-1]
+    left, right = (preorder(random, depth - 1, width, leaf) for _ in range(2))
+    return [int(random.integers(width)), *left, *right]
+
+
+def _trees(to: Builder, x: int) -> Node | None:
+    """Thresholds at, next to and between the ends of x's interval; leaves whose sums meet the bound."""
+    fact = to.fact(x)
+    if len(fact.shape) != 1:
+        return None
+    count, depth = to.draw(st.integers(1, 5)), to.draw(st.integers(1, 5))
+    features = [feature for _ in range(count) for feature in preorder(to.random, depth, fact.shape[0])]
+    if max(features) < 0:
+        features = [0, -1, -1, *features]
+    branches, leaves = sum(f >= 0 for f in features), sum(f < 0 for f in features)
+    trees = leaves - branches
+    ends = [end + step for end in (fact.low, fact.high) for step in (-1, 0, 1) if abs(end + step) <= DOUBLE_EXACT_MAX]
+    drawn = to.random.integers(fact.low, fact.high, size=branches, endpoint=True)
+    thresholds = np.where(to.random.random(branches) < 0.5, to.random.choice(ends, size=branches), drawn)
+    columns = to.draw(st.integers(1, 3))
+    room = to.draw(st.sampled_from([DOUBLE_EXACT_MAX, DOUBLE_EXACT_MAX - 1, 1000])) // trees
+    values = to.random.integers(-room, room, size=(leaves, columns), endpoint=True)
+    values = np.where(to.random.random(values.shape) < 0.5, to.random.choice([-room, room], size=values.shape), values)
+    return ops.Trees(x, to.constant(features), to.constant(thresholds), to.constant(values))
+
+
+def _lookup(to: Builder, x: int) -> Node:
+    """By a tensor whose interval starts at 0 and is small: there may be one, or it is made."""
+    small = [index for index, fact in enumerate(to.place.facts) if fact.low >= 0 and fact.high < 64]
+    if not small:
+        return ops.Clip(x, 0, to.draw(st.integers(0, 20)))
+    index = to.draw(st.sampled_from(small))
+    shape = (to.fact(index).high + 1, *to.draw(st.lists(st.integers(1, 3), max_size=2)))
+    return ops.Lookup(index, to.constant(to.random.integers(-DOUBLE_EXACT_MAX, DOUBLE_EXACT_MAX, shape, endpoint=True)))
+
+
 _Propose = Callable[[Builder, int], Node | None]
 PROPOSALS: dict[type, _Propose] = {
     ops.Gemm: _gemm, ops.Conv: _conv, ops.Affine: _affine, ops.Rescale: _rescale, ops.Add: _pair(ops.Add),
     ops.Sub: _pair(ops.Sub), ops.Mul: _mul, ops.Clip: _clip, ops.Relu: lambda to, x: ops.Relu(x),
     ops.MaxPool: _max_pool, ops.Reshape: _reshape, ops.Transpose: _transpose, ops.Concat: _concat, ops.Slice: _slice,
     ops.Pad: _pad, ops.ReduceSum: _reduce(ops.ReduceSum), ops.ReduceMax: _reduce(ops.ReduceMax), ops.ArgMax: _arg_max,
-    ops.Softmax: _softmax, ops.Div: _div, ops.Sqrt: _sqrt,
+    ops.Softmax: _softmax, ops.Div: _div, ops.Sqrt: _sqrt, ops.Trees: _trees, ops.Lookup: _lookup,
 }  # fmt: skip
 """One for each op that a graph may hold."""
 

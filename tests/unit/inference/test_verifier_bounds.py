@@ -196,3 +196,107 @@ def test_invalid_a_weight_beyond_64_bit_sums() -> None:
     for row in (*widest, [1 << 62, 1 << 62, 1 << 62, 1 << 62]):
         graph = wrap([x((4,), 0, 0)], [np.array([row])], [ops.Gemm(0, 0, None, None)], (1,))
         refuse(graph, "nodes[0] Gemm", "within 2**53")
+
+
+def forest(
+    features: list[int], thresholds: list[int], leaves: list[list[int]], low: int = -TOP, high: int = TOP
+) -> Graph:
+    constants = [np.array(features), np.array(thresholds), np.array(leaves)]
+    return wrap([x((2,), low, high)], constants, [ops.Trees(0, 0, 1, 2)], (len(leaves[0]),))
+
+
+STUMP = [0, -1, -1]
+
+
+def test_invalid_trees_that_are_not_trees() -> None:
+    """Every list of features reads as trees in one way at most: what is left to refuse is one that ends too early."""
+    accept(forest([0, 1, -1, -1, -1, 0, -1, -1], [5, -5, 0], [[1], [2], [3], [4], [5]]))
+    for features in ([0], [0, -1], [0, 1, -1, -1], [*STUMP, 0, -1]):
+        refuse(forest(features, [1], [[1]]), "nodes[0] Trees", "every tree is complete")
+
+
+def test_invalid_trees_that_look_where_nothing_is() -> None:
+    accept(forest([1, -1, -1], [0], [[1], [2]]))
+    refuse(forest([2, -1, -1], [0], [[1], [2]]), "nodes[0] Trees", "one of x's elements", highest=2)
+    refuse(forest([-2, -1, -1], [0], [[1], [2]]), "nodes[0] Trees", "one of x's elements", lowest=-2)
+
+
+def test_invalid_trees_with_thresholds_or_leaves_too_many_or_too_few() -> None:
+    accept(forest([-1, *STUMP, -1], [0], [[1], [2], [3], [4]]))
+    for thresholds in ([0, 0], [[0]]):
+        refuse(forest(STUMP, thresholds, [[1], [2]]), "nodes[0] Trees", "each branch has a threshold")  # type: ignore[arg-type] # wrong shapes are what is tried
+    refuse(forest([-1], [0], [[1]]), "nodes[0] Trees", "each branch has a threshold", branches=0)
+    for leaves in ([[1]], [[1], [2], [3]]):
+        refuse(forest(STUMP, [0], leaves), "nodes[0] Trees", "a row per leaf", expected=2)
+
+
+def test_invalid_a_threshold_one_step_over() -> None:
+    for threshold in (TOP, TOP - 1, -TOP, 1 - TOP):
+        accept(forest(STUMP, [threshold], [[1], [2]]))
+    for threshold in (TOP + 1, -TOP - 1):
+        refuse(forest(STUMP, [threshold], [[1], [2]]), "nodes[0] Trees", "a threshold is exact")
+
+
+@pytest.mark.parametrize("others", [[], [0]], ids=["one column", "two columns"])
+def test_invalid_sums_over_trees_one_step_over(others: list[int]) -> None:
+    half = TOP // 2
+    accept(forest([*STUMP, *STUMP], [0, 9], [[half, *others], [-half, *others], [half, *others], [1 - half, *others]]))
+    over = forest([*STUMP, *STUMP], [0, 9], [[half, *others], [-half, *others], [half + 1, *others], [0, *others]])
+    refuse(over, "nodes[0] Trees", "every partial sum over trees", sum=TOP + 1)
+    under = forest([*STUMP, -1], [0], [[1, *others], [-half, *others], [-half - 1, *others]])
+    refuse(under, "nodes[0] Trees", "every partial sum over trees", sum=TOP + 1)
+    cancels = forest([-1, -1, *STUMP], [0], [[TOP, *others], [1, *others], [-TOP, *others], [-TOP, *others]])
+    refuse(cancels, "nodes[0] Trees", "every partial sum over trees", sum=TOP + 1)
+    refuse(forest(STUMP, [0], [[TOP + 1, *others], [0, *others]]), "nodes[0] Trees", "a leaf is exact")
+
+
+def test_the_interval_of_trees_is_the_sum_of_theirs() -> None:
+    graph = forest([*STUMP, -1], [0], [[1, 5], [-3, 6], [10, 20]])
+    facts = verify(encode_graph(graph)).facts
+    assert (facts[1].shape, facts[1].low, facts[1].high) == ((2,), 7, 26)
+
+
+@pytest.mark.parametrize(
+    "features",
+    [[0, -1, 0, -1, -1], [*STUMP, 0, -1, 0, -1, -1], [0, 0, -1, -1, -1], [-1, *STUMP], [*STUMP, -1], [-1, *STUMP, -1]],
+)
+def test_trees_whose_root_an_engine_may_take_for_a_leaf(features: list[int]) -> None:
+    """A branch and a leaf of one number below a root (onnxruntime issue 24679), and roots that are leaves."""
+    branches = sum(feature >= 0 for feature in features)
+    leaves = len(features) - branches
+    for columns in (1, 2):
+        rows = [[1 << leaf, leaf][:columns] for leaf in range(leaves)]
+        accept(forest(features, list(range(branches)), rows))
+
+
+def chain(depth: int) -> Graph:
+    return forest([*[0] * depth, *[-1] * (depth + 1)], list(range(depth, 0, -1)), [[i] for i in range(depth + 1)])
+
+
+def test_invalid_trees_deeper_than_the_engine_builds() -> None:
+    accept(chain(256))
+    refuse(chain(257), "nodes[0] Trees", "256 branches in depth", depth=257)
+
+
+def test_invalid_trees_of_what_is_not_one_list() -> None:
+    for shape in ((), (2, 2)):
+        constants = [np.array(STUMP), np.array([0]), np.array([[1], [2]])]
+        graph = wrap([x(shape, 0, 1)], constants, [ops.Trees(0, 0, 1, 2)], (1,))
+        refuse(graph, "nodes[0] Trees", "one list of features")
+
+
+def test_invalid_numbers_outside_a_table() -> None:
+    def table(low: int, high: int, values: Any) -> Graph:
+        return wrap([x((2,), low, high)], [np.array(values)], [ops.Lookup(0, 0)], (2, *np.shape(values)[1:]))
+
+    accept(table(0, 2, [[TOP, 0], [3, 4], [-TOP, 1]]))
+    accept(table(1, 1, [5, 6]))
+    refuse(table(0, 2, [1, 2]), "nodes[0] Lookup", "x lies inside the table", high=2, rows=2)
+    refuse(table(-1, 0, [1, 2]), "nodes[0] Lookup", "x lies inside the table", low=-1)
+    refuse(table(0, 0, [1, TOP + 1]), "nodes[0] Lookup", "a table's number is exact")
+
+
+def test_a_table_s_interval_is_that_of_the_rows_in_reach() -> None:
+    graph = wrap([x((), 1, 2)], [np.array([-9, 4, 3, 99])], [ops.Lookup(0, 0)])
+    facts = verify(encode_graph(graph)).facts
+    assert (facts[1].low, facts[1].high) == (3, 4)
