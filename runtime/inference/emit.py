@@ -97,11 +97,13 @@ class Writer:
         self._names: dict[object, str] = {}
 
     def add(self, op: str, *inputs: str, **attributes: Any) -> str:
+        """One ONNX node of one output; the output's name."""
         name = f"t{len(self.nodes)}"
         self.nodes.append(helper.make_node(op, list(inputs), [name], **attributes))
         return name
 
     def shape(self, tensor: int) -> Dims:
+        """Of a row of a tensor of the verified graph."""
         return self.facts[tensor].shape
 
     def made(self) -> Dims:
@@ -109,6 +111,7 @@ class Writer:
         return self.facts[len(self.tensors)].shape
 
     def constant(self, key: object, make: Callable[[], npt.NDArray[Any]]) -> str:
+        """The name of an initializer; `make` is called for the first use of `key` only."""
         name = self._names.get(key)
         if name is None:
             name = self._names[key] = f"c{len(self._names)}"
@@ -125,6 +128,7 @@ class Writer:
         return self.constant(("scalar", value), lambda: np.array(value, np.float64))
 
     def integers(self, *values: int) -> str:
+        """The name of an int64 vector, as ONNX takes shapes, axes and pads."""
         return self.constant(("integers", values), lambda: np.array(values, np.int64))
 
     def scaled(self, index: int, shifts: int | None, shape: Dims | None = None) -> npt.NDArray[np.float64]:

@@ -28,6 +28,7 @@ _NO_TRANSFORM: Final = 0
 
 
 def trees(node: ops.Trees, to: Writer) -> str:
+    """x [features] -> [columns of the leaves]: of each tree one row of them, summed."""
     features, thresholds, leaves = (
         unpack(to.graph.constants[index]) for index in (node.features, node.thresholds, node.leaves)
     )
@@ -105,6 +106,7 @@ def _attribute(name: str, array: Array) -> AttributeProto:
 
 
 def lookup(node: ops.Lookup, to: Writer) -> str:
+    """Rows of the table by x's places."""
     return _gather(to, to.tensors[node.x], node.table)
 
 

@@ -32,10 +32,12 @@ class Fact:
 
     @property
     def elements(self) -> int:
+        """Of one row."""
         return prod(self.shape)
 
     @property
     def magnitude(self) -> int:
+        """The largest absolute value that any element can have."""
         return max(abs(self.low), abs(self.high))
 
 
@@ -81,6 +83,8 @@ def with_numbers(fact: Fact, times: int) -> Work:
 
 @dataclass(frozen=True, slots=True)
 class Proof:
+    """What a rule gives: the tensor that the node makes, and the work of making it."""
+
     fact: Fact
     work: Work
 
@@ -110,6 +114,7 @@ class Place:
     tree_nodes: int = 0
 
     def refuse(self, rule: str, values: Mapping[str, object]) -> Refused:
+        """The error to raise about the present node. values: what broke the rule, for people."""
         return Refused(self.where, rule, values)
 
     def demand(self, holds: bool, rule: str, **values: object) -> None:
@@ -124,6 +129,7 @@ class Place:
         return self.facts[index]
 
     def shape_of(self, index: int) -> Dims:
+        """The shape of a constant, which then counts as used. Refuses a number that no constant has."""
         self.demand(
             index < len(self.constants), "a named constant exists", constant=index, constants=len(self.constants)
         )
@@ -137,6 +143,7 @@ class Place:
         return unpack(self.constants[index]).astype(np.int64)
 
     def visit(self, columns: int) -> None:
+        """Take so many numbers of constants from the verifier's budget, before looking at them."""
         self.visits_left -= columns
         self.demand(
             self.visits_left >= 0, "constants are shared within the verifier's budget", visits_over=-self.visits_left

@@ -44,12 +44,14 @@ def _pass(a: Fact, b: Fact, made: Fact) -> Work:
 
 
 def add(node: Add, place: Place) -> Proof:
+    """Interval ends add; exact where both are within 2**53."""
     a, b = place.fact(node.a), place.fact(node.b)
     fact = _exact(place, _together(place, a, b), a.low + b.low, a.high + b.high)
     return Proof(fact, _pass(a, b, fact))
 
 
 def sub(node: Sub, place: Place) -> Proof:
+    """[a.low - b.high, a.high - b.low]; exact where both ends are within 2**53."""
     a, b = place.fact(node.a), place.fact(node.b)
     fact = _exact(place, _together(place, a, b), a.low - b.high, a.high - b.low)
     return Proof(fact, _pass(a, b, fact))
@@ -70,6 +72,7 @@ def mul(node: Mul, place: Place) -> Proof:
 
 
 def clip(node: Clip, place: Place) -> Proof:
+    """A selection: interval ends are clipped as values are."""
     x = place.fact(node.x)
     place.demand(
         -DOUBLE_EXACT_MAX <= node.low <= node.high <= DOUBLE_EXACT_MAX,
@@ -82,6 +85,7 @@ def clip(node: Clip, place: Place) -> Proof:
 
 
 def relu(node: Relu, place: Place) -> Proof:
+    """A selection: max(x, 0)."""
     x = place.fact(node.x)
     return Proof(Fact(x.shape, max(x.low, 0), max(x.high, 0)), Work(kernels=1, streamed=x.elements))
 

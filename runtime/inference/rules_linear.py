@@ -107,6 +107,7 @@ def _linear(place: Place, node: Gemm | Conv, x: Fact, shape: Dims) -> Fact:
 
 
 def gemm(node: Gemm, place: Place) -> Proof:
+    """x [..., inputs], weights [outputs, inputs], bias [outputs] -> [..., outputs], in float64."""
     x = place.fact(node.x)
     weights = place.shape_of(node.weights)
     place.demand(len(weights) == 2, "weights of a Gemm are [outputs, inputs]", shape=weights)
@@ -163,6 +164,8 @@ def out_sizes(place: Place, shape: Dims, kernel: Dims, strides: Dims, begin: Dim
 
 
 def conv(node: Conv, place: Place) -> Proof:
+    """x [channels, spatial...], weights [outputs, channels / groups, kernel...]. Padding puts 0 into x's interval.
+    Form SINGLE runs in float32: all partial sums within 2**24."""
     x = place.fact(node.x)
     weights = place.shape_of(node.weights)
     groups = node.groups

@@ -41,6 +41,7 @@ def max_pool(node: MaxPool, place: Place) -> Proof:
 
 
 def reshape(node: Reshape, place: Place) -> Proof:
+    """The same elements in the same order, within a row."""
     x = place.fact(node.x)
     place.demand(prod(node.shape) == x.elements, "a Reshape keeps the number of elements", x=x.shape, shape=node.shape)
     return Proof(Fact(node.shape, x.low, x.high), Work(kernels=1, streamed=-(-x.elements // 2)))
@@ -57,6 +58,7 @@ def _transpose_units(permutation: Dims, x: Fact) -> int:
 
 
 def transpose(node: Transpose, place: Place) -> Proof:
+    """Axes of a row, permuted."""
     x = place.fact(node.x)
     place.demand(
         sorted(node.permutation) == list(range(len(x.shape))),
@@ -71,6 +73,7 @@ def transpose(node: Transpose, place: Place) -> Proof:
 
 
 def concat(node: Concat, place: Place) -> Proof:
+    """Operands that differ in one dimension only; the interval is the hull of theirs."""
     parts = [place.fact(index) for index in node.tensors]
     place.demand(len(parts) >= 1, "a Concat has an operand")
     first = parts[0].shape
@@ -95,6 +98,7 @@ def concat(node: Concat, place: Place) -> Proof:
 
 
 def slice_(node: Slice, place: Place) -> Proof:
+    """In each dimension `count` positions from `start` in steps of `step`, which may be negative; none outside x."""
     x = place.fact(node.x)
     rank = len(x.shape)
     place.demand(
@@ -122,6 +126,7 @@ def slice_(node: Slice, place: Place) -> Proof:
 
 
 def pad(node: Pad, place: Place) -> Proof:
+    """Elements of one value around a row; the interval takes it in where anything is added."""
     x = place.fact(node.x)
     place.demand(
         len(node.before) == len(node.after) == len(x.shape),
@@ -162,6 +167,7 @@ def reduce_sum(node: ReduceSum, place: Place) -> Proof:
 
 
 def reduce_max(node: ReduceMax, place: Place) -> Proof:
+    """The largest element along axes, which stay with size 1. A selection."""
     x = place.fact(node.x)
     shape = _reduced(place, x, node.axes)
     return Proof(Fact(shape, x.low, x.high), Work(kernels=1, strided=x.elements + prod(shape)))

@@ -119,6 +119,7 @@ class Verified(Proven):
     work: Work
 
     def without_graph(self) -> Proven:
+        """What may be kept of many models."""
         return Proven(self.model_hash, self.inputs, self.outputs, self.cost, self.batched)
 
 

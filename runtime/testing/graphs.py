@@ -54,13 +54,16 @@ class Builder:
         self.place = Place((), _VISITS)
 
     def fact(self, tensor: int) -> Fact:
+        """Shape and interval of a tensor, as the rules proved them."""
         return self.place.facts[tensor]
 
     def constant(self, values: npt.ArrayLike) -> int:
+        """Keep a constant of these integers, in the smallest type that holds them; its number."""
         self.constants.append(pack(values))
         return len(self.constants) - 1
 
     def add_input(self) -> None:
+        """A tensor of rank 0 to 4 over any interval; before any node."""
         rank = self.draw(st.sampled_from([3, 2, 1, 4, 0]))
         shape = tuple(self.draw(st.lists(st.integers(1, 6 if rank < 4 else 3), min_size=rank, max_size=rank)))
         low, high = self.draw(intervals())
@@ -79,6 +82,8 @@ class Builder:
             del self.constants[kept:]
 
     def accept(self, node: Node) -> bool:
+        """Keep the node if the verifier's rule proves it and its rows are small. False: its constants are left,
+        unused."""
         self.place.constants = tuple(self.constants)
         self.place.sums_of.clear()
         self.place.where = type(node).__name__
@@ -115,6 +120,7 @@ class Builder:
     # ---- what the proposals share
 
     def shifts(self, shape: Dims) -> int | None:
+        """The number of a constant of shifts, each 0 to 127, one for each place of `shape`; None: no rounding."""
         kind = self.draw(st.sampled_from(["none", "small", "any", "many"]))
         if kind == "none":
             return None
@@ -122,6 +128,7 @@ class Builder:
         return self.constant(self.random.integers(0, high, size=shape, endpoint=True))
 
     def bias(self, shape: Dims, room: int) -> int | None:
+        """The number of a constant of biases within [-room, room]; None: no bias."""
         kind = self.draw(st.sampled_from(["none", "small", "all"]))
         if kind == "none":
             return None
@@ -146,6 +153,7 @@ class Builder:
         return kernels, strides, begins, ends, dilations
 
     def axes(self, rank: int) -> Dims:
+        """At least one of the axes of a row of this rank, ascending."""
         return tuple(sorted(self.draw(st.sets(st.integers(0, rank - 1), min_size=1))))
 
 

@@ -96,6 +96,7 @@ class SimulatedNodes:
     # --- lifecycle --------------------------------------------------------------------------------------------------
 
     async def start_all(self) -> None:
+        """Start validators and observers, in the order of their numbers."""
         for index in range(self._count):
             await self.start(index)
 
@@ -147,9 +148,11 @@ class SimulatedNodes:
     # --- use --------------------------------------------------------------------------------------------------------
 
     def node(self, index: int) -> Node:
+        """Raises KeyError for one that is down."""
         return self._running[index].node
 
     def application(self, index: int) -> Application:
+        """Its execution, for queries. Raises KeyError for one that is down."""
         return self._running[index].application
 
     def submit(self, index: int, transaction: bytes) -> Hash:
@@ -168,6 +171,7 @@ class SimulatedNodes:
         return self._running[index].fault
 
     def height(self, index: int) -> int:
+        """Of the last block that this node applied."""
         return self.node(index).consensus.tip.height
 
     async def reach(self, height: int, *, of: Iterable[int] | None = None, within_s: float = 60) -> None:

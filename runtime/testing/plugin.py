@@ -28,19 +28,25 @@ UPDATE = "--update-golden"
 class ChainOf(Protocol):
     """Makes a chain; options: those of runtime.execution.Chain (genesis, params, fees, ...)."""
 
-    def __call__(self, *modules: type[Module], **options: Any) -> Chain: ...
+    def __call__(self, *modules: type[Module], **options: Any) -> Chain:
+        """The chain of these modules, at its genesis."""
+        ...
 
 
 class WatchedOf(Protocol):
     """Makes a chain under watch; options: those of runtime.testing.Watched."""
 
-    def __call__(self, *modules: type[Module], **options: Any) -> Watched: ...
+    def __call__(self, *modules: type[Module], **options: Any) -> Watched:
+        """The same under watch: a step that breaks a rule raises, and fails the test."""
+        ...
 
 
 class Golden(Protocol):
     """Compares modules with the golden files beside the test, or writes these."""
 
-    def __call__(self, *modules: type[Module]) -> None: ...
+    def __call__(self, *modules: type[Module]) -> None:
+        """Fails the test where a module's declaration is no longer the committed one."""
+        ...
 
 
 class Accounts:

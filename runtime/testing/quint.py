@@ -89,6 +89,7 @@ def same(index: int, what: str, expected: object, found: object) -> None:
 
 
 def to_key(address: str) -> PublicKey:
+    """The model's address as a key: ASCII, at most 32 bytes."""
     return PublicKey(address.encode().ljust(32, b"\0"))
 
 
@@ -99,15 +100,18 @@ def to_block_id(value: Variant | str) -> Hash | None:
 
 
 def to_validators(weights: Mapping[str, int]) -> ValidatorSet:
+    """weights: voting power by the model's address."""
     return ValidatorSet.of(Validator(to_key(address), weight) for address, weight in weights.items())
 
 
 def to_vote(vote: Mapping[str, Any]) -> Vote:
+    """The model's vote, with a signature of zeros: the model knows none."""
     kind, key = _KINDS[vote["voteType"].tag], to_key(vote["srcAddress"])
     return Vote(kind, vote["height"], vote["round"], to_block_id(vote["valueId"]), key, Signature(bytes(64)))
 
 
 def to_state(cs: Mapping[str, Any]) -> RoundState:
+    """The model's ConsensusState as ours."""
     return RoundState(
         height=cs["height"],
         round=cs["round"],
@@ -120,6 +124,7 @@ def to_state(cs: Mapping[str, Any]) -> RoundState:
 
 
 def to_input(event: Variant) -> RoundInput:
+    """The model's input as ours. Raises ValueError for a word that the model does not have."""
     payload = event.value
     match event.tag:
         case "NewRoundCInput" | "NewRoundProposerCInput":

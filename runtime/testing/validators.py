@@ -48,12 +48,15 @@ class SigningValidators:
         )
 
     def key(self, number: int) -> PublicKey:
+        """The public key of validator `number`."""
         return self.keys[number].public_key
 
     def number(self, public_key: PublicKey) -> int:
+        """Whose key this is. Raises ValueError where it is nobody's."""
         return [key.public_key for key in self.keys].index(public_key)
 
     def vote(self, number: int, kind: VoteKind, block_id: Hash | None, *, height: int = 1, round_: int = 0) -> Vote:
+        """A signed vote; block_id None: for no block."""
         vote = UnsignedVote(kind, height, round_, block_id, self.key(number))
         return vote.signed(self.keys[number].sign(vote_sign_bytes(self.genesis_hash, vote)))
 
