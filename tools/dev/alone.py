@@ -27,6 +27,7 @@ class Alone:
 
     @property
     def peer_id(self) -> PeerId:
+        """As Transport."""
         return self._peer_id
 
     def peers(self) -> Mapping[PeerId, PeerInfo]:
@@ -47,6 +48,7 @@ class Alone:
 
     @property
     def events(self) -> trio.MemoryReceiveChannel[PeerEvent]:
+        """As Transport: nothing comes."""
         return self._events
 
     async def request(self, peer_id: PeerId, payload: bytes, timeout_s: float) -> bytes:

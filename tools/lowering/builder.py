@@ -55,6 +55,7 @@ class Tensor:
 
     @property
     def shape(self) -> Shape:
+        """Of a row."""
         return self.fact.shape
 
     @property
@@ -134,6 +135,7 @@ class Builder:
         return position < len(node.outputs) and node.outputs[position] in self._uses
 
     def is_constant(self, name: str) -> bool:
+        """Whether the file holds the tensor's value."""
         return name in self.source.constants
 
     # ---- the graph
@@ -288,6 +290,7 @@ class Builder:
     def graph(
         self, outputs: tuple[ir.Output, ...], version: str, source_hash: bytes, labels: tuple[str, ...] = ()
     ) -> ir.Graph:
+        """The graph so far with these outputs, whatever the source's are: comparisons look at inner tensors so."""
         return ir.Graph(
             version=ir.GRAPH_VERSION,
             lowering_version=version,

@@ -62,14 +62,18 @@ class Difference:
 
     @property
     def error_mean(self) -> float:
+        """The mean absolute difference of all elements so far, in real numbers; 0.0 of none."""
         return self.error_sum / self.elements if self.elements else 0.0
 
     @property
     def agreement(self) -> float | None:
+        """The share, 0..1, that agrees: rows of scores by their largest, other elements by being equal. None of
+        none."""
         return self.agreeing / self.compared if self.compared else None
 
     @property
     def saturated(self) -> float | None:
+        """The share, 0..1, of a Clip's results that lie at its ends; None where nothing was clipped."""
         return self.at_limit / self.clipped if self.clipped else None
 
 

@@ -46,18 +46,22 @@ class Node:
         return OpRefused(self.op, self.where, reason, mend)
 
     def has_input(self, position: int) -> bool:
+        """Whether the input of this number, from 0, is given and not left out."""
         return position < len(self.inputs) and self.inputs[position] != ""
 
     def integer(self, name: str, default: int) -> int:
+        """An attribute, or its default where it is left out; another type is refused, as in the next two."""
         return int(self._typed(name, default, int))
 
     def number(self, name: str, default: float) -> float:
+        """A finite number."""
         value = float(self._typed(name, default, float))
         if not np.isfinite(value):
             raise self.refuse(f"attribute {name} is {value}")
         return value
 
     def text(self, name: str, default: str) -> str:
+        """UTF-8, read when the file was."""
         return str(self._typed(name, default, str))
 
     def integers(self, name: str) -> tuple[int, ...] | None:

@@ -26,6 +26,7 @@ SATURATION: Final = 32
 
 
 def relu(node: Node, b: Builder) -> None:
+    """Nothing where no element can be negative."""
     x = floating(node, b.tensor(node, 0))
     b.bind(node, x if x.fact.low >= 0 else b.derive(x, ir.Relu(x=x.index)))
 
@@ -56,14 +57,17 @@ def _softmax(b: Builder, x: Tensor, axis: int, frac_bits_in: int) -> Tensor:
 
 
 def sigmoid(node: Node, b: Builder) -> None:
+    """As `sigmoid_of`."""
     b.bind(node, sigmoid_of(b, floating(node, b.tensor(node, 0))))
 
 
 def sigmoid_of(b: Builder, x: Tensor) -> Tensor:
+    """1 / (1 + exp(-x)) with SOFTMAX_FRAC_BITS fractional bits."""
     return _sigmoid(b, x, x.frac_bits)
 
 
 def tanh(node: Node, b: Builder) -> None:
+    """2 Sigmoid(2x) - 1: doubling is reading x with one fractional bit fewer."""
     x = floating(node, b.tensor(node, 0))
     x = b.regrid(x, max(1, x.frac_bits))
     half = _sigmoid(b, x, x.frac_bits - 1)  # of 2x
