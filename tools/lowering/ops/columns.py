@@ -18,6 +18,7 @@ SUMMAND_BITS: Final = 51  # so that a sum of two is within 52
 
 
 def floats(array: Array) -> Floats:
+    """The same numbers as float64, in one piece."""
     return np.ascontiguousarray(array, np.float64)
 
 
@@ -61,6 +62,7 @@ def tail(b: Builder, grid: Grid, shape: Shape | None = None) -> dict[str, int | 
 
 
 def finished(b: Builder, x: Tensor, grid: Grid, emitted: ir.Node) -> Tensor:
+    """The tensor that `emitted` makes of x with the grid's integers: their fractional bits and error."""
     return b.derive(x, emitted, frac_bits=grid.frac_bits, error=grid.error(x.magnitude, x.error), limit=None)
 
 

@@ -27,6 +27,7 @@ def sub(node: Node, b: Builder) -> None:
 
 
 def neg(node: Node, b: Builder) -> None:
+    """Exact."""
     x = floating(node, b.tensor(node, 0))
     b.bind(node, shifted(node, b, x, np.zeros((1,) * len(x.shape)), sign=-1))
 

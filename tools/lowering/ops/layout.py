@@ -24,6 +24,7 @@ def reshaped(b: Builder, x: Tensor, shape: Shape) -> Tensor:
 
 
 def identity(node: Node, b: Builder) -> None:
+    """The same tensor, nothing is emitted."""
     b.bind(node, b.tensor(node, 0, classes=True))
 
 
@@ -57,6 +58,7 @@ def _holds(size: int, kind: str, x: Tensor) -> bool:
 
 
 def flatten(node: Node, b: Builder) -> None:
+    """To one dimension of a row; refused where `axis` would take the batch into it."""
     x = b.tensor(node, 0, classes=True)
     rank = len(x.shape) + 1
     axis = node.integer("axis", 1)

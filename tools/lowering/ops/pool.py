@@ -10,6 +10,7 @@ from tools.lowering.source import Node
 
 
 def max_pool(node: Node, b: Builder) -> None:
+    """Exact: a selection. Its second output, the places of the maxima, is refused."""
     x = floating(node, b.tensor(node, 0))
     if any(node.outputs[1:]):
         raise node.refuse("its output Indices is not supported", "export without return_indices")
