@@ -201,7 +201,7 @@ def test_the_same_pipeline_gives_the_same_bytes() -> None:
     [
         (lambda: make_pipeline(Normalizer("max"), LogisticRegression()), "Normalizer"),
         (lambda: make_pipeline(StandardScaler(), SGDClassifier(loss="log_loss", random_state=0)), "Exp"),
-        (GaussianNB, "Pow"),
+        (GaussianNB, "ReduceLogSumExp"),
         (lambda: DecisionTreeClassifier(max_depth=2), "TreeEnsembleClassifier"),
     ],
     ids=["rows over their maximum", "logistic by exp", "naive Bayes", "tree"],

@@ -6,7 +6,6 @@ the numbers 0, 1, 2, ... are those numbers: they need no list, and may be comput
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -15,7 +14,7 @@ import numpy as np
 from runtime.inference import graph as ir
 from tools.lowering.builder import Builder, Classes, Tensor
 from tools.lowering.ops.axes import row_axis
-from tools.lowering.ops.layout import joined, reshaped
+from tools.lowering.ops.layout import gathered, reshaped
 from tools.lowering.protobuf import TEXT
 from tools.lowering.source import Array, Node
 
@@ -65,35 +64,7 @@ def array_feature_extractor(node: Node, b: Builder) -> None:
         raise node.refuse("its input has one dimension, the batch; it would select rows")
     if not columns or min(columns) < 0 or max(columns) >= x.shape[-1]:
         raise node.refuse(f"columns {columns[:8]} do not lie in rows of shape {list(x.shape)}")
-    b.bind(node, selected(b, x, columns))
-
-
-def selected(b: Builder, x: Tensor, columns: Sequence[int]) -> Tensor:
-    """x's elements at these places of its last dimension: slices, side by side."""
-    if list(columns) == list(range(x.shape[-1])):
-        return x
-    lead, rank = x.shape[:-1], len(x.shape)
-    parts = []
-    for start, count, step in _runs(columns):
-        emitted = ir.Slice(
-            x=x.index, starts=(0,) * (rank - 1) + (start,), counts=(*lead, count), steps=(1,) * (rank - 1) + (step,)
-        )
-        parts.append(b.derive(x, emitted))
-    return joined(b, parts, rank - 1)
-
-
-def _runs(columns: Sequence[int]) -> list[tuple[int, int, int]]:
-    """The places as (start, count, step) of evenly spaced runs, greedily from the first on."""
-    runs: list[tuple[int, int, int]] = []
-    place = 0
-    while place < len(columns):
-        end = place + 1
-        step = columns[end] - columns[place] if end < len(columns) else 1
-        while step and end < len(columns) and columns[end] - columns[end - 1] == step:
-            end += 1
-        runs.append((columns[place], end - place, step or 1))
-        place = end
-    return runs
+    b.bind(node, gathered(b, x, columns, len(x.shape) - 1))
 
 
 def _lookup(node: Node, b: Builder) -> None:

@@ -130,6 +130,44 @@ def _without_dimension(b: Builder, x: Tensor) -> Tensor:
     return replace(b.derive(x, ir.Reshape(x=x.index, shape=())), limit=None)
 
 
+def negated(b: Builder, x: Tensor) -> Tensor:
+    """-x, exact."""
+    if not x.shape:
+        return replace(_without_dimension(b, negated(b, _with_dimension(b, x))), limit=x.limit)
+    minus = b.store(np.full((1,) * len(x.shape), -1))
+    return b.derive(x, ir.Affine(x=x.index, weights=minus, bias=None, shifts=None))
+
+
+def filled(node: Node, b: Builder, like: Tensor, values: Array) -> Tensor:
+    """A constant of row shape `values.shape` as a tensor: the same in every row. `like`: any tensor of floats."""
+    wanted = values.shape or (1,)
+    largest = float(np.abs(values).max())
+    frac_bits = max(b.wanted_frac_bits(node.outputs[0]), like.frac_bits)
+    frac_bits = min(frac_bits, SUMMAND_BITS - 1 - int(np.frexp(largest)[1]))
+    if frac_bits < 0:
+        raise node.refuse(f"its constant reaches {largest:g}, too large to be exact")
+    x = like if like.shape else _with_dimension(b, like)
+    rank = len(x.shape)
+    one = b.derive(x, ir.Slice(x=x.index, starts=(0,) * rank, counts=(1,) * rank, steps=(1,) * rank))
+    zero = b.derive(one, ir.Affine(x=one.index, weights=b.store(np.zeros((1,) * rank, int)), bias=None, shifts=None))
+    if rank != len(wanted):
+        zero = b.derive(zero, ir.Reshape(x=zero.index, shape=(1,) * len(wanted)))
+    if any(size > 1 for size in wanted):
+        after = tuple(size - 1 for size in wanted)
+        zero = b.derive(zero, ir.Pad(x=zero.index, before=(0,) * len(wanted), after=after, value=0))
+    integers = np.rint(np.ldexp(floats(values), frac_bits)).astype(np.int64).reshape(wanted)
+    error = float(np.abs(np.ldexp(integers.astype(np.float64), -frac_bits) - values.reshape(wanted)).max())
+    emitted = ir.Affine(x=zero.index, weights=None, bias=b.store(integers), shifts=None)
+    result = b.derive(zero, emitted, frac_bits=frac_bits, error=error, limit=None)
+    return result if values.shape else _without_dimension(b, result)
+
+
+def added(node: Node, b: Builder, x: Tensor, y: Tensor) -> Tensor:
+    """x + y on their finer grid, or as fine as both fit."""
+    x, y = regridded(node, b, (x, y), max(x.frac_bits, y.frac_bits))
+    return b.derive(x, ir.Add(a=x.index, b=y.index), error=x.error + y.error, limit=None)
+
+
 def _finest(x: Tensor) -> int:
     """The most fractional bits with which x can be one of two summands."""
     return x.frac_bits + SUMMAND_BITS - x.fact.magnitude.bit_length()

@@ -12,7 +12,18 @@ from tools.lowering.builder import CALIBRATE, Builder, Tensor
 from tools.lowering.fuse import batch_normalization
 from tools.lowering.grids import SUM_BITS, Floats
 from tools.lowering.ops.axes import constant_shape
-from tools.lowering.ops.columns import as_floating, common_grid, floating, floats, regridded, scaled, shifted, with_room
+from tools.lowering.ops.columns import (
+    as_floating,
+    common_grid,
+    filled,
+    floating,
+    floats,
+    negated,
+    regridded,
+    scaled,
+    shifted,
+    with_room,
+)
 from tools.lowering.source import Node
 
 
@@ -29,20 +40,20 @@ def sub(node: Node, b: Builder) -> None:
 def neg(node: Node, b: Builder) -> None:
     """Exact."""
     x = floating(node, b.tensor(node, 0))
-    b.bind(node, shifted(node, b, x, np.zeros((1,) * len(x.shape)), sign=-1))
+    b.bind(node, negated(b, x))
 
 
 def _sum(node: Node, b: Builder, op: type[ir.Add | ir.Sub], signs: tuple[int, int]) -> None:
     constant = _constant_place(node, b)
     if constant is not None:
         x = floating(node, b.tensor(node, 1 - constant))
-        offset = signs[constant] * _beside(node, b, constant, x)
+        offset = signs[constant] * beside(node, b, constant, x)
         room = max(x.frac_bits, b.wanted_frac_bits(node.outputs[0]))
         x = with_room(b, x, room)
         x = b.regrid(x, common_grid(node, room, x, x))
         b.bind(node, shifted(node, b, x, offset, signs[1 - constant]))
         return
-    x, y = _pair(node, b)
+    x, y = pair(node, *(floating(node, b.tensor(node, position)) for position in (0, 1)))
     x, y = regridded(node, b, (x, y), max(x.frac_bits, y.frac_bits))
     b.bind(node, b.derive(x, op(a=x.index, b=y.index), error=x.error + y.error, limit=None))
 
@@ -51,15 +62,14 @@ def _constant_place(node: Node, b: Builder) -> int | None:
     return next((place for place in (0, 1) if b.is_constant(node.inputs[place])), None)
 
 
-def _beside(node: Node, b: Builder, place: int, x: Tensor) -> Floats:
+def beside(node: Node, b: Builder, place: int, x: Tensor) -> Floats:
     """The constant operand in a shape of x's rank."""
     constant = floats(b.constant(node, place, "the other operand"))
     return constant.reshape(constant_shape(node, constant.shape, x.shape))
 
 
-def _pair(node: Node, b: Builder) -> tuple[Tensor, Tensor]:
-    """The two computed operands, of shapes that fit each other row by row."""
-    x, y = (floating(node, b.tensor(node, position)) for position in (0, 1))
+def pair(node: Node, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    """The two, refused unless their shapes fit each other row by row."""
     if len(x.shape) != len(y.shape):
         raise node.refuse(f"rows of shape {list(x.shape)} and {list(y.shape)} would align against the batch")
     if any(p != q and 1 not in (p, q) for p, q in zip(x.shape, y.shape, strict=True)):
@@ -72,14 +82,14 @@ def mul(node: Node, b: Builder) -> None:
     constant = _constant_place(node, b)
     if constant is not None:
         x = floating(node, b.tensor(node, 1 - constant))
-        scale, offset = _beside(node, b, constant, x), None
+        scale, offset = beside(node, b, constant, x), None
         if node.has_input(2):
             offset = floats(b.constant(node, 2, "bias"))
             shape = np.broadcast_shapes(scale.shape, constant_shape(node, offset.shape, x.shape))
             scale, offset = np.broadcast_to(scale, shape), np.broadcast_to(offset, shape)
         b.bind(node, scaled(node, b, x, scale, offset))
         return
-    x, y = _pair(node, b)
+    x, y = pair(node, *(floating(node, b.tensor(node, position)) for position in (0, 1)))
     b.bind(node, product(node, b, x, y))
 
 
@@ -108,14 +118,17 @@ def product(node: Node, b: Builder, x: Tensor, y: Tensor) -> Tensor:
 
 
 def div(node: Node, b: Builder) -> None:
-    """By a constant without zeros: times its reciprocal. By a computed tensor that is never negative: rounded twice;
+    """By a constant without zeros: times its reciprocal. By a computed tensor that keeps its sign: rounded twice;
     where the float model would divide by 0, by the least number of the divisor's grid instead."""
     if not b.is_constant(node.inputs[1]):
-        x, y = _pair(node, b)
+        y = floating(node, b.tensor(node, 1))
+        given = b.is_constant(node.inputs[0])
+        x = filled(node, b, y, beside(node, b, 0, y)) if given else floating(node, b.tensor(node, 0))
+        x, y = pair(node, x, y)
         b.bind(node, ratio(node, b, x, y, max(b.wanted_frac_bits(node.outputs[0]), x.frac_bits)))
         return
     x = floating(node, b.tensor(node, 0))
-    constant = _beside(node, b, 1, x)
+    constant = beside(node, b, 1, x)
     if not constant.all():
         raise node.refuse("its divisor holds 0")
     b.bind(node, scaled(node, b, x, 1 / constant, None))
@@ -123,9 +136,12 @@ def div(node: Node, b: Builder) -> None:
 
 def ratio(node: Node, b: Builder, x: Tensor, divisor: Tensor, frac_bits: int) -> Tensor:
     """x / divisor with that many fractional bits, or as many fewer as keep it within SUM_BITS."""
+    if divisor.fact.high < 0:
+        x, divisor = negated(b, x), negated(b, divisor)
     if divisor.fact.low < 0 or divisor.fact.high < 1:
-        mend = "divide by what cannot be negative, for example a sum of probabilities"
-        raise node.refuse(f"its divisor may be {divisor.fact.low * 2.0**-divisor.frac_bits:g}", mend)
+        low, high = (end * 2.0**-divisor.frac_bits for end in (divisor.fact.low, divisor.fact.high))
+        mend = "divide by what is proven to keep its sign: a sum of probabilities, a Clip or an Abs plus a constant"
+        raise node.refuse(f"its divisor may be anything from {low:g} to {high:g}", mend)
     x = b.within_limit(x)
     least = divisor.fact.low
     if least == 0:

@@ -13,7 +13,7 @@ from runtime.inference import graph as ir
 from runtime.inference.limits import OPERANDS_MAX
 from tools.lowering.builder import Builder, Classes, Tensor
 from tools.lowering.ops.axes import row_axis
-from tools.lowering.ops.columns import regridded
+from tools.lowering.ops.columns import filled, regridded
 from tools.lowering.protobuf import TEXT, dtype_of
 from tools.lowering.source import Node, Shape
 
@@ -24,7 +24,11 @@ def reshaped(b: Builder, x: Tensor, shape: Shape) -> Tensor:
 
 
 def identity(node: Node, b: Builder) -> None:
-    """The same tensor, nothing is emitted."""
+    """Dropout too, which changes nothing once a model is trained."""
+    if any(b.is_read(node, position) for position in range(1, len(node.outputs))):
+        raise node.refuse("its mask is read", "export for inference (model.eval())")
+    if node.has_input(2) and b.constant(node, 2, "training_mode").any():
+        raise node.refuse("it is in training mode", "export for inference (model.eval())")
     b.bind(node, b.tensor(node, 0, classes=True))
 
 
@@ -104,10 +108,9 @@ def _copied(node: Node, x: Tensor, axis: int, size: int, keeps_zero: bool) -> in
 def concat(node: Node, b: Builder) -> None:
     """Tensors side by side on the coarsest of their grids that holds them all; constants are repeated in each row."""
     axis = node.integer("axis", 0)
-    parts = [b.tensor(node, place) for place, name in enumerate(node.inputs) if not b.is_constant(name)]
+    like = next(b.tensor(node, place) for place, name in enumerate(node.inputs) if not b.is_constant(name))
+    parts = [_part(node, b, place, like) for place in range(len(node.inputs))]
     rank = len(parts[0].shape)
-    if len(parts) != len(node.inputs):
-        raise node.refuse("one of its operands is constant", "append constant columns before the model")
     place = row_axis(node, axis, parts[0].shape)
     for part in parts:
         rest = [part.shape[dim] == parts[0].shape[dim] for dim in range(rank) if dim != place and dim < len(part.shape)]
@@ -117,6 +120,17 @@ def concat(node: Node, b: Builder) -> None:
             raise node.refuse(f"it joins {parts[0].dtype} and {part.dtype}")
     finest = max(part.frac_bits for part in parts)
     b.bind(node, joined(b, regridded(node, b, parts, finest), place))
+
+
+def _part(node: Node, b: Builder, place: int, like: Tensor) -> Tensor:
+    """An operand; a constant one with a leading 1 is the same in every row."""
+    if not b.is_constant(node.inputs[place]):
+        return b.tensor(node, place)
+    values = b.constant(node, place, "an operand")
+    if values.ndim != len(like.shape) + 1 or values.shape[0] != 1 or like.dtype.kind != "f":
+        reason = f"its constant operand of shape {list(values.shape)} would not be the same in every row of floats"
+        raise node.refuse(reason, "give it a leading dimension of 1")
+    return filled(node, b, like, values[0])
 
 
 def joined(b: Builder, parts: Sequence[Tensor], axis: int) -> Tensor:
@@ -131,6 +145,33 @@ def joined(b: Builder, parts: Sequence[Tensor], axis: int) -> Tensor:
 
 def _concat(b: Builder, group: Sequence[Tensor], axis: int) -> Tensor:
     return b.derive(group[0], ir.Concat(tensors=tuple(part.index for part in group), axis=axis), limit=None)
+
+
+def gathered(b: Builder, x: Tensor, places: Sequence[int], axis: int) -> Tensor:
+    """x's elements at these places of one dimension: slices, one after another."""
+    if list(places) == list(range(x.shape[axis])):
+        return x
+    parts = []
+    for start, count, step in _runs(places):
+        starts, counts, steps = [0] * len(x.shape), list(x.shape), [1] * len(x.shape)
+        starts[axis], counts[axis], steps[axis] = start, count, step
+        emitted = ir.Slice(x=x.index, starts=tuple(starts), counts=tuple(counts), steps=tuple(steps))
+        parts.append(b.derive(x, emitted))
+    return joined(b, parts, axis)
+
+
+def _runs(places: Sequence[int]) -> list[tuple[int, int, int]]:
+    """The places as (start, count, step) of evenly spaced runs, greedily from the first on."""
+    runs: list[tuple[int, int, int]] = []
+    place = 0
+    while place < len(places):
+        end = place + 1
+        step = places[end] - places[place] if end < len(places) else 1
+        while step and end < len(places) and places[end] - places[end - 1] == step:
+            end += 1
+        runs.append((places[place], end - place, step or 1))
+        place = end
+    return runs
 
 
 def transpose(node: Node, b: Builder) -> None:
@@ -149,11 +190,11 @@ def slice_(node: Node, b: Builder) -> None:
     """Constant starts, ends, axes and steps: attributes before opset 10, inputs since. Not along the batch."""
     x = b.tensor(node, 0)
     rank = len(x.shape)
-    starts, ends = (_numbers(node, b, place, name) for place, name in ((1, "starts"), (2, "ends")))
+    starts, ends = (numbers(node, b, place, name) for place, name in ((1, "starts"), (2, "ends")))
     if starts is None or ends is None:
         raise node.refuse("its starts or ends are missing")
-    axes = _numbers(node, b, 3, "axes") or tuple(range(len(starts)))
-    steps = _numbers(node, b, 4, "steps") or (1,) * len(starts)
+    axes = numbers(node, b, 3, "axes") or tuple(range(len(starts)))
+    steps = numbers(node, b, 4, "steps") or (1,) * len(starts)
     if not len(starts) == len(ends) == len(axes) == len(steps) or 0 in steps:
         raise node.refuse("its starts, ends, axes and steps do not fit each other")
     begin, count, step = [0] * rank, list(x.shape), [1] * rank
@@ -167,7 +208,8 @@ def slice_(node: Node, b: Builder) -> None:
     b.bind(node, x if tuple(count) == x.shape and set(step) <= {1} else b.derive(x, emitted))
 
 
-def _numbers(node: Node, b: Builder, position: int, name: str) -> tuple[int, ...] | None:
+def numbers(node: Node, b: Builder, position: int, name: str) -> tuple[int, ...] | None:
+    """A list of integers that older opsets have as an attribute and newer ones as a constant input."""
     if node.has_input(position):
         return tuple(int(value) for value in b.constant(node, position, name).reshape(-1))
     return node.integers(name)
@@ -176,7 +218,7 @@ def _numbers(node: Node, b: Builder, position: int, name: str) -> tuple[int, ...
 def squeeze(node: Node, b: Builder) -> None:
     """Drops dimensions of size 1."""
     x = b.tensor(node, 0, classes=True)
-    axes = _numbers(node, b, 1, "axes")
+    axes = numbers(node, b, 1, "axes")
     if axes is None:
         raise node.refuse("it names no axes, so it would drop a batch of one row")
     places = {row_axis(node, axis, x.shape) for axis in axes}
@@ -188,7 +230,7 @@ def squeeze(node: Node, b: Builder) -> None:
 def unsqueeze(node: Node, b: Builder) -> None:
     """Adds dimensions of size 1 behind the batch."""
     x = b.tensor(node, 0, classes=True)
-    axes = _numbers(node, b, 1, "axes") or ()
+    axes = numbers(node, b, 1, "axes") or ()
     rank = len(x.shape) + 1 + len(axes)
     places = sorted(axis % rank for axis in axes if -rank <= axis < rank)
     if not axes or len(set(places)) != len(axes) or places[0] == 0:

@@ -1,12 +1,26 @@
-"""MaxPool: comparisons in windows, which keep the grid."""
+"""MaxPool and AveragePool: windows that slide over a row. Maxima keep the grid; means are sums that round once."""
 
 from __future__ import annotations
 
+from functools import reduce
+
+import numpy as np
+
 from runtime.inference import graph as ir
-from tools.lowering.builder import Builder
-from tools.lowering.ops.axes import window
-from tools.lowering.ops.columns import floating
+from runtime.inference.limits import SINGLE_EXACT_MAX
+from tools.lowering.builder import Builder, Tensor
+from tools.lowering.grids import Floats
+from tools.lowering.ops.axes import Window, window
+from tools.lowering.ops.columns import floating, scaled
+from tools.lowering.ops.reduce import summable
 from tools.lowering.source import Node
+
+
+def _view(node: Node, x: Tensor) -> Window:
+    kernel = node.integers("kernel_shape")
+    if kernel is None or len(x.shape) < 2:
+        raise node.refuse(f"a kernel {kernel} does not fit rows of shape {list(x.shape)}")
+    return window(node, x.shape[1:], kernel)
 
 
 def max_pool(node: Node, b: Builder) -> None:
@@ -16,16 +30,54 @@ def max_pool(node: Node, b: Builder) -> None:
         raise node.refuse("its output Indices is not supported", "export without return_indices")
     if node.integer("storage_order", 0):
         raise node.refuse("storage_order 1 is not supported")
-    kernel = node.integers("kernel_shape")
-    if kernel is None or len(x.shape) < 2:
-        raise node.refuse(f"a kernel {kernel} does not fit rows of shape {list(x.shape)}")
-    view = window(node, x.shape[1:], kernel)
+    view = _view(node, x)
     emitted = ir.MaxPool(
         x=x.index,
-        kernel=kernel,
+        kernel=view.kernel,
         strides=view.strides,
         pads_begin=view.pads_begin,
         pads_end=view.pads_end,
         dilations=view.dilations,
     )
     b.bind(node, b.derive(x, emitted))
+
+
+def average_pool(node: Node, b: Builder) -> None:
+    """The sum of each window, a Conv of ones channel by channel, times the reciprocal of how many elements count."""
+    x = floating(node, b.tensor(node, 0))
+    view = _view(node, x)
+    counts = _counts(node, x, view)
+    channels, taps = x.shape[0], int(np.prod(view.kernel))
+    x = summable(node, b, x, taps)
+    emitted = ir.Conv(
+        x=x.index,
+        weights=b.store(np.ones((channels, 1, *view.kernel), np.int64)),
+        bias=None,
+        shifts=None,
+        strides=view.strides,
+        pads_begin=view.pads_begin,
+        pads_end=view.pads_end,
+        dilations=view.dilations,
+        groups=channels,
+        form=ir.ConvForm.SINGLE if taps * x.fact.magnitude <= SINGLE_EXACT_MAX else ir.ConvForm.DOUBLE,
+    )
+    total = b.derive(x, emitted, error=x.error * taps, limit=None)
+    b.bind(node, scaled(node, b, total, 1 / counts, None))
+
+
+def _counts(node: Node, x: Tensor, view: Window) -> Floats:
+    """How many places of each window count, [1, out...]: those inside x or, where count_include_pad says so, inside
+    the pads too, but not what ceil_mode adds behind them. One number where all windows are alike."""
+    include = node.integer("count_include_pad", 0)
+    pads = node.integers("pads") or (0,) * (2 * len(view.kernel))
+    ends = view.pads_end if node.text("auto_pad", "NOTSET") != "NOTSET" else pads[len(view.kernel) :]
+    sizes = []
+    for dim, size in enumerate(x.shape[1:]):
+        first, last = (-view.pads_begin[dim], size + ends[dim]) if include else (0, size)
+        starts = np.arange(view.out[dim]) * view.strides[dim] - view.pads_begin[dim]
+        places = starts[:, None] + np.arange(view.kernel[dim]) * view.dilations[dim]
+        sizes.append(((places >= first) & (places < last)).sum(axis=1).astype(np.float64))
+    counts: Floats = reduce(np.multiply.outer, sizes)[np.newaxis]
+    if not counts.all():
+        raise node.refuse("a window lies in the padding alone")
+    return counts[(slice(0, 1),) * counts.ndim] if (counts == counts.flat[0]).all() else counts
