@@ -48,7 +48,9 @@ def plan_runs(environment: Environment, transactions: Iterable[Prepared], *, gas
     batches: dict[Hash, dict[Inputs, None]] = {}
     for prepared, call, target in _declaring(environment, transactions):
         try:
-            requests = _asked(environment, call, target)
+            wanted = [
+                (request, environment.core.describe(request.model)) for request in _asked(environment, call, target)
+            ]
         except LET_THROUGH:
             raise
         except OutOfGas:
@@ -57,8 +59,7 @@ def plan_runs(environment: Environment, transactions: Iterable[Prepared], *, gas
             found = contained(error, target.module, call.name)
             faults.append(f"{call.name}, infers: {explain(found)}\n{traceback_of(found)}".rstrip())
             continue
-        for request in requests:
-            info = environment.core.describe(request.model)
+        for request, info in wanted:
             known = batches.get(request.model, {})
             if info is None or request.inputs in known:
                 continue

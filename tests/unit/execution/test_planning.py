@@ -32,8 +32,10 @@ from runtime import (
 )
 from runtime.execution import BlockInputs, Chain, Executed
 from runtime.execution.inference_port import EnginePort
+from runtime.execution.planning import PLANNING_SHARE, plan_runs
 from runtime.inference import Engine, TensorSpec, encode_graph, from_arrays, model_hash, verify
 from runtime.inference.graph import Gemm
+from runtime.state import Overlay
 from runtime.testing.graphs import wrap
 
 NODES = 16
@@ -283,6 +285,23 @@ def test_asking_is_bounded_by_a_share_of_the_blocks_gas() -> None:
     executed = block_of(chain, (step(request(0, (1, 1))),), (greedy,), (step(request(0, (2, 2))),))
     assert [receipt.error for receipt in executed.receipts] == [None] * 3
     assert (engine.together, engine.alone) == ([1] * 2, [1] * 2)
+
+
+def test_wherever_asking_ends_for_want_of_gas_the_block_goes_on(pair: tuple[Chain, Chain]) -> None:
+    """The meter for all declarations together may run out between any two of the things that it pays for."""
+    chain, _ = pair
+    application = chain.application
+    data = chain.transaction(
+        Saying_.ask.build(step=step(request(0, (1, 1)), request(1, (2, 2)))), signer=chain.account("alice")
+    )
+    prepared = application.prepare(data)
+    found = set()
+    for gas in range(0, 3_000_000, 5_000):
+        environment = application.composition.environment()
+        block = BlockInputs(chain.height + 1, chain.time_ms).info
+        environment.open(Overlay(application.store), block, writable=False)
+        found.add(len(plan_runs(environment, [prepared], gas_max=PLANNING_SHARE * gas).batches))
+    assert {0, 2} <= found
 
 
 @pytest.mark.parametrize("saying", [Saying.BREAKS, Saying.NAMES_A_LIST, Saying.NAMES_MALFORMED, Saying.WRITES])
