@@ -65,9 +65,10 @@ def check_files(files: Iterable[Path]) -> tuple[Finding, ...]:
 def _found(source: Source, path: str, package: str) -> tuple[Finding, ...]:
     facts = Facts(source.tree, package)
     allowances, findings = suppression.read(source, path)
+    lines = suppression.by_line(allowances)
     for check in _CHECKS:
         for hit in check(facts):
-            if not suppression.is_allowed(hit, allowances):
+            if not suppression.is_allowed(hit, lines):
                 findings.append(_as_finding(path, hit))
     return tuple(sorted({*findings, *suppression.unused(allowances, path)}))
 

@@ -14,6 +14,7 @@ from typing import Final
 
 FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef
 Scope = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda | ast.Module
+DOTS_MAX: Final = 8
 MEANINGS_MAX: Final = 32
 """Values of one name that are looked at: the last ones. More would let a file take the square of its size."""
 BUILTINS: Final = frozenset(dir(builtins))
@@ -123,9 +124,9 @@ class Facts:
         return isinstance(node, ast.Call) and self.is_builtin(node.func, *names)
 
     def dotted(self, node: ast.AST) -> str:
-        """`a.b.c` with an imported `a` written out; "" where the node is nothing of that form."""
+        """`a.b.c` with an imported `a` written out; "" where the node is nothing of that form, or very long."""
         parts: list[str] = []
-        while isinstance(node, ast.Attribute):
+        while isinstance(node, ast.Attribute) and len(parts) < DOTS_MAX:
             parts.append(node.attr)
             node = node.value
         if not isinstance(node, ast.Name):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import re
+from bisect import bisect_right
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -42,10 +43,15 @@ def read(source: Source, path: str) -> tuple[list[Allowance], list[Finding]]:
         if problem := _problem(found, codes):
             wrong.append(finding(path, comment.line, comment.column, "ARM090", problem))
             continue
-        following = next((line for line in code_lines if line > comment.line), None) if comment.alone else None
+        following = _next(code_lines, comment.line) if comment.alone else None
         lines = frozenset({comment.line} if following is None else {comment.line, following})
         allowances.append(Allowance(comment, codes, lines))
     return allowances, wrong
+
+
+def _next(lines: list[int], line: int) -> int | None:
+    at = bisect_right(lines, line)
+    return lines[at] if at < len(lines) else None
 
 
 def _problem(found: re.Match[str] | None, codes: frozenset[str]) -> str | None:
@@ -57,13 +63,23 @@ def _problem(found: re.Match[str] | None, codes: frozenset[str]) -> str | None:
     return None if re.search(r"\w", found[2]) else "a suppression without a reason"
 
 
-def is_allowed(hit: Hit, allowances: list[Allowance]) -> bool:
-    """Whether a suppression with a reason stands at the finding; it is marked as used."""
-    lines = {hit.node.lineno} if isinstance(hit.node, ast.stmt) else {hit.node.lineno, hit.node.end_lineno}
+def by_line(allowances: list[Allowance]) -> dict[int, list[Allowance]]:
+    """Where they count."""
+    found: dict[int, list[Allowance]] = {}
     for allowance in allowances:
-        if hit.code in allowance.codes and allowance.lines & lines:
-            allowance.used.add(hit.code)
-            return True
+        for line in allowance.lines:
+            found.setdefault(line, []).append(allowance)
+    return found
+
+
+def is_allowed(hit: Hit, allowances: dict[int, list[Allowance]]) -> bool:
+    """Whether a suppression with a reason stands at the finding; it is marked as used."""
+    ends = () if isinstance(hit.node, ast.stmt) else (hit.node.end_lineno or hit.node.lineno,)
+    for line in (hit.node.lineno, *ends):
+        for allowance in allowances.get(line, []):
+            if hit.code in allowance.codes:
+                allowance.used.add(hit.code)
+                return True
     return False
 
 
