@@ -97,8 +97,15 @@ def _show(fuzzed: Fuzzed) -> None:
         for name, count in sorted(fuzzed.events.items()):
             table.add_row(name, str(count))
         _print(table)
-    for line in fuzzed.unreached:
-        click.echo(f"not reached: {line}")
+    if fuzzed.errors:
+        table = _table("error", "raised")
+        for name, count in sorted(fuzzed.errors.items()):
+            table.add_row(name, str(count))
+        _print(table)
+    for end in ("never succeeded", "was never emitted", "was never raised"):
+        names = [line.removesuffix(end).strip() for line in fuzzed.unreached if line.endswith(f" {end}")]
+        if names:
+            click.echo(f"{end.removeprefix('was ')}: {', '.join(names)}\n")
     verdict = "nothing broke" if fuzzed.failed is None else f"broken: {fuzzed.failed['rule']}"
     click.echo(
         f"{verdict}: {fuzzed.steps:,} steps in {fuzzed.seconds:.1f} s ({fuzzed.steps_per_second:.0f} a second), "

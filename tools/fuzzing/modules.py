@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 import sys
 import time
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,7 +23,7 @@ from tools.fuzzing.standard import options_of
 @dataclass(frozen=True)
 class Fuzzed:
     """The outcome of one attack or one chain's traffic. outcomes: by call, how often with which end; events: how often
-    each; failed: rule, detail and program of what broke; None: nothing did."""
+    each, and errors likewise; failed: rule, detail and program of what broke; None: nothing did."""
 
     subject: str
     seed: int
@@ -32,6 +33,7 @@ class Fuzzed:
     events: Mapping[str, int] = field(default_factory=dict)
     unreached: tuple[str, ...] = ()
     failed: Mapping[str, str] | None = None
+    errors: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def steps_per_second(self) -> float:
@@ -48,6 +50,7 @@ class Fuzzed:
             "steps_per_second": round(self.steps_per_second, 1),
             "calls": {name: dict(sorted(ends.items())) for name, ends in sorted(self.outcomes.items())},
             "events": dict(sorted(self.events.items())),
+            "errors": dict(sorted(self.errors.items())),
             "unreached": list(self.unreached),
             "failed": None if self.failed is None else dict(self.failed),
         }
@@ -81,4 +84,9 @@ def fuzz_module(module: type[Module], steps: int | None, seed: int | None) -> Fu
 
 
 def _fuzzed(name: str, report: Attacked, seconds: float, failed: Mapping[str, str] | None) -> Fuzzed:
-    return Fuzzed(name, report.seed, report.steps, seconds, report.outcomes, report.events, report.unreached, failed)
+    errors: Counter[str] = Counter()
+    for ends in report.outcomes.values():
+        errors.update({end: count for end, count in ends.items() if end != "ok" and not end.startswith("refused")})
+    return Fuzzed(
+        name, report.seed, report.steps, seconds, report.outcomes, report.events, report.unreached, failed, errors
+    )

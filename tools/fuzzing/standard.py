@@ -44,7 +44,7 @@ def validator_key(number: int) -> PublicKey:
     return PublicKey(bytes([number]) * 32)
 
 
-_BALANCES: Final = {"tokens": {"balances": {person: {ARM: FUNDS} for person in NAMES}}}
+_BALANCES: Final = {"accounts": {}, "tokens": {"balances": {person: {ARM: FUNDS} for person in NAMES}}}
 _VALIDATORS: Final = {
     "validators": {
         "validators": tuple(
@@ -60,6 +60,16 @@ def has_a_model(chain: Chain) -> None:
     calls = [call for _, call in registration_calls(small_models()[0].data, card(ARM, 2))]
     receipt = chain.submit(*calls, signer=chain.account(PEOPLE[0]))
     assert receipt.is_ok, chain.explanation
+
+
+def has_a_model_and_an_upload(chain: Chain) -> None:
+    """Besides: the first person offers it to the second, who has uploaded another and has but to complete it."""
+    has_a_model(chain)
+    first, second = (chain.account(name) for name in PEOPLE[:2])
+    offer = Registry.offer.build(model=small_models()[0].name, to=second.id)
+    *upload, _ = (call for _, call in registration_calls(small_models()[1].data, card(ARM, 2)))
+    for receipt in (chain.submit(offer, signer=first), chain.submit(*upload, signer=second)):
+        assert receipt.is_ok, chain.explanation
 
 
 def _uploads(name: str) -> Callable[[Random, str], dict[str, Any]]:
@@ -104,7 +114,7 @@ def _runs(random: Random, signer: str) -> dict[str, Any]:
 def _own_rule(random: Random, signer: str) -> dict[str, Any]:
     """Mostly one that the signer can still sign for."""
     own = OneKey(public_key=PublicKey(Chain.account_named(signer).key.public_key))
-    return {"rule": random.choice((None, own))} if random.randrange(4) else {}
+    return {"rule": random.choice((None, own))} if random.randrange(16) else {}
 
 
 def _of_arm(random: Random, signer: str) -> dict[str, Any]:
@@ -195,7 +205,7 @@ _OPTIONS: Final[dict[type[Module], dict[str, Any]]] = {
         "genesis": _BALANCES,
         "params": {"registry": {"upload_blocks": 20, "price_notice_blocks": 3, "deposit_base": 10}},
         "silent": ("registry.cancel_upload",),  # it says so once all is cleared
-        "begin": has_a_model,
+        "begin": has_a_model_and_an_upload,
         "weights": {
             "begin_upload": 2,
             "upload_chunk": 3,

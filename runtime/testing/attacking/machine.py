@@ -20,9 +20,10 @@ from runtime.codec import codec, key_codec
 from runtime.codec.schema import schema_of
 from runtime.errors import UsageError
 from runtime.execution.core import ModelEngine
-from runtime.execution.errors import GenesisError
+from runtime.execution.errors import GenesisError, InvalidTransaction
 from runtime.module import CallInfo, Module, QueryInfo, Root, Signed
 from runtime.module.params import PARAMS_KEY
+from runtime.state import Store
 from runtime.testing.attacking.pools import Entry, Pools, leaves
 from runtime.testing.attacking.program import program_of
 from runtime.testing.attacking.rules import RuleBroken
@@ -182,13 +183,13 @@ class _Machine:
             world = replace(self.world, genesis=genesis)
             try:
                 chain = world.chain()
-            except GenesisError:
+            except (GenesisError, InvalidTransaction):  # the drawn one may shut out whom `begin` needs
                 if genesis is self.world.genesis:
                     raise
                 continue
             except RuleBroken as broken:
                 raise self._explained(world, (), broken) from None
-            pools.see_state(self._entries(chain))
+            pools.see_state(learnt(chain.application.store, self.world.modules))
             return world, chain, pools
         raise AssertionError("unreachable: the given genesis is tried last, and raises")
 
@@ -224,22 +225,6 @@ class _Machine:
 
     # --- what was seen
 
-    def _entries(self, chain: Watched) -> Iterator[Entry]:
-        """What stands in the modules' storage and parameters; a few entries of each map."""
-        store = chain.application.store
-        for module in self.world.modules:
-            metadata = module.metadata()
-            for info in metadata.storage.values():
-                prefix = info.declared.prefix
-                for key, data in store.iterate(module.name, prefix, limit=LEARNT_MAX):
-                    entry = [*leaves(schema_of(info.value), codec(info.value).decode(data))]
-                    if info.key is not None:
-                        entry += leaves(schema_of(info.key), key_codec(info.key).decode(key[len(prefix) :]))
-                    yield tuple(entry)
-            params = store.get(module.name, PARAMS_KEY)
-            if params is not None and metadata.params is not None:
-                yield tuple(leaves(schema_of(metadata.params), codec(metadata.params).decode(params)))
-
     def _note(self, chain: Watched, pools: Pools, step: Step, ended: str) -> None:
         self.report.steps += 1
         for made in _calls(step):
@@ -249,7 +234,7 @@ class _Machine:
                     pools.keep(schema_of(item.type), made.arguments[item.name])
         if not isinstance(step, Ask | Export):
             self.report.events.update(f"{event.module}.{event.name}" for event in chain.last_events)
-            pools.see_state(self._entries(chain))
+            pools.see_state(learnt(chain.application.store, self.world.modules))
 
     def _unreached(self) -> Iterator[str]:
         for module in self.world.attacked:
@@ -293,6 +278,22 @@ def broken_rule(world: World, steps: tuple[Step, ...]) -> RuleBroken | None:
     except GenesisError:
         return None
     return None
+
+
+def learnt(store: Store, modules: Sequence[type[Module]]) -> Iterator[Entry]:
+    """What stands in the modules' storage and parameters; a few entries of each map."""
+    for module in modules:
+        metadata = module.metadata()
+        for info in metadata.storage.values():
+            prefix = info.declared.prefix
+            for key, data in store.iterate(module.name, prefix, limit=LEARNT_MAX):
+                entry = [*leaves(schema_of(info.value), codec(info.value).decode(data))]
+                if info.key is not None:
+                    entry += leaves(schema_of(info.key), key_codec(info.key).decode(key[len(prefix) :]))
+                yield tuple(entry)
+        params = store.get(module.name, PARAMS_KEY)
+        if params is not None and metadata.params is not None:
+            yield tuple(leaves(schema_of(metadata.params), codec(metadata.params).decode(params)))
 
 
 def _calls(step: Step) -> tuple[Made, ...]:

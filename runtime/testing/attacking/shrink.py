@@ -9,7 +9,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from msgspec.structs import replace as replace_field
 
@@ -18,6 +18,7 @@ from runtime.testing.attacking.writing import NAMES, PEOPLE
 from runtime.types import Struct
 
 TRIES_MAX: Final = 600
+T = TypeVar("T")
 Steps = tuple[Step, ...]
 Genesis = Mapping[str, Mapping[str, Any]]
 
@@ -34,7 +35,7 @@ def shrink(steps: Steps, fails: Callable[[Steps], bool]) -> Steps:
     before: Steps = ()
     while steps != before and tries > 0:
         before = steps
-        steps = _without(steps, still)
+        steps = without(steps, still)
         steps = _plainer(steps, still)
         steps = _matched(steps, still)
     return steps
@@ -68,7 +69,7 @@ def plainer_genesis(genesis: Genesis, given: Genesis) -> Iterator[Genesis]:
             yield from ({**genesis, name: {**fields, field: plainer}} for plainer in _plainer_values(value))
 
 
-def _without(steps: Steps, still: Callable[[Steps], bool]) -> Steps:
+def without(steps: tuple[T, ...], still: Callable[[tuple[T, ...]], bool]) -> tuple[T, ...]:
     """Runs of steps left out, long ones first, from the end."""
     size = len(steps)
     while size:

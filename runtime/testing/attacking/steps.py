@@ -12,7 +12,7 @@ from typing import Any
 from runtime.errors import CodecError
 from runtime.execution import Chain
 from runtime.execution.application import QueryFailed
-from runtime.execution.errors import InvalidTransaction
+from runtime.execution.errors import InvalidBlock, InvalidTransaction
 from runtime.module import CallError, CallMethod, Module, Offence
 from runtime.testing.attacking.watched import Watched
 from runtime.testing.attacking.writing import Writing
@@ -98,7 +98,7 @@ def perform(chain: Chain, step: Step) -> str:
                 chain.query(step.query.verb, **step.query.arguments)
             case Export() if isinstance(chain, Watched):
                 chain.check_export()
-    except InvalidTransaction as refused:
+    except (InvalidTransaction, InvalidBlock) as refused:
         return f"refused: {refused.rule}"
     except (CallError, QueryFailed, CodecError) as failed:
         return type(failed).__name__
@@ -118,9 +118,9 @@ class Source(Writing):
         match step:
             case Submit():
                 self.used.add(step.signer)
-                return f"chain.submit({', '.join(map(self._call, step.calls))}, signer={step.signer})"
+                return f"chain.submit({', '.join(map(self.call, step.calls))}, signer={step.signer})"
             case AsRoot():
-                return f"chain.root({self._call(step.call)})"
+                return f"chain.root({self.call(step.call)})"
             case Wait(step_ms=1_000):
                 return f"chain.blocks({step.blocks})"
             case Wait():
@@ -134,7 +134,8 @@ class Source(Writing):
             case Export():
                 return "chain.check_export()"
 
-    def _call(self, made: Made) -> str:
+    def call(self, made: Made) -> str:
+        """A built call."""
         return f"{self._verb(made)}.build({self._arguments(made, '')})"
 
     def _verb(self, made: Made) -> str:
