@@ -25,6 +25,7 @@ COMMANDS: Final = {
     "node": ("tools.cli.node:node", "Run a node until Ctrl-C or SIGTERM."),
     "status": ("tools.cli.status:status", "Show how a node is: height, validators, peers, mempool, versions."),
     "localnet": ("tools.cli.localnet:localnet", "Run a network of validators on this machine until Ctrl-C."),
+    "new": ("tools.cli.new:new", "Write a new module, a package whose tests pass, or a new chain."),
     "dev": ("tools.cli.dev:dev", "Run a chain for whoever writes a module: blocks at once, reload on save."),
     "keys": ("tools.cli.keys:keys", "Make, list, show, import and export account keys."),
     "spec": ("tools.cli.spec:spec", "Make, check, compare and show chain specs; found a chain together."),
