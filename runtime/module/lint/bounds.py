@@ -84,6 +84,9 @@ def _of_local(facts: Facts, node: ast.Name) -> int | None:
         value = binding.value
         if value is None or (isinstance(value, ast.Name) and value.id == node.id):
             return None
+        if binding.element and facts.calls(value, "enumerate"):
+            bounds.append(0)  # as many as a value of some type has: the type bounds them
+            continue
         if binding.element:
             if not facts.calls(value, "range") or not isinstance(value, ast.Call):
                 return None

@@ -216,6 +216,12 @@ class Facts:
         if isinstance(target, ast.Name):
             self._bind(node, target.id, value, annotation, element=element)
             return
+        if element and value is not None and _is_enumerate(value) and isinstance(target, ast.Tuple):
+            number, *others = target.elts
+            self._bind_target(node, number, value, element=True)
+            for other in others:
+                self._bind_target(node, other, None)
+            return
         for each in ast.walk(target):
             if isinstance(each, ast.Name) and isinstance(each.ctx, ast.Store):
                 self._bind(node, each.id, None)
@@ -247,3 +253,7 @@ class Facts:
             return (getattr(whole, "lineno", 0), getattr(whole, "col_offset", 0))
         last = value if isinstance(node, (ast.For, ast.AsyncFor)) and value is not None else node
         return (getattr(last, "end_lineno", 0) or 0, getattr(last, "end_col_offset", 0) or 0)
+
+
+def _is_enumerate(node: ast.expr) -> bool:
+    return isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "enumerate"

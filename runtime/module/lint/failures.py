@@ -41,7 +41,7 @@ def _handled(facts: Facts, node: ast.Try, handler: ast.ExceptHandler) -> Hits:
     if handler.type is None or any(name in _BROAD for name in caught):
         said = f"`except {', '.join(caught)}`" if caught else "`except` of everything"
         yield Hit("ARM050", handler, f"{said} without raising again")
-    elif not all(name in _PURE for name in caught) and not _is_undone(node):
+    elif not (all(name in _PURE for name in caught) or _is_undone(node) or _only_reads(node)):
         yield Hit("ARM050", handler, f"`except {', '.join(caught)}` outside of a checkpoint")
 
 
@@ -61,4 +61,14 @@ def _is_undone(node: ast.Try) -> bool:
             for item in statement.items
         )
         for statement in node.body
+    )
+
+
+def _only_reads(node: ast.Try) -> bool:
+    """Whether what is tried calls nothing and stores nothing: then nothing of it can be half done."""
+    return not any(
+        isinstance(each, ast.Call)
+        or (isinstance(each, (ast.Attribute, ast.Subscript)) and not isinstance(each.ctx, ast.Load))
+        for statement in node.body
+        for each in ast.walk(statement)
     )

@@ -51,8 +51,8 @@ def check(facts: Facts) -> Hits:
                     yield from _member(node, whole, attribute)
             case ast.Name(ctx=ast.Load()) if facts.is_builtin(node, *_HOST_CALLS):
                 yield Hit("ARM022", node, f"`{node.id}`")
-            case ast.AsyncFunctionDef() | ast.AsyncFor() | ast.AsyncWith() | ast.Await():
-                yield Hit("ARM023", node, "asynchronous code")
+            case ast.AsyncFunctionDef():
+                yield Hit("ARM023", node, "a coroutine")
 
 
 def _is_for_types(facts: Facts, node: ast.AST) -> bool:

@@ -114,7 +114,7 @@ def _driven(facts: Facts, function: FunctionNode) -> Hits:
     for node in ast.walk(function):
         match node:
             case ast.Call() if facts.calls(node, "range"):
-                sizes, what = node.args, "a range"
+                sizes, what = _lengths(node), "a range"
             case ast.Call(args=[size]) if facts.calls(node, "bytes", "bytearray"):
                 sizes, what = [size], "bytes"
             case ast.BinOp(left=left, op=ast.Mult(), right=right) if _is_sequence(left) or _is_sequence(right):
@@ -128,6 +128,15 @@ def _driven(facts: Facts, function: FunctionNode) -> Hits:
             if name and bound_of(facts, size) is None:
                 yield Hit("ARM042", node, f"{what} as long as the argument `{name}` says")
                 break
+
+
+def _lengths(call: ast.Call) -> list[ast.expr]:
+    """What says how long a range is: of `range(start, start + n)` it is n."""
+    match call.args:
+        case [start, ast.BinOp(left=left, op=ast.Add(), right=right), *_] if ast.dump(start) == ast.dump(left):
+            return [right]
+        case _:
+            return call.args
 
 
 def _is_sequence(node: ast.expr) -> bool:

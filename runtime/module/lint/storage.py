@@ -48,14 +48,16 @@ def _glued(facts: Facts, node: ast.expr, depth: int = 4) -> str | None:
     if depth == 0:
         return None
     match node:
-        case ast.JoinedStr(values=parts) if sum(isinstance(part, ast.FormattedValue) for part in parts) > 0:
+        case ast.JoinedStr(values=parts) if sum(isinstance(part, ast.FormattedValue) for part in parts) > 1:
             return "an f-string"
-        case ast.BinOp(op=ast.Add(), left=left, right=right) if TEXT in (kind_of(facts, left), kind_of(facts, right)):
+        case ast.BinOp(op=ast.Add()) if kind_of(facts, node) == TEXT and _varying(node) > 1:
             return "`+`"
-        case ast.BinOp(op=ast.Mod(), left=left) if kind_of(facts, left) == TEXT:
+        case ast.BinOp(op=ast.Mod(), left=left, right=ast.Tuple(elts=[_, _, *_])) if kind_of(facts, left) == TEXT:
             return "`%`"
-        case ast.Call(func=ast.Attribute(attr="format" | "join" as name)):
-            return f"{name}()"
+        case ast.Call(func=ast.Attribute(attr="format"), args=[_, _, *_]):
+            return "format()"
+        case ast.Call(func=ast.Attribute(attr="join")):
+            return "join()"
         case ast.Call(func=ast.Attribute(value=inner, attr="encode")):
             return _glued(facts, inner, depth - 1)
         case ast.Call(func=ast.Name(), args=[inner]):
@@ -65,6 +67,13 @@ def _glued(facts: Facts, node: ast.expr, depth: int = 4) -> str | None:
             return next((glued for glued in (_glued(facts, each, depth - 1) for each in values) if glued), None)
         case _:
             return None
+
+
+def _varying(node: ast.expr) -> int:
+    """How many parts of a sum are no constants: a prefix that is always the same glues nothing together."""
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
+        return _varying(node.left) + _varying(node.right)
+    return 0 if isinstance(node, ast.Constant) else 1
 
 
 def _is_used_module(facts: Facts, node: ast.expr) -> bool:
