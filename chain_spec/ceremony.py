@@ -10,7 +10,7 @@ Lives here: terms, entries, adding. Must not: open keystores or files (tools/cli
 from __future__ import annotations
 
 import json
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import Field
 
@@ -19,7 +19,7 @@ from chain_spec.errors import Problem, SpecError, refuse
 from chain_spec.explain import read_form
 from chain_spec.fitting import TOKENS
 from chain_spec.resolve import resolve
-from chain_spec.types import ChainSpec, Section
+from chain_spec.types import ChainSpec, FirstVersion, Section
 from runtime.bech32m import encode_address
 from runtime.codec import codec
 from runtime.crypto import SigningKey, hash_bytes, verify_signature
@@ -32,7 +32,7 @@ PeerIdText = Annotated[str, Pattern("12D3KooW[1-9A-HJ-NP-Za-km-z]{44}", 52)]
 class ValidatorEntry(Section):
     """What one validator hands to the others, as a JSON file. All of it is public."""
 
-    entry_version: Literal[1] = 1
+    entry_version: FirstVersion = 1
     chain: Name = Field(description="for people: the chain's name in the draft")
     terms: Hash = Field(description="of the draft that it was made for")
     public_key: PublicKey = Field(description="the key that votes, and has signed this")

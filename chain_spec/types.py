@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from runtime.bech32m import DEFAULT_PREFIX
 from runtime.execution import RuntimeParams
@@ -16,6 +16,17 @@ from runtime.types import U32, U64, Hash, Name, Pattern
 
 BOOTNODES_MAX = 64
 MODULES_MAX = 64
+
+
+def _not_true(value: object) -> object:
+    """True equals 1, so pydantic takes it for the literal 1."""
+    if value is True:
+        raise ValueError("write 1")
+    return value
+
+
+FirstVersion = Annotated[Literal[1], BeforeValidator(_not_true)]
+"""The version of a file's form, so far always 1."""
 
 
 class Section(BaseModel):
@@ -58,7 +69,7 @@ class Consensus(Section):
 class ChainSpec(Section):
     """A chain, as its founders pin it down."""
 
-    spec_version: Literal[1] = 1
+    spec_version: FirstVersion = 1
     name: Name = Field(description="for people; chains are told apart by their genesis hash")
     address_prefix: Annotated[str, Pattern("[a-z][a-z0-9]*", 16)] = Field(
         default=DEFAULT_PREFIX, description="how the chain's addresses begin"

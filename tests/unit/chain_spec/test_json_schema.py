@@ -102,6 +102,7 @@ BROKEN: list[tuple[Callable[[dict[str, Any]], object], str]] = [
     (lambda made: made.update(name="Upper"), "an identifier"),
     (lambda made: made.update(address_prefix="1a"), "a prefix"),
     (lambda made: made.update(spec_version=2), "a constant"),
+    (lambda made: made.update(spec_version=True), "true, which equals the constant in Python"),
     (lambda made: made.update(modules=[]), "a list that is too short"),
     (lambda made: made.update(bootnodes=["x"] * 65), "a list that is too long"),
     (lambda made: made["consensus"].update(timeout_vote_ms=1 << 32), "a number above its bound"),
