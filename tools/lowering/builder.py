@@ -15,6 +15,7 @@ import numpy as np
 from runtime.inference import graph as ir
 from runtime.inference.constants import pack
 from runtime.inference.facts import Fact, Place
+from runtime.inference.limits import FRAC_BITS_MAX
 from runtime.inference.verifier import RULES
 from runtime.types import Hash
 from tools.lowering.errors import DataRefused, ModelRefused
@@ -31,6 +32,9 @@ Classes = tuple[str, ...] | tuple[int, ...]
 FEATURE_BITS: Final = 28
 """What a feature's values have on a grid of its own: together with the bits of a weight within a sum's 52."""
 SCALERS: Final = ("Scaler", "Mul", "Div", "BatchNormalization")
+TREES: Final = ("TreeEnsembleClassifier", "TreeEnsembleRegressor")
+COMPARED_BITS: Final = 52
+"""What an input's values have that are only compared: no product asks for room."""
 CARRIERS: Final = ("Cast", "Identity", "ArrayFeatureExtractor")
 CALIBRATE: Final = "pass calibration rows like those the model will see"
 
@@ -237,6 +241,8 @@ class Builder:
 
     def _input_frac_bits(self, port: Port, limit: float | None) -> int:
         exponent = int(np.frexp(INPUT_MAGNITUDE if limit is None else limit)[1])
+        if self._is_only_compared(port.name) and exponent <= COMPARED_BITS:
+            return min(COMPARED_BITS - exponent, FRAC_BITS_MAX)
         room = INPUT_BITS_MAX - exponent
         frac_bits = min(max(self.wanted_frac_bits(port.name), self._feature_bits(port.name) - exponent), room)
         if frac_bits < 0:
@@ -251,6 +257,14 @@ class Builder:
         bits += [INPUT_BITS_MAX for node in readers if node.op in SCALERS]
         bits += [FEATURE_BITS for node in readers if node.op in ("LinearRegressor", "LinearClassifier")]
         return max(bits, default=0) if name in self._limits else 0
+
+    def _is_only_compared(self, name: str) -> bool:
+        """Whether trees alone read the tensor, and no output is it."""
+        readers = self.source.readers(name)
+        return len(readers) == self._uses.get(name, 0) > 0 and all(
+            node.op in TREES or (node.op in ("Cast", "Identity") and self._is_only_compared(node.outputs[0]))
+            for node in readers
+        )
 
     # ---- the end
 

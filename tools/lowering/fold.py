@@ -41,7 +41,7 @@ def fold(source: Source) -> Source:
     for node in source.nodes:
         inputs = [constants[name] for name in node.inputs if name in constants]
         if node.op in FOLDERS and len(inputs) == len(node.inputs):
-            result = _evaluate(node, inputs)
+            result = evaluate(node, inputs)
             elements += result.size
             if elements > WEIGHTS_MAX:
                 raise node.refuse(f"constant parts of the model have more than {WEIGHTS_MAX} elements")
@@ -66,7 +66,8 @@ def without_dead(source: Source) -> Source:
     return replace(source, nodes=tuple(reversed(kept)), constants=constants)
 
 
-def _evaluate(node: Node, inputs: list[Array]) -> Array:
+def evaluate(node: Node, inputs: list[Array]) -> Array:
+    """The node's result, read-only; refused where it cannot be computed."""
     if node.op not in _MOVERS and any(array.dtype == TEXT for array in inputs):
         raise node.refuse("it computes with constant texts")
     try:
@@ -147,6 +148,64 @@ def _concat(node: Node, inputs: list[Array]) -> Array:
     return np.concatenate(inputs, axis=node.integer("axis", 0))
 
 
+def _bounded(node: Node, elements: int) -> None:
+    if elements > ELEMENTS_MAX:
+        raise node.refuse("its constant value is too large")
+
+
+def _shape(node: Node, inputs: list[Array]) -> Array:
+    return np.array(inputs[0].shape, np.int64)[node.integer("start", 0) : node.integer("end", 1 << 31)]
+
+
+def _gather(node: Node, inputs: list[Array]) -> Array:
+    axis = node.integer("axis", 0)
+    _bounded(node, inputs[1].size * inputs[0].size)
+    return np.take(inputs[0], inputs[1].astype(np.int64), axis=axis)
+
+
+def _slice(node: Node, inputs: list[Array]) -> Array:
+    named = [node.integers(name) for name in ("starts", "ends", "axes")]
+    numbers = named if len(inputs) == 1 else [tuple(int(n) for n in array.reshape(-1)) for array in inputs[1:]]
+    starts, ends = numbers[0] or (), numbers[1] or ()
+    axes = numbers[2] if len(numbers) > 2 and numbers[2] is not None else tuple(range(len(starts)))
+    steps = numbers[3] if len(numbers) > 3 and numbers[3] is not None else (1,) * len(starts)
+    result = inputs[0]
+    for start, end, axis, step in zip(starts, ends, axes, steps, strict=True):
+        places: list[slice] = [slice(None)] * result.ndim
+        places[axis] = slice(start, end, step)
+        result = result[tuple(places)]
+    return result
+
+
+def _range(node: Node, inputs: list[Array]) -> Array:
+    start, limit, delta = (array.reshape(-1)[0] for array in inputs)
+    _bounded(node, int(abs(float(limit) - float(start)) / max(abs(float(delta)), 1e-300)))
+    return np.arange(start, limit, delta, dtype=inputs[0].dtype)
+
+
+def _constant_of_shape(node: Node, inputs: list[Array]) -> Array:
+    value = np.asarray(node.attributes.get("value", np.zeros(1, np.float32)))
+    sizes = [int(size) for size in inputs[0]]
+    _bounded(node, prod(sizes))
+    return np.full(sizes, value.reshape(-1)[0], value.dtype)
+
+
+def _expand(node: Node, inputs: list[Array]) -> Array:
+    shape = np.broadcast_shapes(inputs[0].shape, tuple(int(size) for size in inputs[1]))
+    _bounded(node, prod(shape))
+    return np.broadcast_to(inputs[0], shape)
+
+
+def _where(node: Node, inputs: list[Array]) -> Array:
+    _bounded(node, prod(np.broadcast_shapes(*(array.shape for array in inputs))))
+    return np.where(inputs[0], inputs[1], inputs[2])
+
+
+def _equal(node: Node, inputs: list[Array]) -> Array:
+    _bounded(node, prod(np.broadcast_shapes(*(array.shape for array in inputs))))
+    return np.asarray(np.equal(inputs[0], inputs[1]))
+
+
 FOLDERS: Final[dict[str, Folder]] = {
     "Constant": _constant,
     "Identity": lambda node, inputs: inputs[0],
@@ -162,5 +221,14 @@ FOLDERS: Final[dict[str, Folder]] = {
     "Mul": _elementwise(np.multiply),
     "Div": _elementwise(_divide),
     "Neg": lambda node, inputs: np.negative(inputs[0]),
+    "Shape": _shape,
+    "Size": lambda node, inputs: np.array(inputs[0].size, np.int64),
+    "Gather": _gather,
+    "Slice": _slice,
+    "Range": _range,
+    "ConstantOfShape": _constant_of_shape,
+    "Expand": _expand,
+    "Where": _where,
+    "Equal": _equal,
     "Sqrt": lambda node, inputs: np.sqrt(inputs[0]),
 }

@@ -1,4 +1,4 @@
-"""The way of a model: parse, fold, fuse, observe ranges, translate node by node, verify, compare, report.
+"""The way of a model: parse, fold, fuse, resolve shapes, observe, translate node by node, verify, compare, report.
 
 What lives here: the order of the passes and the result. Off-chain and untrusted: a validator believes only the
 verifier. Reproducible: the same bytes, shapes and calibration give the same graph in the same lowering version.
@@ -21,14 +21,15 @@ from runtime.inference.verifier import Verified, verify
 from tools.lowering import boundary
 from tools.lowering.builder import CALIBRATE, Builder, Classes
 from tools.lowering.compare import Comparison, compare, random_rows
-from tools.lowering.errors import DataRefused, LoweringError, ModelRefused
+from tools.lowering.errors import DataRefused, LoweringError, ModelRefused, OpRefused
 from tools.lowering.float_model import check_rows, observe
-from tools.lowering.fold import fold, without_dead
+from tools.lowering.fold import FOLDERS, fold, without_dead
 from tools.lowering.fuse import fuse
 from tools.lowering.names import graph_names
 from tools.lowering.ops import HANDLERS
 from tools.lowering.parse import DeclaredShapes, decode, parse
 from tools.lowering.report import Report
+from tools.lowering.shapes import resolve
 from tools.lowering.source import Array, Node, Source
 from tools.lowering.summary import summarise
 
@@ -85,13 +86,12 @@ def lower(
     """
     proto = decode(model)
     source = parse(proto, _checked_shapes(shapes))
-    prepared = without_dead(fuse(fold(source)))
-    _check_ops(prepared)
+    prepared = _prepared(source)
     rows = None
     limits: dict[str, float] = {}
     if calibration is not None:
         rows = check_rows(source.inputs, calibration, "calibration")
-        _rehearse(prepared)
+        _translate(prepared, _rehearsal(prepared))  # checks each shape and attribute before onnxruntime sees the model
         limits = observe(proto, fold(source), rows)
     builder = _translate(prepared, limits)
     _check_outputs(prepared, builder)
@@ -101,6 +101,13 @@ def lower(
     comparison = _compared(proto, prepared, builder, graph, rows)
     report = summarise(LOWERING_VERSION, model, source, prepared, builder, encoded, verified, comparison)
     return Lowered(encoded, report, graph, prepared, builder.classes())
+
+
+def _prepared(source: Source) -> Source:
+    """What is left to translate: no constant parts, nothing that follows from shapes, pairs of nodes fused."""
+    source = without_dead(fuse(fold(source)))
+    _check_ops(source)
+    return without_dead(fuse(resolve(source, _rehearsal(source), _lower_node)))
 
 
 def _checked_shapes(shapes: Mapping[str, tuple[int | None, ...]] | None) -> DeclaredShapes:
@@ -117,17 +124,21 @@ def _check_ops(source: Source) -> None:
     for node in source.nodes:
         if node.op in _NEVER:
             raise node.refuse("this operator can have no exact form", _NEVER[node.op])
-    unknown = [node for node in source.nodes if node.op not in HANDLERS]
+    unknown = [node for node in source.nodes if node.op not in HANDLERS and node.op not in FOLDERS]
     if unknown:
-        ops = ", ".join(sorted({node.op for node in unknown}))
-        mend = f"supported are {', '.join(sorted(HANDLERS))}"
-        raise unknown[0].refuse(f"this lowering has no exact form for {ops}", mend)
+        raise _unknown(unknown)
 
 
-def _rehearse(source: Source) -> None:
-    """Translates under made-up limits: every shape and attribute is checked before onnxruntime sees the model."""
+def _unknown(nodes: list[Node]) -> OpRefused:
+    ops = ", ".join(sorted({node.op for node in nodes}))
+    mend = f"supported are {', '.join(sorted(HANDLERS))}"
+    return nodes[0].refuse(f"this lowering has no exact form for {ops}", mend)
+
+
+def _rehearsal(source: Source) -> dict[str, float]:
+    """Made-up limits for all tensors."""
     names = [*(port.name for port in source.inputs), *(name for node in source.nodes for name in node.outputs)]
-    _translate(source, dict.fromkeys(names, REHEARSAL_LIMIT))
+    return dict.fromkeys(names, REHEARSAL_LIMIT)
 
 
 def _translate(source: Source, limits: Mapping[str, float]) -> Builder:
@@ -145,6 +156,8 @@ def _check_outputs(source: Source, builder: Builder) -> None:
 
 
 def _lower_node(node: Node, builder: Builder) -> None:
+    if node.op not in HANDLERS:
+        raise _unknown([node])
     try:
         HANDLERS[node.op](node, builder)
     except Refused as refused:

@@ -23,6 +23,7 @@ from tools.lowering.ops import (
     pool,
     powers,
     reduce,
+    trees,
 )
 from tools.lowering.source import Node
 
@@ -89,6 +90,8 @@ HANDLERS: Final[dict[str, Handler]] = {
     "Tanh": activations.tanh,
     "Tile": pieces.tile,
     "Transpose": layout.transpose,
+    "TreeEnsembleClassifier": trees.tree_classifier,
+    "TreeEnsembleRegressor": trees.tree_regressor,
     "Unsqueeze": layout.unsqueeze,
     "ZipMap": classes.zip_map,
 }

@@ -1,0 +1,219 @@
+"""TreeEnsembleRegressor and TreeEnsembleClassifier: decision trees, forests, boosted trees.
+
+A comparison of a feature with a threshold is one of integers: the feature is n * 2**-f, so x <= t is n <= floor(t *
+2**f), and the other modes are that one with the threshold one lower, the sides exchanged, or a column of its own that
+says whether a feature equals a number. What can differ from the float model is the feature's own rounding to its grid
+(a value between the grid's points may pass a threshold), and a leaf's rounding. Missing values do not exist: no input
+of an exact model is NaN, so nodes_missing_value_tracks_true says nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from runtime.inference import graph as ir
+from tools.lowering.builder import Builder, Tensor
+from tools.lowering.grids import Floats, Ints
+from tools.lowering.ops.activations import sigmoid_of, softmax_of
+from tools.lowering.ops.classes import arg_max_of, as_classes
+from tools.lowering.ops.columns import as_floating, shifted
+from tools.lowering.ops.ensemble import Branch, Tree, numbers, read_trees
+from tools.lowering.ops.layout import joined
+from tools.lowering.ops..py import selected
+from tools.lowering.source import Node
+
+LEAF_BITS: Final = 31
+"""Of the largest leaf, where that leaves LEAF_FRAC_BITS_MIN: a leaf is stored in four bytes."""
+LEAF_FRAC_BITS_MIN: Final = 12
+LEAF_FRAC_BITS_MAX: Final = 40
+SUM_BITS: Final = 51
+
+
+def tree_regressor(node: Node, b: Builder) -> None:
+    """The sum over trees, or their average, and base_values, one column per target."""
+    targets = node.integer("n_targets", 1)
+    kind = node.text("post_transform", "NONE")
+    if kind not in ("NONE", "SOFTMAX", "LOGISTIC") or (kind != "NONE" and targets < 2):
+        reason = f"post_transform {kind} of {targets} targets: onnxruntime and the standard do not agree on it"
+        raise node.refuse(reason, "export with NONE")
+    x = _features(node, b)
+    trees = read_trees(node, "target", targets, x.shape[0])
+    how = node.text("aggregate_function", "SUM")
+    if how not in ("SUM", "AVERAGE"):
+        raise node.refuse(f"aggregate_function {how} is not supported", "use SUM or AVERAGE")
+    scale = 1 / len(trees) if how == "AVERAGE" else 1.0
+    b.bind(node, _transformed(b, _summed(node, b, x, trees, _base(node, targets), scale), kind))
+
+
+def tree_classifier(node: Node, b: Builder) -> None:
+    """The class of the largest score, and the scores after post_transform (NONE, SOFTMAX, LOGISTIC).
+
+    Two classes may share one column s, as exporters write it: the second wins where s > 0, or, if no leaf is negative,
+    where s > 1/2; scores are then [-s, s] or [1 - s, s], or the logistic function of [-s, s] (onnxruntime's reading;
+    the standard says nothing).
+    """
+    names = node.texts("classlabels_strings") or node.integers("classlabels_int64s") or ()
+    if len(names) < 2:
+        raise node.refuse(f"it names {len(names)} classes, two are the least")
+    kind = node.text("post_transform", "NONE")
+    alone = len(names) == 2
+    if kind not in ("NONE", "LOGISTIC") and (alone or kind != "SOFTMAX"):
+        raise node.refuse(f"post_transform {kind} is not supported{' for two classes' if alone else ''}")
+    x = _features(node, b)
+    if alone:
+        _one_column(node, b, x, names, kind)
+        return
+    trees = read_trees(node, "class", len(names), x.shape[0])
+    base = _base(node, len(names))
+    if base is None:
+        _check_scored(node, trees)
+    scores = _summed(node, b, x, trees, base)
+    if b.is_read(node, 0):
+        b.bind(node, as_classes(b, arg_max_of(b, scores, 0, keep=False), names), 0)
+    if b.is_read(node, 1):
+        b.bind(node, _transformed(b, scores, kind), 1)
+
+
+def _one_column(node: Node, b: Builder, x: Tensor, names: tuple[str, ...] | tuple[int, ...], kind: str) -> None:
+    if set(node.integers("class_ids") or ()) != {0}:
+        raise node.refuse(
+            "its two classes have a column each, of which onnxruntime makes something else than the larger one",
+            "export with one column, that of the second class under class_ids 0",
+        )
+    trees = read_trees(node, "class", 1, x.shape[0])
+    positive = all(tree.leaves.min() >= 0 for tree in trees)
+    score = _summed(node, b, x, trees, _base(node, 1))
+    if b.is_read(node, 0):
+        compared = shifted(node, b, score, np.array([-0.5])) if positive else score
+        beside_zero = b.derive(compared, ir.Pad(x=compared.index, before=(1,), after=(0,), value=0))
+        b.bind(node, as_classes(b, arg_max_of(b, beside_zero, 0, keep=False), names), 0)
+    if b.is_read(node, 1):
+        one = 1.0 if positive and kind == "NONE" else 0.0
+        other = shifted(node, b, score, np.array([one]), sign=-1)
+        b.bind(node, _transformed(b, joined(b, [other, score], 0), kind), 1)
+
+
+def _check_scored(node: Node, trees: Sequence[Tree]) -> None:
+    """onnxruntime gives no class to a column to which no leaf that was reached adds. That is seen only where all
+    others may be negative."""
+    always = np.any([(tree.leaves != 0).all(axis=0) for tree in trees], axis=0)
+    if not always.all() and min(tree.leaves.min() for tree in trees) < 0:
+        reason = f"class {int(np.argmin(always))} may get no score at all, others negative ones"
+        raise node.refuse(reason, "export with a base value for each class")
+
+
+def _features(node: Node, b: Builder) -> Tensor:
+    x = as_floating(b.tensor(node, 0))
+    if len(x.shape) != 1:
+        raise node.refuse(f"its input has {len(x.shape) + 1} dimensions, two are needed")
+    return x
+
+
+def _base(node: Node, targets: int) -> Floats | None:
+    base = numbers(node, "base_values")
+    if not base:
+        return None
+    if len(base) != targets or not np.isfinite(base).all():
+        raise node.refuse(f"{len(base)} base_values do not fit {targets} columns of scores")
+    return np.array(base)
+
+
+def _transformed(b: Builder, scores: Tensor, kind: str) -> Tensor:
+    if kind == "SOFTMAX":
+        return softmax_of(b, scores, 0)
+    return sigmoid_of(b, scores) if kind == "LOGISTIC" else scores
+
+
+def _summed(
+    node: Node, b: Builder, x: Tensor, trees: Sequence[Tree], base: Floats | None, scale: float = 1.0
+) -> Tensor:
+    """base + scale * the sum over trees, [targets]. Trees that all add to one target each are walked target by target,
+    since the engine is faster with one column. The base is a tree of one leaf."""
+    leaves = [tree.leaves * scale for tree in trees]
+    if base is not None:
+        trees = [*trees, Tree((0,), base[np.newaxis])]
+        leaves.append(base[np.newaxis])
+    targets = leaves[0].shape[1]
+    frac_bits = _leaf_frac_bits(node, leaves)
+    columns = [[int(target) for target in np.flatnonzero(rows.any(axis=0))] for rows in leaves]
+    apart = targets > 1 and all(len(found) <= 1 for found in columns[: len(columns) - (base is not None)])
+    x, decided = _compared(b, x, trees)
+    parts = [[target] for target in range(targets)] if apart else [list(range(targets))]
+    made = []
+    for part in parts:
+        chosen = [number for number, found in enumerate(columns) if not apart or set(found) & set(part)] or [0]
+        integers = [np.rint(np.ldexp(leaves[number][:, part], frac_bits)).astype(np.int64) for number in chosen]
+        emitted = _emitted(b, x, [decided[number] for number in chosen], integers)
+        error = float("inf") if x.error else len(chosen) * 2.0**-frac_bits / 2
+        made.append(b.derive(x, emitted, frac_bits=frac_bits, error=error, limit=None))
+    return joined(b, made, 0)
+
+
+def _leaf_frac_bits(node: Node, leaves: Sequence[Floats]) -> int:
+    largest = max(float(np.abs(rows).max()) for rows in leaves)
+    exponent = int(np.frexp(largest)[1])
+    room = SUM_BITS - exponent - len(leaves).bit_length()
+    if room < 0:
+        raise node.refuse(f"its leaves reach {largest:g}, too large to be summed exactly", "scale the targets")
+    return min(room, max(LEAF_BITS - exponent, LEAF_FRAC_BITS_MIN), LEAF_FRAC_BITS_MAX)
+
+
+@dataclass(frozen=True)
+class _Decided:
+    """A tree as the graph writes it: the column that each node looks at, -1 for leaves, and its branches' bounds."""
+
+    columns: list[int]
+    bounds: list[int]
+
+
+def _compared(b: Builder, x: Tensor, trees: Sequence[Tree]) -> tuple[Tensor, list[_Decided]]:
+    """x with a column more for each number that a feature is tested to equal, and the trees over it."""
+    low, high = x.fact.low - 1, x.fact.high
+    tests: dict[tuple[int, int], int] = {}
+    decided = []
+    for tree in trees:
+        columns, bounds = [], []
+        for item in tree.nodes:
+            if not isinstance(item, Branch):
+                columns.append(-1)
+                continue
+            scaled = float(np.ldexp(item.value, x.frac_bits))
+            if item.mode == "BRANCH_EQ":
+                test = item.feature, int(np.rint(np.clip(scaled, low, high + 1)))
+                columns.append(x.shape[0] + tests.setdefault(test, len(tests)))
+                bounds.append(0)
+                continue
+            bound = np.floor(scaled) if item.mode == "BRANCH_LEQ" else np.ceil(scaled) - 1
+            columns.append(item.feature)
+            bounds.append(int(np.clip(bound, low, high)))
+        decided.append(_Decided(columns, bounds))
+    return _with_tests(b, x, list(tests)), decided
+
+
+def _with_tests(b: Builder, x: Tensor, tests: Sequence[tuple[int, int]]) -> Tensor:
+    """x and behind it, for each (feature, number), 0 where they are equal, else 1."""
+    if not tests:
+        return x
+    found = selected(b, x, [feature for feature, _ in tests])
+    minus = b.store(np.array([-number for _, number in tests]))
+    distance = b.derive(found, ir.Affine(x=found.index, weights=None, bias=minus, shifts=None))
+    sign = b.derive(distance, ir.Clip(x=distance.index, low=-1, high=1))
+    apart = b.derive(sign, ir.Mul(a=sign.index, b=sign.index, shift=0))
+    return joined(b, [x, apart], 0)
+
+
+def _emitted(b: Builder, x: Tensor, trees: Sequence[_Decided], leaves: Sequence[Ints]) -> ir.Node:
+    """The node. Leaves alone become a tree of one branch, of which both sides add 0."""
+    columns = [column for tree in trees for column in tree.columns]
+    bounds = [bound for tree in trees for bound in tree.bounds]
+    rows = np.concatenate(leaves)
+    if not bounds:
+        columns, bounds = [0, -1, -1, *columns], [0]
+        rows = np.concatenate([np.zeros((2, rows.shape[1]), np.int64), rows])
+    return ir.Trees(
+        x=x.index, features=b.store(np.array(columns)), thresholds=b.store(np.array(bounds)), leaves=b.store(rows)
+    )

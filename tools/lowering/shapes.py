@@ -1,0 +1,106 @@
+"""Source -> Source: Shape, and all that is computed from shapes alone, becomes constants. Exporters write a flatten as
+Shape, Gather, Unsqueeze, Concat, Reshape.
+
+The number of rows is open, so each such value is computed twice: for one row and for WITNESS rows. What is equal both
+times does not depend on it. What is one row's array, once or WITNESS times, is the same in every row: a constant with
+a leading 1. A target of Reshape or Expand may begin with the number of rows. Any other use of it is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Final
+
+import numpy as np
+
+from runtime.inference.limits import WEIGHTS_MAX
+from tools.lowering.builder import Builder
+from tools.lowering.fold import FOLDERS, evaluate
+from tools.lowering.source import Array, Node, Source
+
+WITNESS: Final = 61
+MEASURES: Final = ("Shape", "Size")
+Pair = tuple[Array, Array]
+
+
+def resolve(source: Source, limits: dict[str, float], lower_node: Callable[[Node, Builder], None]) -> Source:
+    """The same function without Shape and Size. `lower_node` translates a node, so that its result has a shape."""
+    if not any(node.op in MEASURES for node in source.nodes):
+        return source
+    return _Resolver(source, limits, lower_node).run()
+
+
+class _Resolver:
+    def __init__(self, source: Source, limits: dict[str, float], lower_node: Callable[[Node, Builder], None]) -> None:
+        self.constants = dict(source.constants)
+        self.source = replace(source, constants=self.constants)
+        self.builder = Builder(self.source, limits)
+        self.lower_node = lower_node
+        self.pairs: dict[str, Pair] = {}
+        self.nodes: list[Node] = []
+        self.elements = 0
+
+    def run(self) -> Source:
+        for node in self.source.nodes:
+            if node.op in MEASURES and node.inputs[0] not in self.pairs:
+                self._know(node, self._measured(node))
+            elif self._is_known(node):
+                self._know(node, self._computed(node))
+            else:
+                rewritten = self._without_rows(node)
+                self.lower_node(rewritten, self.builder)
+                self.nodes.append(rewritten)
+        return replace(self.source, nodes=tuple(self.nodes))
+
+    def _measured(self, node: Node) -> Pair:
+        shape = self.builder.finished(node.inputs[0]).shape
+        stand_in = (np.broadcast_to(np.int8(0), (rows, *shape)) for rows in (1, WITNESS))
+        one, many = (evaluate(node, [array]) for array in stand_in)
+        return one, many
+
+    def _is_known(self, node: Node) -> bool:
+        return node.op in FOLDERS and all(name in self.pairs or name in self.constants for name in node.inputs)
+
+    def _computed(self, node: Node) -> Pair:
+        given = [self.pairs.get(name) or (self.constants[name],) * 2 for name in node.inputs]
+        return evaluate(node, [pair[0] for pair in given]), evaluate(node, [pair[1] for pair in given])
+
+    def _know(self, node: Node, pair: Pair) -> None:
+        name, (one, many) = node.outputs[0], pair
+        self.elements += one.size + many.size
+        if self.elements > WEIGHTS_MAX:
+            raise node.refuse(f"what follows from shapes has more than {WEIGHTS_MAX} elements")
+        if any(port.name == name for port in self.source.outputs):
+            raise node.refuse("it is an output, but depends on no input's values", "drop it from the outputs")
+        self.pairs[name] = pair
+        if _same_in_every_row(one, many):
+            self.constants[name] = one
+
+    def _without_rows(self, node: Node) -> Node:
+        """The node, its target's leading number of rows as Reshape's "the rest", or Expand's "as it is"."""
+        inputs = list(node.inputs)
+        for position, name in enumerate(inputs):
+            if name in self.pairs and name not in self.constants:
+                inputs[position] = self._target(node, position, *self.pairs[name])
+        return replace(node, inputs=tuple(inputs))
+
+    def _target(self, node: Node, position: int, one: Array, many: Array) -> str:
+        leads = one.shape == many.shape and one.ndim == 1 and one[0] == 1 and many[0] == WITNESS
+        if node.op not in ("Reshape", "Expand") or position != 1 or not leads or (one[1:] != many[1:]).any():
+            mend = "keep the batch as the first dimension, and the number of rows out of the arithmetic"
+            raise node.refuse("it computes with the number of rows, but rows are independent", mend)
+        lead = 1 if node.op == "Expand" else 0 if -1 in one[1:] else -1
+        name = f"{node.outputs[0]}/shape"
+        while name in self.constants or name in self.pairs:
+            name += "'"
+        self.constants[name] = np.concatenate([[lead], one[1:]]).astype(np.int64)
+        return name
+
+
+def _same_in_every_row(one: Array, many: Array) -> bool:
+    """Whether the value does not depend on the number of rows, but for how often a row's array is repeated."""
+    if one.shape == many.shape:
+        return np.array_equal(one, many)
+    once = one.ndim == many.ndim and one.shape[0] == 1 and many.shape == (WITNESS, *one.shape[1:])
+    return once and bool((one == many).all())
