@@ -78,10 +78,6 @@ class Flight:
             return True if parts is not None and parts.complete else None
         return misstates(proposal, found.block)
 
-    def parts_of(self, proposal: Proposal) -> PartSet | None:
-        """What is held of the proposal's block; None for a proposal that the driver did not keep."""
-        return self._sets.get(proposal.part_root)
-
     def _complete(self, part_root: Hash) -> bool:
         parts = self._sets[part_root]
         if not parts.complete:

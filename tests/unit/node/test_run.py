@@ -15,7 +15,7 @@ from runtime.node.errors import Diverged, KeystoreError
 from runtime.node.files import write_atomically
 from runtime.node.home import NodeHome
 from runtime.node.keystore import SCRYPT_N_MIN, write_keystore
-from runtime.node.run import _first_fault, _passes_self_test
+from runtime.node.run import _passes_self_test, first_fault
 
 LOG = structlog.get_logger()
 
@@ -63,8 +63,8 @@ def test_a_machine_that_fails_the_self_test_is_not_let_sign(monkeypatch: pytest.
 def test_the_fault_of_this_node_is_what_a_person_sees() -> None:
     fault = Diverged("a root differs")
     group = BaseExceptionGroup("", [ValueError("x"), ExceptionGroup("", [KeyError("y"), fault])])
-    assert _first_fault(group) is fault
-    assert isinstance(_first_fault(BaseExceptionGroup("", [ValueError("x")])), ValueError)
+    assert first_fault(group) is fault
+    assert isinstance(first_fault(BaseExceptionGroup("", [ValueError("x")])), ValueError)
 
 
 def test_the_digest_is_the_same_each_time() -> None:
