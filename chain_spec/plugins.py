@@ -10,6 +10,7 @@ import difflib
 import hashlib
 import sys
 from functools import cache
+from importlib.machinery import SourceFileLoader
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
@@ -66,7 +67,7 @@ def load(name: str, path: str = "$.modules") -> type[Module]:
 
 
 def digest(module: type[Module]) -> bytes:
-    """SHA-256 over the module's Python sources: of its package's folder, else of its one file.
+    """SHA-256 over the module's Python sources: the folder of the package that its class is in, else its one file.
 
     Hashed are each file's path (relative, posix), its length and its bytes, in the order of the paths.
     """
@@ -78,11 +79,25 @@ def digest(module: type[Module]) -> bytes:
     return state.digest()
 
 
+def outdated(module: type[Module]) -> Path | None:
+    """A source of the module of which Python has loaded something else: bytecode that only seems to belong to it, as
+    size and second of both agree. None: what was loaded is what `digest` hashes."""
+    files = set(_sources(module)[1])
+    for name, loaded in sorted(sys.modules.items()):
+        loader = getattr(loaded, "__loader__", None)
+        if not isinstance(loader, SourceFileLoader) or Path(loader.path).resolve() not in files:
+            continue
+        source = Path(loader.path)
+        if loader.get_code(name) != loader.source_to_code(source.read_bytes(), str(source)):
+            return source
+    return None
+
+
 def _sources(module: type[Module]) -> tuple[Path, list[Path]]:
     """The module's folder and its Python files there: all of its package's, else its one."""
-    file = Path(str(sys.modules[module.__module__].__file__)).resolve()
-    is_package_of_its_own = file.name in ("__init__.py", "module.py")
-    return file.parent, sorted(file.parent.rglob("*.py")) if is_package_of_its_own else [file]
+    definition = sys.modules[module.__module__]
+    file = Path(str(definition.__file__)).resolve()
+    return file.parent, sorted(file.parent.rglob("*.py")) if definition.__package__ else [file]
 
 
 @cache

@@ -11,10 +11,12 @@ from pydantic import ValidationError
 from chain_spec import ChainSpec, ResolvedChain, plugins, read_spec, resolve
 from runtime.bech32m import DEFAULT_PREFIX
 from runtime.errors import UsageError
+from runtime.module import Module
 from runtime.node.config import NodeConfig, parse_host_port
 from runtime.node.config_file import read_config
 from runtime.node.home import NodeHome
 from runtime.node.run import run_node
+from runtime.types import Hash
 from tools.cli.home import make_home
 from tools.cli.keyring import password
 from tools.cli.options import FOLDER, Prefix
@@ -93,9 +95,16 @@ def _peer_address(listen: str, peer_id: str) -> str:
 
 
 def changed_modules(spec: ChainSpec, chain: ResolvedChain) -> list[str]:
-    """A sentence for each module whose installed sources are not those that the spec pins."""
+    """A sentence for each module that is pinned to other sources than those that are installed, or loaded."""
     return [
-        f"module {chosen.name}: the spec pins sources {chosen.digest.hex()}, not {plugins.digest(module).hex()}"
+        f"module {chosen.name}: {reason}"
         for chosen, module in zip(spec.modules, chain.modules, strict=True)
-        if chosen.digest is not None and chosen.digest != plugins.digest(module)
+        if chosen.digest is not None and (reason := _changed(chosen.digest, module))
     ]
+
+
+def _changed(pinned: Hash, module: type[Module]) -> str | None:
+    found, outdated = plugins.digest(module), plugins.outdated(module)
+    if found != pinned:
+        return f"the spec pins sources {pinned.hex()}, not {found.hex()}"
+    return None if outdated is None else f"Python runs other bytecode than of {outdated}: remove the __pycache__ there"
