@@ -35,6 +35,8 @@ SCALERS: Final = ("Scaler", "Mul", "Div", "BatchNormalization")
 TREES: Final = ("TreeEnsembleClassifier", "TreeEnsembleRegressor")
 COMPARED_BITS: Final = 52
 """What an input's values have that are only compared: no product asks for room."""
+COMPARED_FRAC_BITS: Final = 40
+"""Wanted of what is computed and then only compared: the float model's own rounding is coarser."""
 CARRIERS: Final = ("Cast", "Identity", "ArrayFeatureExtractor")
 CALIBRATE: Final = "pass calibration rows like those the model will see"
 
@@ -187,6 +189,8 @@ class Builder:
 
     def wanted_frac_bits(self, name: str) -> int:
         """FRAC_BITS, or as many more as give a small tensor the same relative precision."""
+        if self._is_only_compared(name):
+            return COMPARED_FRAC_BITS
         limit = self._limits.get(name)
         return FRAC_BITS if limit is None else max(FRAC_BITS, FRAC_BITS - int(np.frexp(limit)[1]))
 

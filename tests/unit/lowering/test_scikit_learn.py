@@ -24,7 +24,6 @@ from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler, Normalizer, RobustScaler, StandardScaler
 from sklearn.svm import LinearSVC, LinearSVR
-from sklearn.tree import DecisionTreeClassifier
 
 from runtime.inference import Engine, interpret
 from tools.lowering import Lowered, OpRefused, lower
@@ -202,9 +201,8 @@ def test_the_same_pipeline_gives_the_same_bytes() -> None:
         (lambda: make_pipeline(Normalizer("max"), LogisticRegression()), "Normalizer"),
         (lambda: make_pipeline(StandardScaler(), SGDClassifier(loss="log_loss", random_state=0)), "Exp"),
         (GaussianNB, "ReduceLogSumExp"),
-        (lambda: DecisionTreeClassifier(max_depth=2), "TreeEnsembleClassifier"),
     ],
-    ids=["rows over their maximum", "logistic by exp", "naive Bayes", "tree"],
+    ids=["rows over their maximum", "logistic by exp", "naive Bayes"],
 )
 def test_invalid_pipelines_are_refused_by_op_and_node(kind: Callable[[], Any], op: str) -> None:
     data, order = data_of("iris")

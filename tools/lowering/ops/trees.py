@@ -22,8 +22,7 @@ from tools.lowering.ops.activations import sigmoid_of, softmax_of
 from tools.lowering.ops.classes import arg_max_of, as_classes
 from tools.lowering.ops.columns import as_floating, shifted
 from tools.lowering.ops.ensemble import Branch, Tree, numbers, read_trees
-from tools.lowering.ops.layout import joined
-from tools.lowering.ops..py import selected
+from tools.lowering.ops.layout import gathered, joined
 from tools.lowering.source import Node
 
 LEAF_BITS: Final = 31
@@ -198,7 +197,7 @@ def _with_tests(b: Builder, x: Tensor, tests: Sequence[tuple[int, int]]) -> Tens
     """x and behind it, for each (feature, number), 0 where they are equal, else 1."""
     if not tests:
         return x
-    found = selected(b, x, [feature for feature, _ in tests])
+    found = gathered(b, x, [feature for feature, _ in tests], 0)
     minus = b.store(np.array([-number for _, number in tests]))
     distance = b.derive(found, ir.Affine(x=found.index, weights=None, bias=minus, shifts=None))
     sign = b.derive(distance, ir.Clip(x=distance.index, low=-1, high=1))
