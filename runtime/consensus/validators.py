@@ -115,7 +115,7 @@ class ValidatorSet:
         return self.validators[self._choice()[0]].public_key
 
     def advance(self, rounds: int) -> ValidatorSet:
-        """The set after `rounds` more choices. advance(a).advance(b) is advance(a + b)."""
+        """The set after `rounds` more choices. advance(a).advance(b) is advance(a + b). Raises ValueError below 0."""
         if rounds < 0:
             raise ValueError(f"a validator set cannot go back {-rounds} rounds")
         current = self

@@ -128,7 +128,8 @@ class Application:
             )
 
     def genesis_state(self) -> PreparedState:
-        """Height 0, computed and not written; its root is the genesis' state root."""
+        """Height 0, computed and not written; its root is the genesis' state root. Raises GenesisError naming the
+        place."""
         environment = self.composition.environment()
         overlay = Overlay(self.store, self.store.blobs)
         environment.open(overlay, BlockInfo(0, self.genesis.time_ms))
@@ -171,7 +172,8 @@ class Application:
     def propose(self, inputs: BlockInputs, candidates: Iterable[bytes]) -> tuple[Executed, tuple[Dropped, ...]]:
         """A block of the candidates that are valid and fit, in their order, executed; and those left out.
 
-        `inputs.transactions` must be empty; the block's are `executed.transactions`.
+        `inputs.transactions` must be empty; the block's are `executed.transactions`. Raises ExecutionFault where it is
+        not, or the height is not the next one.
         """
         self._check_height(inputs.height)
         if inputs.transactions:

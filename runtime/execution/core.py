@@ -164,7 +164,8 @@ class Core(Module):
     Params = RuntimeParams
 
     def check_params(self) -> None:
-        """Prices and bounds stay where every node can follow, and where a next decision is possible."""
+        """Prices and bounds stay where every node can follow, and where a next decision is possible. Raises
+        ParamOutOfRange."""
         params = self.params
         for name, (low, high) in cast("Frame", self._bound["frame"]).ranges(params).items():
             if not low <= getattr(params, name) <= high:

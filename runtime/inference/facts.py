@@ -187,7 +187,8 @@ class Place:
 
 
 def check_constants(constants: tuple[Constant, ...]) -> None:
-    """Shapes without zeros, bytes of the right number, the smallest width, and not too many elements in all."""
+    """Shapes without zeros, bytes of the right number, the smallest width, and not too many elements in all. Raises
+    Refused."""
     elements = 0
     for number, constant in enumerate(constants):
         where = f"constants[{number}]"

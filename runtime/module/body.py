@@ -44,7 +44,7 @@ def layers(module: Any) -> Iterator[Any]:
 
 
 def check_name(module: Any) -> tuple[str, int]:
-    """The module's name and version."""
+    """The module's name and version. Raises DefinitionError."""
     name, version = getattr(module, "name", None), module.version
     if not isinstance(name, str) or len(name) > NAME_CHARACTERS_MAX or not re.fullmatch(IDENTIFIER, name, re.ASCII):
         raise DefinitionError(

@@ -139,7 +139,7 @@ class Context:
     # --- state
 
     def read(self, module: str, key: bytes) -> bytes | None:
-        """The value, or None."""
+        """The value, or None. Raises OutOfGas."""
         self.gas_left -= gas.READ_GAS
         if self.gas_left < 0:
             raise OutOfGas(gas_limit=self.gas_limit)
@@ -149,14 +149,14 @@ class Context:
         return value
 
     def write(self, module: str, key: bytes, value: bytes) -> None:
-        """Bind the key."""
+        """Bind the key. Raises QueryWrites where nothing may be written, OutOfGas."""
         if not self.is_writable:
             raise QueryWrites(module=Name(module))
         self.charge(gas.WRITE_GAS + gas.WRITE_BYTE_GAS * (len(key) + len(value)))
         self.state.set(module, key, value)
 
     def delete(self, module: str, key: bytes) -> None:
-        """Make the key absent."""
+        """Make the key absent. Raises QueryWrites where nothing may be written, OutOfGas."""
         if not self.is_writable:
             raise QueryWrites(module=Name(module))
         self.charge(gas.DELETE_GAS)
@@ -184,7 +184,7 @@ class Context:
         return data
 
     def put_blob(self, module: str, chunk: bytes) -> Hash:
-        """Keep a chunk beside the state until the block is committed. Uncharged: the caller did."""
+        """Keep a chunk beside the state until the block is committed. Uncharged: the caller did. Raises QueryWrites."""
         if not self.is_writable:
             raise QueryWrites(module=Name(module))
         return self.state.put_blob(chunk)

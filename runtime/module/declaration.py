@@ -65,7 +65,8 @@ class Scope:
 
 
 def declare(module: Any, scope: Scope) -> ModuleMetadata:
-    """The metadata of a module's class; names and types are filled in on its verbs and storage."""
+    """The metadata of a module's class; names and types are filled in on its verbs and storage. Raises
+    DefinitionError."""
     name, version = check_name(module)
     check_body(module)
     storage, uses = _nouns(module, name, scope)

@@ -76,7 +76,7 @@ def events_of(module: Any, around: Iterable[Any]) -> dict[str, EventInfo]:
 
 
 def errors_of(module: Any, around: Iterable[Any]) -> dict[str, ErrorInfo]:
-    """The module's errors by name, likewise."""
+    """The module's errors by name, likewise. Raises DefinitionError."""
     found = {}
     for name, kind in _named(module, _visible(module, around, CallError, "errors"), "error").items():
         try:

@@ -101,7 +101,8 @@ class Module(metaclass=ModuleMeta):
         return ModuleOrigin(Name(self.name))
 
     def emit(self, event: Event) -> None:
-        """Add an event to the receipt. It is undone with the call that fails."""
+        """Add an event to the receipt. It is undone with the call that fails. Raises DefinitionError for an event that
+        the module does not declare, BadValue for a field out of its type, BoundExceeded for too many, OutOfGas."""
         kind = type(event)
         info = self._metadata.events.get(kind.__name__)
         if info is None or info.event is not kind:
@@ -142,14 +143,16 @@ class Module(metaclass=ModuleMeta):
         genesis, and after each change, which is undone then."""
 
     def export_genesis(self) -> Genesis:
-        """The present state as a GenesisConfig, for a new chain that starts where this one stands."""
+        """The present state as a GenesisConfig, for a new chain that starts where this one stands. Raises
+        DefinitionError where the module does not define it."""
         raise DefinitionError(f"{self.name} cannot be exported: {type(self).__name__} does not define export_genesis()")
 
     # --- for the runtime and tools
 
     @classmethod
     def metadata(cls) -> ModuleMetadata:
-        """Everything that the module declares, as data."""
+        """Everything that the module declares, as data. Raises DefinitionError where the declaration is not
+        complete."""
         if cls is Module:
             raise DefinitionError("Module itself declares nothing: derive from it")
         if "_is_complete" not in vars(cls):

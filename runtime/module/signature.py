@@ -29,7 +29,7 @@ _FORM = "write def {name}(self, origin: Signed, *, amount: U64) -> None"
 
 
 def declare_call(module: Any, owner: str, name: str, method: CallMethod[Any, ...], hints: Hints) -> CallInfo:
-    """Reads a call's signature; puts a copy of the method, filled in, on the class."""
+    """Reads a call's signature; puts a copy of the method, filled in, on the class. Raises DefinitionError."""
     where = f"{module.__name__}.{name}"
     function = method.function
     _check_function(where, function)
@@ -62,7 +62,7 @@ def declare_call(module: Any, owner: str, name: str, method: CallMethod[Any, ...
 
 
 def declare_query(module: Any, owner: str, name: str, method: QueryMethod[..., Any], hints: Hints) -> QueryInfo:
-    """Reads a query's signature; puts a copy of the method, filled in, on the class."""
+    """Reads a query's signature; puts a copy of the method, filled in, on the class. Raises DefinitionError."""
     where, function = f"{module.__name__}.{name}", method.function
     _check_function(where, function)
     parameters = _after_self(where, function, f"write def {name}(self, *, account: AccountId) -> U64")

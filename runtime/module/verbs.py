@@ -131,7 +131,8 @@ def call(*misplaced: Never, gas: int = NO_GAS, infers: Any = None) -> Any:
     infers: a method of the same arguments, `def runs(self, *, argument: Type, ...) -> tuple[InferenceRequest, ...]`,
     that says which runs the call will ask `Inference.run` for, by its arguments and the state before the block. It
     makes blocks faster and changes nothing else: a block's runs of one model are made together, and one that it did
-    not name is made in place. It only reads; it pays no gas, and is not asked where a block has too much of it.
+    not name is made in place. It only reads; it pays no gas, and is not asked where a block has too much of it. Raises
+    DefinitionError without gas.
     """
     if misplaced or gas == NO_GAS:
         raise DefinitionError("@call needs its gas: write @call(gas=5_000)")

@@ -109,7 +109,7 @@ class Libp2pTransport:
 
     @property
     def address(self) -> PeerAddress:
-        """Where others dial this node, once `run` has started. The port is the real one."""
+        """Where others dial this node, once `run` has started. The port is the real one. Raises OurError before."""
         if self._port is None:
             raise OurError("the transport does not listen yet")
         return PeerAddress.of(self._config.listen_host, self._port, self.peer_id)

@@ -109,7 +109,7 @@ class SimulatedNetwork:
         return self._nodes.get(peer_id)
 
     def join(self, node: SimulatedTransport) -> None:
-        """The transport's: it runs."""
+        """The transport's: it runs. Raises OurError where one of that name runs."""
         if node.peer_id in self._nodes:
             raise OurError(f"two nodes named {node.peer_id} run at once")
         self._nodes[node.peer_id] = node

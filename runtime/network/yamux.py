@@ -131,7 +131,7 @@ class YamuxStream:
         self._receive_window -= size
 
     def grant_sending(self, size: int) -> None:
-        """The session's: the peer's window update. (spec: Flow control)"""
+        """The session's: the peer's window update. (spec: Flow control) Raises ProtocolViolation beyond 2**32."""
         self._send_window += size
         if self._send_window >= _WINDOW_MAX:
             raise ProtocolViolation("a window update beyond 32 bits")

@@ -54,7 +54,8 @@ class Journal:
         self.bytes = max(content.bytes, len(MAGIC))
 
     def append(self, payload: bytes) -> None:
-        """Write a record; it is durable only after `sync`."""
+        """Write a record; it is durable only after `sync`. Raises ValueError beyond RECORD_BYTES_MAX, and OSError where
+        the disk takes no more; then the record is not there."""
         if len(payload) > RECORD_BYTES_MAX:
             raise ValueError(f"a journal record of {len(payload)} bytes; {RECORD_BYTES_MAX} are allowed")
         frame = memoryview(_frame(payload))

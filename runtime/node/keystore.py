@@ -71,7 +71,8 @@ class Keystore(_Model):
 def write_keystore(
     path: Path, key: SigningKey, password: str, *, prefix: str = "arm", scrypt_n: int = SCRYPT_N
 ) -> Keystore:
-    """Encrypt `key` into a new file, atomically, readable by its owner only. Never overwrites a keystore."""
+    """Encrypt `key` into a new file, atomically, readable by its owner only. Never overwrites a keystore. Raises
+    KeystoreError instead."""
     if path.exists():
         raise KeystoreError(f"{path}: exists already; a keystore is never overwritten")
     store = encrypt_key(key, password, prefix=prefix, scrypt_n=scrypt_n)

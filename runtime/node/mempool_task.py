@@ -83,7 +83,8 @@ class MempoolTask:
         return checked.transaction
 
     def admit(self, data: bytes) -> Checked:
-        """The same in memory only. One that waits already or is in a block is fine."""
+        """The same in memory only. One that waits already or is in a block is fine. Raises InvalidTransaction,
+        TransactionRefused."""
         checked = check(self._app, data)
         answer = self.pool.add(checked)
         if isinstance(answer, Added):

@@ -205,7 +205,8 @@ class SimulatedNodes:
         return read_signed(path) if path.exists() else ()
 
     def check(self) -> None:
-        """No validator ever signed two things for one moment. That blocks and roots agree is checked as they come."""
+        """No validator ever signed two things for one moment. That blocks and roots agree is checked as they come.
+        Raises SimulationFailed."""
         for index in range(len(self._keys)):
             moments: dict[tuple[int, int, int], bytes] = {}
             for signed in self.signed(index):

@@ -159,7 +159,8 @@ def to_input(event: Variant) -> RoundInput:
 
 
 def to_output(index: int, output: Variant, state: RoundState, address: str) -> RoundOutput:
-    """The model's output in our words. Its own height, round and address must be those of `state` and `address`."""
+    """The model's output in our words. Its own height, round and address must be those of `state` and `address`. Raises
+    TraceMismatch, or ValueError for a word that the model does not have."""
     payload = output.value
     match output.tag:
         case "NoConsensusOutput":

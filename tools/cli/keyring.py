@@ -95,7 +95,8 @@ class Keyring:
         return read_keystore(self._existing(name)).address
 
     def public_key(self, name: str) -> bytes:
-        """The public key of `name`: the account that its address spells. Needs no password."""
+        """The public key of `name`: the account that its address spells. Needs no password. Raises UsageError,
+        KeystoreError."""
         address = self.address(name)
         try:
             return decode_address(address, address.rpartition("1")[0])

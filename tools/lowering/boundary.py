@@ -42,7 +42,8 @@ def _quantize(spec: TensorSpec, inputs: Mapping[str, Array]) -> npt.NDArray[np.i
 
 
 def dequantize(specs: Sequence[TensorSpec], outputs: Mapping[str, Array]) -> dict[str, Array]:
-    """float64 for each output on a fractional grid, the integers themselves for the others (labels, indices)."""
+    """float64 for each output on a fractional grid, the integers themselves for the others (labels, indices). Raises
+    DataRefused for an output that is missing or holds no integers."""
     missing = sorted({spec.name for spec in specs} - set(outputs))
     if missing:
         raise DataRefused(f"output {missing[0]!r}", "missing")

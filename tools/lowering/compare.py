@@ -41,7 +41,8 @@ class Difference:
     clipped: int = 0
 
     def add(self, exact: Array, expected: Array) -> None:
-        """Takes in one part: `exact` in real numbers (or integers), `expected` the float model's."""
+        """Takes in one part: `exact` in real numbers (or integers), `expected` the float model's. Raises DataRefused
+        for NaN and infinity."""
         if expected.dtype.kind == "f" and not np.isfinite(expected).all():
             raise DataRefused("comparison", "the float model makes NaN or infinity of its rows")
         if expected.dtype.kind in "fiub":

@@ -67,7 +67,8 @@ class FloatModel:
             raise ModelRefused("file", f"onnxruntime cannot load it ({_first_line(error)})") from error
 
     def chunks(self, rows: Mapping[str, Array]) -> Iterator[tuple[slice, dict[str, Array]]]:
-        """The chosen tensors for successive parts of the rows; one row at a time where the file fixes the batch."""
+        """The chosen tensors for successive parts of the rows; one row at a time where the file fixes the batch. Raises
+        ModelRefused where onnxruntime fails."""
         count = len(next(iter(rows.values())))
         step = 1 if self._source.one_is_batch else ROWS_AT_ONCE
         for start in range(0, count, step):
@@ -81,7 +82,8 @@ class FloatModel:
 
 
 def observe(proto: onnx.ModelProto, source: Source, rows: Mapping[str, Array]) -> dict[str, float]:
-    """For each floating point tensor a power of two that is at least twice its largest magnitude on the rows."""
+    """For each floating point tensor a power of two that is at least twice its largest magnitude on the rows. Raises
+    DataRefused for NaN and infinity, and what `chunks` raises."""
     read = source.use_counts()
     names = [name for node in source.nodes for name in node.outputs if name in read]
     largest = dict.fromkeys(names, 0.0)

@@ -28,7 +28,8 @@ def graph_names(ports: Iterable[Port]) -> dict[str, str]:
 
 
 def as_labels(classes: tuple[str, ...] | tuple[int, ...]) -> tuple[str, ...]:
-    """The graph's labels: names as they are, numbers in decimal, none where they only say their own place."""
+    """The graph's labels: names as they are, numbers in decimal, none where they only say their own place. Raises
+    ModelRefused for what cannot be a label."""
     if classes == tuple(range(len(classes))):
         return ()
     if len(classes) > LABELS_MAX:

@@ -49,7 +49,8 @@ def decode(model: bytes) -> onnx.ModelProto:
 
 
 def parse(proto: onnx.ModelProto, shapes: DeclaredShapes) -> Source:
-    """The checked model. `shapes` replaces the declared shape of inputs by name; None first is the batch."""
+    """The checked model. `shapes` replaces the declared shape of inputs by name; None first is the batch. Raises
+    ModelRefused, and DataRefused for `shapes` that do not fit."""
     graph = proto.graph
     opsets = _opsets(proto)
     constants = _constants(graph)

@@ -54,7 +54,7 @@ class Node:
         return int(self._typed(name, default, int))
 
     def number(self, name: str, default: float) -> float:
-        """A finite number."""
+        """A finite number. Raises OpRefused for any other."""
         value = float(self._typed(name, default, float))
         if not np.isfinite(value):
             raise self.refuse(f"attribute {name} is {value}")
@@ -65,7 +65,7 @@ class Node:
         return str(self._typed(name, default, str))
 
     def integers(self, name: str) -> tuple[int, ...] | None:
-        """A tuple of integers, or None where the attribute is left out."""
+        """A tuple of integers, or None where the attribute is left out. Raises OpRefused for anything else."""
         value = self.attributes.get(name)
         if value is None:
             return None
@@ -74,7 +74,7 @@ class Node:
         raise self.refuse(f"attribute {name} must be a list of integers")
 
     def numbers(self, name: str) -> tuple[float, ...] | None:
-        """A tuple of finite numbers, or None where the attribute is left out."""
+        """A tuple of finite numbers, or None where the attribute is left out. Raises OpRefused for anything else."""
         value = self.attributes.get(name)
         if value is None:
             return None
@@ -83,7 +83,7 @@ class Node:
         raise self.refuse(f"attribute {name} must be a list of finite numbers")
 
     def texts(self, name: str) -> tuple[str, ...] | None:
-        """A tuple of texts, or None where the attribute is left out."""
+        """A tuple of texts, or None where the attribute is left out. Raises OpRefused for anything else."""
         value = self.attributes.get(name)
         if value is None:
             return None
