@@ -221,6 +221,6 @@ _OPTIONS: Final[dict[type[Module], dict[str, Any]]] = {
         "also": (Accounts, Tokens, Validators),
         "genesis": _BALANCES | _VALIDATORS,
         "params": {"governance": {"deposit": 1_000, "voting_blocks": 6, "delay_blocks": 2}},
-        "weights": {"vote": 5},
+        "weights": {"vote": 5, "cancel": 2},
     },
 }

@@ -14,10 +14,7 @@ from collections.abc import Iterable, Iterator
 from random import Random
 from typing import Any, Final
 
-from hypothesis import HealthCheck, Phase, given, settings
-
 from runtime.codec.schema import Schema
-from runtime.testing.strategies import from_schema
 
 KEPT_MAX: Final = 24
 ELEMENTS_MAX: Final = 3
@@ -173,6 +170,11 @@ def _fits(schema: Schema, value: Any) -> bool:
 @functools.cache
 def _samples(schema: Schema) -> tuple[Any, ...]:
     """Fresh values of a type, edges among them; the same ones always."""
+    # half of what a process that plays steps again would import, and it draws nothing
+    from hypothesis import HealthCheck, Phase, given, settings
+
+    from runtime.testing.strategies import from_schema
+
     found: list[Any] = []
 
     @settings(

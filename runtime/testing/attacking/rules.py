@@ -21,6 +21,23 @@ from runtime.module.params import PARAMS_KEY
 from runtime.testing.attacking.observed import LINE_GAS, Changes, Seen
 from runtime.testing.attacking.writing import Writing
 
+RULES: Final = (
+    "a failed call changes nothing but the fee",
+    "a change has an event",
+    "an event has a change",
+    "gas covers the work",
+    "no undeclared exception",
+    "values fit their types",
+    "storage round-trips",
+    "hooks never fail",
+    "queries are pure",
+    "execution is a pure function",
+    "a dry run tells what happens",
+    "export and import are inverse",
+    "every process has the same state",
+    "the model agrees",
+)
+"""All of them, as docs/testing.md tells them; besides, invariants and the author's own."""
 _BUGS: Final = (ModuleFault, BadValue, QueryWrites)
 
 

@@ -91,6 +91,12 @@ def test_a_composed_chain_is_driven_over_reopening_and_a_new_beginning(spec: Pat
     assert any(line.endswith("was never raised") for line in fuzzed.unreached)
 
 
+@pytest.mark.soak
+@pytest.mark.parametrize("seed", range(10))
+def test_a_composed_chain_withstands_every_seed(spec: Path, seed: int) -> None:
+    assert fuzz_spec(spec, 3_000, seed).failed is None
+
+
 def test_one_seed_is_one_drive(spec: Path) -> None:
     first, second = (fuzz_spec(spec, 30, 5) for _ in range(2))
     assert (first.outcomes, first.events) == (second.outcomes, second.events)
@@ -138,7 +144,7 @@ def test_a_node_that_comes_to_another_state_is_told(spec: Path, tmp_path: Path) 
     with Pair(spec, tmp_path / "state") as chain:
         execute = chain.first.execute
         chain.first.execute = lambda inputs: execute(replace(inputs, time_ms=inputs.time_ms + 1))  # type: ignore[method-assign] # a node that errs
-        with pytest.raises(RuleBroken, match="block 1 came out differently .* the state of runtime"):
+        with pytest.raises(RuleBroken, match=r"block 1 came out differently .* the state of runtime"):
             chain.block()
 
 
