@@ -47,8 +47,8 @@ def window(node: Node, spatial: Shape, kernel: Shape) -> Window:
     dims = len(spatial)
     if not 1 <= dims <= 3:
         raise node.refuse(f"it has {dims} spatial dimensions, 1 to 3 are supported")
-    strides = _per_dim(node, "strides", dims)
-    dilations = _per_dim(node, "dilations", dims)
+    strides = per_dim(node, "strides", dims)
+    dilations = per_dim(node, "dilations", dims)
     if len(kernel) != dims or min(*kernel, *strides, *dilations) < 1:
         found = f"kernel {list(kernel)}, strides {list(strides)}, dilations {list(dilations)}"
         raise node.refuse(f"{found}: {dims} numbers of at least 1 are needed in each")
@@ -74,7 +74,8 @@ def _ceil(size: int, begin: int, end: int, reach: int, stride: int) -> int:
     return out - 1 if (out - 1) * stride >= size + begin else out
 
 
-def _per_dim(node: Node, name: str, dims: int) -> Shape:
+def per_dim(node: Node, name: str, dims: int) -> Shape:
+    """An attribute of one number per spatial dimension, 1 where it is left out."""
     values = node.integers(name) or (1,) * dims
     if len(values) != dims:
         raise node.refuse(f"{name} {list(values)} should have {dims} numbers")

@@ -14,6 +14,7 @@ import numpy as np
 from runtime.inference import graph as ir
 from tools.lowering.builder import Builder, Classes, Tensor
 from tools.lowering.ops.axes import row_axis
+from tools.lowering.ops.columns import negated
 from tools.lowering.ops.layout import gathered, reshaped
 from tools.lowering.protobuf import TEXT
 from tools.lowering.source import Array, Node
@@ -24,7 +25,15 @@ INT64: Final = np.dtype(np.int64)
 
 def arg_max(node: Node, b: Builder) -> None:
     """The index of the first maximum, or of the last where select_last_index says so."""
-    x = b.tensor(node, 0)
+    _arg_max(node, b, b.tensor(node, 0))
+
+
+def arg_min(node: Node, b: Builder) -> None:
+    """The place of the maximum of what is negated."""
+    _arg_max(node, b, negated(b, b.tensor(node, 0)))
+
+
+def _arg_max(node: Node, b: Builder, x: Tensor) -> None:
     axis = row_axis(node, node.integer("axis", 0), x.shape)
     keep = bool(node.integer("keepdims", 1))
     if not node.integer("select_last_index", 0):

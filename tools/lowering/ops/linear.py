@@ -14,7 +14,7 @@ from tools.lowering.ops.activations import sigmoid_of, softmax_of
 from tools.lowering.ops.axes import constant_shape, window
 from tools.lowering.ops.classes import arg_max_of, as_classes
 from tools.lowering.ops.columns import as_floating, dense, finished, floating, floats, grid_of, prepared, shifted, tail
-from tools.lowering.source import Node
+from tools.lowering.source import Node, Shape
 
 CLASSES_MAX: Final = 65_536
 
@@ -53,7 +53,7 @@ def matmul(node: Node, b: Builder) -> None:
 
 
 def conv(node: Node, b: Builder) -> None:
-    """In one to three spatial dimensions; form SINGLE where the chosen integers happen to fit into its 24 bits."""
+    """In one to three spatial dimensions, with constant weights."""
     x = floating(node, b.tensor(node, 0))
     weights = floats(b.constant(node, 1, "W"))
     groups = node.integer("group", 1)
@@ -68,6 +68,23 @@ def conv(node: Node, b: Builder) -> None:
     bias = floats(b.constant(node, 2, "B")) if node.has_input(2) else None
     if bias is not None and bias.shape != weights.shape[:1]:
         raise node.refuse(f"a bias of shape {list(bias.shape)} does not fit {weights.shape[0]} channels")
+    at = (view.strides, view.pads_begin, view.pads_end, view.dilations)
+    b.bind(node, convolved(node, b, x, weights, bias, *at, groups))
+
+
+def convolved(
+    node: Node,
+    b: Builder,
+    x: Tensor,
+    weights: Floats,
+    bias: Floats | None,
+    strides: Shape,
+    pads_begin: Shape,
+    pads_end: Shape,
+    dilations: Shape,
+    groups: int,
+) -> Tensor:
+    """x under real weights [O, C / groups, kernel...]; form SINGLE where the integers fit into its 24 bits."""
     columns = weights.reshape(weights.shape[0], -1)
     x = prepared(b, x, columns)
     grid = grid_of(node, b, x, columns, bias)
@@ -77,14 +94,14 @@ def conv(node: Node, b: Builder) -> None:
         x=x.index,
         weights=b.store(grid.weights.reshape(weights.shape)),
         **tail(b, grid),
-        strides=view.strides,
-        pads_begin=view.pads_begin,
-        pads_end=view.pads_end,
-        dilations=view.dilations,
+        strides=strides,
+        pads_begin=pads_begin,
+        pads_end=pads_end,
+        dilations=dilations,
         groups=groups,
         form=ir.ConvForm.SINGLE if single else ir.ConvForm.DOUBLE,
     )
-    b.bind(node, finished(b, x, grid, emitted))
+    return finished(b, x, grid, emitted)
 
 
 def linear_regressor(node: Node, b: Builder) -> None:
