@@ -68,34 +68,26 @@ def _imported(facts: Facts, node: ast.Import | ast.ImportFrom) -> Hits:
         for alias in node.names:
             yield from _module(facts, node, alias.name)
         return
-    whole, names = node.module or "", [alias.name for alias in node.names]
-    if node.level:
-        if _is_test(whole, *names):
-            yield Hit("ARM024", node, f"`{'.' * node.level}{whole}`, a test")
-        elif facts.package and node.level > 1 and (whole or "module") != "protocol" and not whole.endswith(".protocol"):
-            yield from _module(facts, node, _absolute(facts.package, node.level, whole))
-        return
+    names = [alias.name for alias in node.names]
+    whole = _absolute(facts.package, node.level, node.module or "") if node.level else node.module or ""
     if whole in ("math", "functools"):
         for name in names:
             yield from _member(node, whole, name)
-        return
-    if "*" in names and whole != "runtime":
+    elif _is_test(whole, *names):
+        yield Hit("ARM024", node, f"`{whole}`, a test")
+    elif "*" in names and whole != "runtime":
         yield Hit("ARM024", node, f"everything of `{whole}`")
-        return
-    submodules = [f"{whole}.{name}" for name in names] if _is_package(whole) else []
-    for each in submodules or [whole]:
-        yield from _module(facts, node, each)
-
-
-def _is_package(whole: str) -> bool:
-    """`from modules import tokens`: what is imported are its parts."""
-    return whole == "modules"
+    else:
+        parts = [f"{whole}.{name}" for name in names if whole == "modules" or name == "module"]
+        for each in parts or [whole]:
+            yield from _module(facts, node, each)
 
 
 def _absolute(package: str, level: int, whole: str) -> str:
+    """A relative import written out; within a file that is in no package it leads nowhere that is known."""
     parts = package.split(".")
     kept = parts[: max(len(parts) - level + 1, 0)]
-    return ".".join([*kept, *([whole] if whole else [])])
+    return ".".join(part for part in (*kept, whole) if part)
 
 
 def _module(facts: Facts, node: ast.Import | ast.ImportFrom, name: str) -> Hits:
