@@ -71,7 +71,7 @@ RULES: Final[dict[str, Rule]] = {
         ),
         Rule(
             "ARM004", "integers from text",
-            "int(text) takes signs, underscores and all the world's digits, and has a limit that each process sets",
+            "it takes signs, underscores and all the world's digits, and has a limit that each process sets",
             "take the number as an argument of type U64, or int.from_bytes",
         ),
         Rule(
@@ -86,7 +86,7 @@ RULES: Final[dict[str, Rule]] = {
         ),
         Rule(
             "ARM011", "hash() and id()",
-            "hash() is salted for each process, id() is an address in memory",
+            "the one is salted for each process, the other is an address in memory",
             "use runtime.hash_bytes for bytes, an Item that counts for identities",
         ),
         Rule(
