@@ -24,7 +24,7 @@ def check(facts: Facts) -> Hits:
     """Handlers, contextlib.suppress, and `finally` that leaves."""
     for node in facts.nodes:
         match node:
-            case ast.Try():
+            case ast.Try() | ast.TryStar():
                 for handler in node.handlers:
                     yield from _handled(facts, node, handler)
                 for statement in node.finalbody:
@@ -34,8 +34,8 @@ def check(facts: Facts) -> Hits:
                 yield Hit("ARM050", node, "suppress()")
 
 
-def _handled(facts: Facts, node: ast.Try, handler: ast.ExceptHandler) -> Hits:
-    if isinstance(handler.body[-1], ast.Raise):
+def _handled(facts: Facts, node: ast.Try | ast.TryStar, handler: ast.ExceptHandler) -> Hits:
+    if _raises(handler.body):
         return
     caught = _names(facts, handler.type)
     if handler.type is None or any(name in _BROAD for name in caught):
@@ -45,12 +45,23 @@ def _handled(facts: Facts, node: ast.Try, handler: ast.ExceptHandler) -> Hits:
         yield Hit("ARM050", handler, f"`except {', '.join(caught)}` outside of a checkpoint")
 
 
+def _raises(body: list[ast.stmt]) -> bool:
+    """Whether the statements end with an error, whichever way they go."""
+    match body[-1:]:
+        case [ast.Raise()]:
+            return True
+        case [ast.If(body=then, orelse=[_, *_] as otherwise)]:
+            return _raises(then) and _raises(otherwise)
+        case _:
+            return False
+
+
 def _names(facts: Facts, caught: ast.expr | None) -> list[str]:
     each = caught.elts if isinstance(caught, ast.Tuple) else [caught] if caught is not None else []
     return [facts.dotted(one).rpartition(".")[2] or "..." for one in each]
 
 
-def _is_undone(node: ast.Try) -> bool:
+def _is_undone(node: ast.Try | ast.TryStar) -> bool:
     """Whether all that is tried stands in `with self.checkpoint():`."""
     return all(
         isinstance(statement, ast.With)
@@ -64,7 +75,7 @@ def _is_undone(node: ast.Try) -> bool:
     )
 
 
-def _only_reads(node: ast.Try) -> bool:
+def _only_reads(node: ast.Try | ast.TryStar) -> bool:
     """Whether what is tried calls nothing and stores nothing: then nothing of it can be half done."""
     return not any(
         isinstance(each, ast.Call)
