@@ -58,7 +58,10 @@ def read_trees(node: Node, kind: str, targets: int, features: int) -> list[Tree]
         raise node.refuse(f"it has {targets} targets or classes, 1 to {TARGETS_MAX} are supported")
     listed = _listed(node, features)
     weights = _weights(node, kind, targets, listed)
-    return [_tree(node, listed, weights, root, targets) for root in _roots(node, listed)]
+    trees = [_tree(node, listed, weights, root, targets) for root in _roots(node, listed)]
+    if sum(len(tree.nodes) for tree in trees) != len(listed.places):
+        raise node.refuse("one of its trees goes in a circle")
+    return trees
 
 
 def numbers(node: Node, name: str) -> list[float] | None:
@@ -122,7 +125,7 @@ def _weights(node: Node, kind: str, targets: int, listed: _Listed) -> dict[int, 
 
 
 def _roots(node: Node, listed: _Listed) -> list[tuple[int, int]]:
-    """The one node of each tree that is nobody's child."""
+    """The one node of each tree that is nobody's child; it is listed first, where onnxruntime looks for it."""
     children: set[tuple[int, int]] = set()
     for (tree, name), place in listed.places.items():
         if listed.modes[place] == LEAF:
@@ -135,14 +138,16 @@ def _roots(node: Node, listed: _Listed) -> list[tuple[int, int]]:
     roots = [key for key in listed.places if key not in children]
     if len({tree for tree, _ in roots}) != len(roots) or len({tree for tree, _ in listed.places}) != len(roots):
         raise node.refuse("one of its trees does not have exactly one root")
+    firsts = dict(reversed(listed.places))
+    if any(firsts[tree] != name for tree, name in roots):
+        raise node.refuse("one of its trees does not list its root first, which onnxruntime takes for the root")
     return roots
 
 
 def _tree(
     node: Node, listed: _Listed, weights: dict[int, list[tuple[int, float]]], root: tuple[int, int], targets: int
 ) -> Tree:
-    """Depth first, left side first. Every node has one parent and hangs on the root, or it would be a root or lie in a
-    circle; a circle hangs on no root, and is never reached."""
+    """Depth first, left side first. No node has two parents, so none is met twice; a circle hangs on no root."""
     nodes: list[Branch | int] = []
     leaves: list[Floats] = []
     waiting = [(root, 0)]

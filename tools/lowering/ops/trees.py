@@ -10,7 +10,7 @@ of an exact model is NaN, so nodes_missing_value_tracks_true says nothing.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -20,7 +20,7 @@ from tools.lowering.builder import Builder, Tensor
 from tools.lowering.grids import Floats, Ints
 from tools.lowering.ops.activations import sigmoid_of, softmax_of
 from tools.lowering.ops.classes import arg_max_of, as_classes
-from tools.lowering.ops.columns import as_floating, shifted
+from tools.lowering.ops.columns import shifted
 from tools.lowering.ops.ensemble import Branch, Tree, numbers, read_trees
 from tools.lowering.ops.layout import gathered, joined
 from tools.lowering.source import Node
@@ -106,7 +106,8 @@ def _check_scored(node: Node, trees: Sequence[Tree]) -> None:
 
 
 def _features(node: Node, b: Builder) -> Tensor:
-    x = as_floating(b.tensor(node, 0))
+    """What the trees look at, integers too. Scores are float32, whatever it is."""
+    x = replace(b.tensor(node, 0), dtype=np.dtype(np.float32))
     if len(x.shape) != 1:
         raise node.refuse(f"its input has {len(x.shape) + 1} dimensions, two are needed")
     return x

@@ -1,0 +1,340 @@
+"""Tree ensembles: random ones decide as onnxruntime does, trained ones too on rows not seen, bad ones are named."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from onnx import TensorProto, helper
+from skl2onnx import to_onnx
+from sklearn.datasets import load_breast_cancer, load_diabetes, load_iris, load_wine
+from sklearn.ensemble import (
+    ExtraTreesClassifier,
+    ExtraTreesRegressor,
+    GradientBoostingClassifier,
+    GradientBoostingRegressor,
+    HistGradientBoostingClassifier,
+    HistGradientBoostingRegressor,
+    RandomForestClassifier,
+    RandomForestRegressor,
+)
+from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
+
+from runtime.inference import Engine, interpret
+from tools.lowering import Lowered, OpRefused, lower
+
+ML = "ai.onnx.ml"
+MODES = ["BRANCH_LEQ", "BRANCH_LT", "BRANCH_GTE", "BRANCH_GT", "BRANCH_EQ", "BRANCH_NEQ"]
+FEATURES = 4
+
+
+class Nodes:
+    """The attributes of an ensemble, tree by tree; a root is listed first, its tree's other nodes in any order."""
+
+    def __init__(self, random: np.random.Generator, modes: list[str]) -> None:
+        self.random, self.modes, self.rows, self.leaves = random, modes, [], []
+        self.tree = 0
+
+    def add(self, depth: int, weights: Callable[[], list[tuple[int, float]]]) -> None:
+        self._next = 0
+        start = len(self.rows)
+        self._grow(depth, weights)
+        *others, root = self.rows[start:]
+        self.rows[start:] = [root, *(others[place] for place in self.random.permutation(len(others)))]
+        self.tree += 1
+
+    def _grow(self, depth: int, weights: Callable[[], list[tuple[int, float]]]) -> int:
+        name, self._next = self._next, self._next + 1
+        if depth == 0 or self.random.random() < 0.2:
+            self.rows.append((self.tree, name, 0, "LEAF", 0.0, 0, 0))
+            self.leaves += [(self.tree, name, target, weight) for target, weight in weights()]
+            return name
+        feature, mode = int(self.random.integers(FEATURES)), str(self.random.choice(self.modes))
+        value = float(self.random.integers(-8, 9)) / 4
+        true, false = self._grow(depth - 1, weights), self._grow(depth - 1, weights)
+        self.rows.append((self.tree, name, feature, mode, value, true, false))
+        return name
+
+    def attributes(self, kind: str) -> dict[str, Any]:
+        names = ("treeids", "nodeids", "featureids", "modes", "values", "truenodeids", "falsenodeids")
+        found = {
+            f"nodes_{name}": list(column) for name, column in zip(names, zip(*self.rows, strict=True), strict=True)
+        }
+        leaves = zip(("treeids", "nodeids", "ids", "weights"), zip(*self.leaves, strict=True), strict=True)
+        return found | {f"{kind}_{name}": list(column) for name, column in leaves}
+
+
+def model_of(node: onnx.NodeProto, label: int | None = None, opset: int = 1, dtype: int = TensorProto.FLOAT) -> bytes:
+    outputs = [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)]
+    if label is not None:
+        outputs.insert(0, helper.make_tensor_value_info("label", label, None))
+    inputs = [helper.make_tensor_value_info("x", dtype, ["N", FEATURES])]
+    opsets = [helper.make_opsetid("", 17), helper.make_opsetid(ML, opset)]
+    graph = helper.make_graph([node], "trees", inputs, outputs)
+    return bytes(helper.make_model(graph, opset_imports=opsets, ir_version=8).SerializeToString())
+
+
+def regressor(attributes: dict[str, Any], targets: int = 1, **changes: Any) -> onnx.NodeProto:
+    return helper.make_node(
+        "TreeEnsembleRegressor",
+        ["x"],
+        ["y"],
+        "last",
+        domain=ML,
+        n_targets=targets,
+        **{name: value for name, value in (attributes | changes).items() if value is not None},
+    )
+
+
+def float_outputs(model: bytes, rows: np.ndarray, name: str = "x") -> dict[str, np.ndarray]:
+    session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
+    names = [output.name for output in session.get_outputs()]
+    return dict(zip(names, session.run(names, {name: rows}), strict=True))
+
+
+def exact_outputs(lowered: Lowered, rows: np.ndarray, name: str = "x") -> dict[str, np.ndarray]:
+    integers = lowered.quantize({name: rows})
+    found = Engine().run(lowered.model, integers)
+    for output, values in interpret(lowered.model, {key: array[:4] for key, array in integers.items()}).items():
+        np.testing.assert_array_equal(values, found[output][:4])
+    return lowered.dequantize(found)
+
+
+def rows_at_thresholds(random: np.random.Generator) -> np.ndarray:
+    """Multiples of 1/8: many lie on thresholds, the others between them."""
+    rows: np.ndarray = (random.integers(-20, 21, (60, FEATURES)) / 8).astype(np.float32)
+    return rows
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    modes=st.sampled_from([*([mode] for mode in MODES), MODES, MODES[:4]]),
+    targets=st.integers(1, 3),
+    how=st.sampled_from(["SUM", "AVERAGE"]),
+    apart=st.booleans(),
+    based=st.booleans(),
+)
+def test_random_regressors_decide_as_the_float_model(
+    seed: int, modes: list[str], targets: int, how: str, apart: bool, based: bool
+) -> None:
+    random = np.random.default_rng(seed)
+    nodes = Nodes(random, modes)
+    scale = 10.0 ** random.integers(-4, 5)
+    for tree in range(int(random.integers(targets, 6))):  # each target has a tree
+        touched = [tree % targets] if apart else list(range(targets))
+        nodes.add(int(random.integers(0, 5)), lambda: [(t, float(random.normal(0, scale))) for t in touched])  # noqa: B023 # called at once
+    changes: dict[str, Any] = {"aggregate_function": how}
+    if based:
+        changes["base_values"] = random.normal(0, scale, targets).tolist()
+    model = model_of(regressor(nodes.attributes("target"), targets, **changes))
+    rows = rows_at_thresholds(random)
+    lowered = lower(model, calibration={"x": rows})
+    expected, exact = float_outputs(model, rows)["y"], exact_outputs(lowered, rows)["y"]
+    assert exact.shape == expected.shape
+    assert np.abs(exact - expected).max() <= 3e-6 * scale
+    assert lowered.report.outputs[0].error_max == pytest.approx(np.abs(exact - expected).max(), abs=1e-6 * scale)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    classes=st.integers(2, 4),
+    kind=st.sampled_from(["NONE", "SOFTMAX", "LOGISTIC"]),
+    positive=st.booleans(),
+    based=st.booleans(),
+    text=st.booleans(),
+)
+def test_random_classifiers_say_what_the_float_model_says(
+    seed: int, classes: int, kind: str, positive: bool, based: bool, text: bool
+) -> None:
+    random = np.random.default_rng(seed)
+    nodes = Nodes(random, MODES)
+    columns = 1 if classes == 2 else classes
+    kind = "LOGISTIC" if columns == 1 and kind == "SOFTMAX" else kind
+
+    def weights() -> list[tuple[int, float]]:
+        drawn = random.normal(0, 1, columns)
+        return [(column, float(abs(value) if positive else value)) for column, value in enumerate(drawn)]
+
+    for _ in range(int(random.integers(1, 6))):
+        nodes.add(int(random.integers(1, 5)), weights)
+    names: dict[str, Any] = {"classlabels_int64s": [7 * number for number in range(classes)]}
+    if text:
+        names = {"classlabels_strings": list("wxyz"[:classes])}
+    if based:
+        names["base_values"] = random.normal(0, 1, columns).tolist()
+    node = helper.make_node(
+        "TreeEnsembleClassifier", ["x"], ["label", "y"], domain=ML, post_transform=kind,
+        **nodes.attributes("class"), **names,
+    )  # fmt: skip
+    model = model_of(node, TensorProto.STRING if text else TensorProto.INT64)
+    rows = rows_at_thresholds(random)
+    lowered = lower(model, calibration={"x": rows})
+    expected, exact = float_outputs(model, rows), exact_outputs(lowered, rows)
+    assert (exact["label"] == expected["label"]).all()
+    assert np.abs(exact["y"] - expected["y"]).max() <= 2e-6 * (1 + np.abs(expected["y"]).max())
+
+
+def test_thresholds_in_tensors_of_doubles_and_beyond_every_number() -> None:
+    """ai.onnx.ml 3 has tensors; an infinite threshold leaves one way."""
+    attributes = {
+        "nodes_treeids": [0] * 5, "nodes_nodeids": [0, 1, 2, 3, 4], "nodes_featureids": [0, 0, 0, 0, 0],
+        "nodes_modes": ["BRANCH_LEQ", "LEAF", "BRANCH_LEQ", "LEAF", "LEAF"], "nodes_truenodeids": [1, 0, 3, 0, 0],
+        "nodes_falsenodeids": [2, 0, 4, 0, 0], "target_treeids": [0] * 3, "target_nodeids": [1, 3, 4],
+        "target_ids": [0] * 3,
+        "target_weights": [1.0, 2.0, 4.0],
+        "nodes_values": [0.5, 0.0, float("inf"), 0.0, 0.0],
+    }  # fmt: skip
+    rows = np.array([[0.5, 0, 0, 0], [0.5000001, 0, 0, 0], [1e6, 0, 0, 0]], np.float32)
+    model = model_of(regressor(attributes))
+    assert exact_outputs(lower(model, calibration={"x": rows}), rows)["y"].reshape(-1).tolist() == [1, 2, 2]
+    plain = {name: value for name, value in attributes.items() if name not in ("nodes_values", "target_weights")}
+    tensors = {
+        "nodes_values_as_tensor": helper.make_tensor("v", TensorProto.DOUBLE, [5], [0.5, 0, 1e9, 0, 0]),
+        "target_weights_as_tensor": helper.make_tensor("w", TensorProto.DOUBLE, [3], [1, 2, 4]),
+    }
+    model = model_of(regressor(plain, **tensors), opset=3, dtype=TensorProto.DOUBLE)
+    assert exact_outputs(lower(model, calibration={"x": rows}), rows)["y"].reshape(-1).tolist() == [1, 2, 2]
+
+
+BOUND = {"random_state": 0}
+CLASSIFIERS: dict[str, Callable[[], Any]] = {
+    "tree": lambda: DecisionTreeClassifier(**BOUND),
+    "forest": lambda: RandomForestClassifier(25, max_depth=8, **BOUND),
+    "extra trees": lambda: ExtraTreesClassifier(25, max_depth=8, **BOUND),
+    "boosting": lambda: GradientBoostingClassifier(n_estimators=15, **BOUND),
+    "boosting by histograms": lambda: HistGradientBoostingClassifier(max_iter=10, **BOUND),
+}
+REGRESSORS: dict[str, Callable[[], Any]] = {
+    "tree": lambda: DecisionTreeRegressor(max_depth=8, **BOUND),
+    "forest": lambda: RandomForestRegressor(25, max_depth=8, **BOUND),
+    "extra trees": lambda: ExtraTreesRegressor(25, max_depth=8, **BOUND),
+    "boosting": lambda: GradientBoostingRegressor(n_estimators=30, **BOUND),
+    "boosting by histograms": lambda: HistGradientBoostingRegressor(max_iter=20, **BOUND),
+}
+DATA = {"iris": load_iris, "wine": load_wine, "cancer": load_breast_cancer}
+
+
+def trained(model: Any, rows: np.ndarray, targets: np.ndarray) -> bytes:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # skl2onnx calls deprecated parts of scikit-learn
+        model.fit(rows, targets)
+        return bytes(to_onnx(model, rows[:1]).SerializeToString())
+
+
+@pytest.mark.parametrize("name", DATA)
+@pytest.mark.parametrize("kind", CLASSIFIERS)
+def test_trained_classifiers_agree_on_rows_not_seen(kind: str, name: str) -> None:
+    data = DATA[name]()
+    order = np.random.default_rng(0).permutation(len(data.target))
+    rows, targets = data.data.astype(np.float32)[order], data.target_names[data.target][order].astype(str)
+    model = trained(CLASSIFIERS[kind](), rows[::2], targets[::2])
+    lowered = lower(model, calibration={"X": rows[::2]})
+    held_out = rows[1::2]
+    exact, expected = exact_outputs(lowered, held_out, "X"), float_outputs(model, held_out, "X")
+    assert (exact["output_label"] == expected["output_label"]).all()
+    assert (exact["output_label"] == targets[1::2]).mean() >= 0.85
+    wanted = np.array([list(row.values()) for row in expected["output_probability"]])
+    assert np.abs(exact["output_probability"] - wanted).max() <= 2e-6
+    assert lowered.report.agreement == 1.0
+    assert lowered.graph.labels == tuple(sorted(set(targets)))
+
+
+@pytest.mark.parametrize("targets", [1, 2])
+@pytest.mark.parametrize("kind", REGRESSORS)
+def test_trained_regressors_agree_on_rows_not_seen(kind: str, targets: int) -> None:
+    if targets == 2 and "boosting" in kind:
+        return  # scikit-learn boosts one target only
+    data = load_diabetes()
+    rows = data.data.astype(np.float32)
+    wanted = data.target if targets == 1 else np.stack([data.target, np.sqrt(data.target)], axis=1)
+    model = trained(REGRESSORS[kind](), rows[::2], wanted[::2])
+    lowered = lower(model, calibration={"X": rows})
+    exact, expected = exact_outputs(lowered, rows[1::2], "X"), float_outputs(model, rows[1::2], "X")
+    assert np.abs(exact["variable"] - expected["variable"]).max() <= 1e-4
+
+
+def stump(**changes: Any) -> dict[str, Any]:
+    return {
+        "nodes_treeids": [0, 0, 0], "nodes_nodeids": [0, 1, 2], "nodes_featureids": [0, 0, 0],
+        "nodes_modes": ["BRANCH_LEQ", "LEAF", "LEAF"], "nodes_values": [0.5, 0.0, 0.0],
+        "nodes_truenodeids": [1, 0, 0], "nodes_falsenodeids": [2, 0, 0], "target_treeids": [0, 0],
+        "target_nodeids": [1, 2], "target_ids": [0, 0], "target_weights": [1.0, 2.0],
+    } | changes  # fmt: skip
+
+
+BAD: dict[str, tuple[dict[str, Any], str]] = {
+    "no nodes": ({"nodes_treeids": None}, "0 nodes"),
+    "two of one number": ({"nodes_nodeids": [0, 1, 1]}, "two of its nodes have one number"),
+    "a child that is not there": ({"nodes_falsenodeids": [5, 0, 0]}, "node 5 of tree 0, a child of node 0, does not"),
+    "a child of two": ({"nodes_falsenodeids": [1, 0, 0]}, "has two parents"),
+    "two roots": ({"nodes_treeids": [0, 0, 0, 0], "nodes_nodeids": [0, 1, 2, 3], "nodes_featureids": [0] * 4,
+                   "nodes_modes": ["BRANCH_LEQ", "LEAF", "LEAF", "LEAF"], "nodes_values": [0.5, 0.0, 0.0, 0.0],
+                   "nodes_truenodeids": [1, 0, 0, 0], "nodes_falsenodeids": [2, 0, 0, 0]}, "exactly one root"),
+    "a root that is not first": ({"nodes_nodeids": [1, 0, 2], "nodes_modes": ["LEAF", "BRANCH_LEQ", "LEAF"],
+                                  "nodes_truenodeids": [0, 1, 0], "nodes_falsenodeids": [0, 2, 0]}, "root first"),
+    "a circle": ({"nodes_modes": ["LEAF", "BRANCH_LEQ", "LEAF"], "nodes_truenodeids": [0, 1, 0],
+                  "nodes_falsenodeids": [0, 2, 0], "target_nodeids": [0, 2]}, "goes in a circle"),
+    "a feature that is not there": ({"nodes_featureids": [4, 0, 0]}, "feature 4 of 4"),
+    "a threshold that is none": ({"nodes_values": [float("nan"), 0.0, 0.0]}, "compares feature 0"),
+    "an unknown mode": ({"nodes_modes": ["BRANCH_MEMBER", "LEAF", "LEAF"]}, "BRANCH_MEMBER"),
+    "a weight of a branch": ({"target_nodeids": [0, 2]}, "node 0 of tree 0, which is no such leaf"),
+    "a target that is not there": ({"target_ids": [0, 1]}, "target 1"),
+    "an infinite leaf": ({"target_weights": [1.0, float("inf")]}, "finite target_weights"),
+    "a leaf too large": ({"target_weights": [1.0, 1e30]}, "too large to be summed exactly"),
+    "lists that do not fit": ({"nodes_truenodeids": [1, 0]}, "nodes_truenodeids has 2 numbers, 3 are needed"),
+    "an infinite base": ({"base_values": [float("inf")]}, "base_values"),
+    "the least of trees": ({"aggregate_function": "MIN"}, "aggregate_function MIN"),
+    "one logistic target": ({"post_transform": "LOGISTIC"}, "do not agree"),
+    "probit": ({"post_transform": "PROBIT"}, "PROBIT"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("changes", "reason"), BAD.values(), ids=BAD)
+def test_invalid_ensembles_say_what_is_wrong(changes: dict[str, Any], reason: str) -> None:
+    with pytest.raises(OpRefused, match=reason) as found:
+        lower(model_of(regressor(stump(**changes))))
+    assert found.value.where == 'TreeEnsembleRegressor "last"'
+
+
+def test_invalid_trees_too_deep_for_the_engine() -> None:
+    depth = 257
+    nodes = 2 * depth + 1
+    changes = {
+        "nodes_treeids": [0] * nodes, "nodes_nodeids": list(range(nodes)), "nodes_featureids": [0] * nodes,
+        "nodes_modes": ["BRANCH_LEQ"] * depth + ["LEAF"] * (depth + 1), "nodes_values": [0.0] * nodes,
+        "nodes_truenodeids": [*range(1, depth), depth, *[0] * (depth + 1)],
+        "nodes_falsenodeids": [*range(depth + 1, nodes), *[0] * (depth + 1)],
+    }  # fmt: skip
+    with pytest.raises(OpRefused, match="deeper than 256"):
+        lower(model_of(regressor(stump(**changes, target_nodeids=[depth, depth + 1]))))
+
+
+def classifier(**changes: Any) -> bytes:
+    attributes = {name.replace("target", "class"): value for name, value in stump().items()}
+    node = helper.make_node("TreeEnsembleClassifier", ["x"], ["label", "y"], "last", domain=ML, **attributes | changes)
+    return model_of(node, TensorProto.INT64)
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"classlabels_int64s": [3]}, "1 classes"),
+        ({"classlabels_int64s": [3, 4], "class_ids": [0, 1]}, "a column each"),
+        ({"classlabels_int64s": [3, 4], "post_transform": "SOFTMAX"}, "SOFTMAX is not supported for two classes"),
+        ({"classlabels_int64s": [3, 4, 5], "post_transform": "SOFTMAX_ZERO"}, "SOFTMAX_ZERO"),
+        ({"classlabels_int64s": [3, 4, 5], "class_weights": [-1.0, -2.0]}, "may get no score at all"),
+        ({"classlabels_int64s": [3, 4, 5], "base_values": [1.0]}, "1 base_values do not fit 3"),
+    ],
+)
+def test_invalid_classifiers_say_what_is_wrong(changes: dict[str, Any], reason: str) -> None:
+    with pytest.raises(OpRefused, match=reason):
+        lower(classifier(**changes))
