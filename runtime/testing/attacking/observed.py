@@ -19,7 +19,6 @@ from runtime.execution.block import BlockInputs, BlockRun, Executed
 from runtime.execution.dispatch import dispatch
 from runtime.execution.executor import Outcome
 from runtime.module import Call, CallError, EventRecord, Module, Root
-from runtime.module import gas as prices
 from runtime.module.body import layers
 from runtime.state import Overlay
 
@@ -41,27 +40,16 @@ class Work:
     """What was done while something ran. written: modules, by how many writes and deletions. lines: of Python, in the
     watched files."""
 
-    reads: int = 0
     written: dict[str, int] = field(default_factory=dict)
     lines: int = 0
 
-    @property
-    def storage_gas(self) -> int:
-        """What the storage alone costs at least."""
-        return self.reads * prices.READ_GAS + sum(self.written.values()) * min(prices.WRITE_GAS, prices.DELETE_GAS)
-
 
 class CountedState:
-    """An overlay that counts (runtime.module.context.State)."""
+    """An overlay that counts what is written (runtime.module.context.State)."""
 
     def __init__(self, overlay: Overlay, work: Work) -> None:
         self._overlay = overlay
         self.work = work
-
-    def get(self, module: str, key: bytes) -> bytes | None:
-        """Counted as a read."""
-        self.work.reads += 1
-        return self._overlay.get(module, key)
 
     def set(self, module: str, key: bytes, value: bytes) -> None:
         """Counted as a write."""
@@ -72,14 +60,6 @@ class CountedState:
         """Counted as a write."""
         self.work.written[module] = self.work.written.get(module, 0) + 1
         self._overlay.delete(module, key)
-
-    def iterate(
-        self, module: str, prefix: bytes = b"", *, limit: int | None = None, start: bytes | None = None
-    ) -> Iterator[tuple[bytes, bytes]]:
-        """Each entry is counted as a read, when it is taken."""
-        for entry in self._overlay.iterate(module, prefix, limit=limit, start=start):
-            self.work.reads += 1
-            yield entry
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._overlay, name)
