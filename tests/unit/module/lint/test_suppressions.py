@@ -61,3 +61,8 @@ def test_a_whole_block_is_not_suppressed_by_its_end() -> None:
 
 def test_text_that_looks_like_a_suppression_is_none() -> None:
     assert found('x = 1.5, "# arm: allow[ARM001] a string"\n') == [(1, "ARM001")]
+
+
+def test_a_suppression_is_told_where_its_comment_begins() -> None:
+    (first,) = check_source(b"x = 1  # arm: allow[ARM001] of nothing\n", "mine.py")
+    assert (first.line, first.column) == (1, 8)
