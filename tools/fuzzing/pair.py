@@ -116,12 +116,12 @@ class Pair:
             raise RuleBroken(AGREE, "the node on disk came back with another state root")
 
     def restart(self) -> tuple[str, ...]:
-        """A new chain begins with what the modules export; modules that cannot begin empty. Returns their names. What
-        a module exports must make it export the same again."""
+        """A new chain begins with what the modules export; those that cannot begin as this chain's did. Returns the
+        names of those that have lost their state so. What a module exports must make it export the same again."""
         exported, lost = {}, []
         for module in self.modules:
             if module.export_genesis is Module.export_genesis:
-                lost += [module.name] if module.metadata().genesis is None and module.metadata().storage else []
+                lost += [module.name] if module.metadata().storage else []
             else:
                 exported[module.name] = self.first.export_genesis(module.name)
         entries = tuple(

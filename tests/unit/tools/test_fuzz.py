@@ -21,7 +21,7 @@ from tools.fuzzing import planted as planting
 from tools.fuzzing.composed import fuzz_spec
 from tools.fuzzing.pair import AGREE, Pair
 from tools.fuzzing.standard import peer, validator_key
-from tools.planted.bugs import DivisionByZero
+from tools.planted.bugs import FOUND_BY_ATTACK, DivisionByZero
 from tools.planted.source import FOUND_BY_LINT
 
 FUZZED = {"subject", "seed", "steps", "seconds", "steps_per_second", "calls", "events", "errors", "unreached", "failed"}
@@ -70,7 +70,7 @@ def test_a_broken_module_is_told_with_a_program(tmp_path: Path, capsys: pytest.C
 def test_planted_bugs_are_found_and_a_missed_one_fails(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(planting, "FOUND_BY_ATTACK", {DivisionByZero: planting.FOUND_BY_ATTACK[DivisionByZero]})
+    monkeypatch.setattr(planting, "FOUND_BY_ATTACK", {DivisionByZero: FOUND_BY_ATTACK[DivisionByZero]})
     file = tmp_path / "out.json"
     assert fuzz("--planted", "--json", str(file)) == 0
     found = json.loads(file.read_text())
