@@ -21,14 +21,14 @@ STREAMED_PS: Final = 900
 STRIDED_PS: Final = 2_200
 LIVE_PS: Final = 1_500  # an element that is alive at once with the others: memory is touched anew, beyond the caches
 WEIGHT_PS: Final = 750  # eight bytes read from memory
-DECISION_PS: Final = 3_000  # a branch of a tree passed: a comparison, and the next branch read
+DECISION_PS: Final = 6_000  # a branch of a tree passed: a comparison, and the next branch read
 KERNEL_PS: Final = 600_000
 RUN_PS: Final = 10_000_000
 
 LOAD_PS: Final = 2_000_000_000
 LOAD_KERNEL_PS: Final = 40_000_000
 LOAD_WEIGHT_PS: Final = 20_000
-LOAD_BRANCH_PS: Final = 2_500_000  # a node of a tree: written for the engine, and built by it
+LOAD_BRANCH_PS: Final = 1_800_000  # a node of a tree: written for the engine, and built by it
 LOAD_VISIT_PS: Final = 60_000  # a column or element of a constant that the verifier looks at one by one
 
 VERIFY_PS: Final = 1_000_000_000

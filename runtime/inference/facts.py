@@ -52,7 +52,7 @@ class Work:
     strided: int = 0  # elements moved, compared or divided one at a time
     scratch: int = 0  # elements that live only inside the op
     weights: int = 0  # elements of constants read per run
-    decisions: int = 0  # branches of trees passed from the roots to the deepest leaves, near in memory
+    decisions: int = 0  # branches of trees passed from the roots to the deepest leaves, where the forest is small
     branches: int = 0  # of trees: built when the model is loaded, whatever the rows
 
     def __add__(self, other: Work) -> Work:

@@ -14,10 +14,12 @@ from runtime.inference.forest import Forest, read_forest
 from runtime.inference.graph import Lookup, Trees
 from runtime.inference.limits import DOUBLE_EXACT_MAX, TREE_DEPTH_MAX, TREE_NODES_MAX
 
-NEAR_NODES_MAX = 1 << 16
-"""Nodes of a forest that stays in a core's own cache while rows pass through it."""
-FAR_DECISIONS = 3
 TABLE_RULE = "a table's number is exact: within 2**53"
+
+
+def _distance(nodes: int) -> int:
+    """How many times as long a branch takes as one of a forest that stays near the core: memory is the cost."""
+    return 1 if nodes <= 1 << 16 else 3 if nodes <= 1 << 18 else 5
 
 
 def trees(node: Trees, place: Place) -> Proof:
@@ -33,7 +35,7 @@ def trees(node: Trees, place: Place) -> Proof:
     decisions = sum(forest.depths) + count
     work = Work(
         kernels=1,
-        decisions=decisions * (1 if len(forest.rights) <= NEAR_NODES_MAX else FAR_DECISIONS),
+        decisions=decisions * _distance(len(forest.rights)),
         branches=len(forest.rights),
         streamed=x.elements,
     )

@@ -7,6 +7,7 @@ The proof's assumptions, each probed where it would break first:
 3. Dot products are sums of full-width products: exact while every partial sum is within 2**53 (2**24 in single
    precision), at every size where a kernel changes its blocking.
 4. ArgMax takes the first of equal maxima; Max, Clip and casts keep exact integers.
+5. Trees compare and add in float64, and go left at a threshold.
 Expected values come from integer arithmetic, never from this machine's floats. What is probed is the engine itself; a
 caller may pass other kernels to see that a fault would be caught.
 """
@@ -153,7 +154,21 @@ def _graphs() -> Iterator[tuple[str, Graph, dict[str, Int64Array]]]:
     spec = TensorSpec("x", (64,), 0, 0, DOUBLE_EXACT_MAX >> 6)
     total = np.full((2, 64), DOUBLE_EXACT_MAX >> 6)
     total[1, ::2] -= 1
+    yield "Trees", *_forest()
     yield "ReduceSum", _graph(spec, (ops.ReduceSum(0, (0,)),), (), (1,)), {"x": total}
+
+
+def _forest() -> tuple[Graph, dict[str, Int64Array]]:
+    """Comparisons of neighbours at 2**53, and sums over trees that end there; rows on both sides of every threshold."""
+    top = DOUBLE_EXACT_MAX
+    features = np.array([0, 1, -1, -1, -1, 1, -1, 0, -1, -1, -1])
+    thresholds, leaves = np.array([top - 1, 2 - top, 1, -top]), np.arange(7)[:, np.newaxis] * 2 + 1
+    leaves[-1] = top - int(leaves[2, 0]) - int(leaves[5, 0])
+    values = [-top, 1 - top, 2 - top, 3 - top, 0, 1, 2, top - 1, top]
+    rows = np.array([[x, y] for x in values for y in values], np.int64)
+    spec = TensorSpec("x", (2,), 0, -top, top)
+    node = ops.Trees(0, 0, 1, 2)
+    return _graph(spec, (node,), (pack(features), pack(thresholds), pack(leaves)), (1,)), {"x": rows}
 
 
 def _tight(outputs: int, width: int, budget: int) -> npt.NDArray[np.int64]:

@@ -104,7 +104,7 @@ def test_taking_the_last_of_equal_maxima_is_caught() -> None:
         self_test(kernel=last)
 
 
-@pytest.mark.parametrize("case", ["Gemm 257", "Conv SINGLE", "Softmax", "ReduceSum"])
+@pytest.mark.parametrize("case", ["Gemm 257", "Conv SINGLE", "Softmax", "Trees", "ReduceSum"])
 def test_an_engine_that_is_off_by_one_is_caught(case: str) -> None:
     engine = Engine()
 
@@ -119,3 +119,15 @@ def test_an_engine_that_is_off_by_one_is_caught(case: str) -> None:
 
     with pytest.raises(SelfTestFailed, match=case.split()[0]):
         self_test(run=wrong)
+
+
+def test_an_engine_that_compares_in_single_precision_is_caught() -> None:
+    engine = Engine()
+
+    def coarse(model: bytes, inputs: Any) -> Any:
+        if type(decode_graph(model).nodes[0]).__name__ == "Trees":
+            inputs = {name: values.astype(np.float32).astype(np.int64) for name, values in inputs.items()}
+        return engine.run(model, inputs)
+
+    with pytest.raises(SelfTestFailed, match="Trees"):
+        self_test(run=coarse)
