@@ -6,7 +6,7 @@ Rules:
 - Nothing here blocks on a slow peer: `send` says False when that peer's bounded queue is full.
 - Each channel has one bounded inbox for all peers. While it is full, each peer has at most one frame waiting for room,
   first come first served, so that no peer can crowd the others out, and its connection is held back.
-- All three of `incoming` and `events` have to be read for as long as `run` runs.
+- Every channel's `incoming` and `events` have to be read for as long as `run` runs.
 - A peer is named by its libp2p peer id, which it has proved; it says nothing about validator keys.
 """
 

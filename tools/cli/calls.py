@@ -84,7 +84,7 @@ class Params:
         after = of_form(kind, {**before, **fields}, f"{where}.params", self._prefix)
         for name, new in self.for_people(after).items():
             if new != before[name]:
-                click.echo(f"{module}.{name}: {_text(before[name])} becomes {_text(new)}", err=True)
+                click.echo(f"{module}.{name}: {text_of(before[name])} becomes {text_of(new)}", err=True)
         return codec(kind).encode(after)
 
 
@@ -178,5 +178,6 @@ def _each_call(schema: Schema, value: Any, where: str, change: Callable[[Any, st
     return value
 
 
-def _text(value: Any) -> str:
+def text_of(value: Any) -> str:
+    """A JSON value for people: a text as it is, everything else as JSON."""
     return value if isinstance(value, str) else json.dumps(value)

@@ -15,7 +15,7 @@ from runtime.module import QueryInfo
 from runtime.node.files import write_atomically
 from tools.cli.amounts import answer_for_people, units_of
 from tools.cli.arguments import gather, typed
-from tools.cli.calls import NestedCalls, holds_calls
+from tools.cli.calls import NestedCalls, holds_calls, text_of
 from tools.cli.modules import Decorator, ModulesGroup, verb_command
 from tools.cli.options import ARGUMENTS, AS_JSON, FILE, NODE, Whole
 from tools.cli.output import console
@@ -37,7 +37,7 @@ def _command(module: str, info: QueryInfo) -> click.Command:
             prefix = client.status()["address_prefix"]
             record = typed(info.arguments, values, prefix)
             arguments = TypeAdapter(info.arguments).dump_python(record, mode="json", context={"prefix": prefix})
-            texts = {name: _text(value) for name, value in arguments.items() if value is not None}
+            texts = {name: text_of(value) for name, value in arguments.items() if value is not None}
             asked = {"height": given["height"], "prove": "true" if given["prove"] else None}
             answer = client.get(f"/query/{module}/{info.name}", **asked, **texts)
             schema, unit_of = schema_of(info.result), units_of(client)
@@ -62,10 +62,6 @@ def _write(file: Path, answer: dict[str, Any]) -> None:
         raise NodeError("the node answered without a proof") from None
     write_atomically(file, data)
     click.echo(f"wrote {file}: proven at height {answer['height']}, {len(data):,} bytes", err=True)
-
-
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value)
 
 
 query = ModulesGroup(
