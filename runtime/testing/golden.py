@@ -181,7 +181,7 @@ def _section(section: str, old: Mapping[str, Entry], new: Mapping[str, Entry]) -
             yield Change(f"{shown} is gone", is_compatible=False)
         else:
             yield from _entry(shown, entry, new[name])
-    for name in new.keys() - old.keys():
+    for name in [name for name in new if name not in old]:
         # those of a chain that runs are in its spec: who had none cannot have gained some
         is_compatible = section not in ("params", "genesis")
         shown = f"{kind} {name}" if is_compatible else kind
