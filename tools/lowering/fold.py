@@ -115,7 +115,7 @@ def _cast(node: Node, inputs: list[Array]) -> Array:
 
 def _reshape(node: Node, inputs: list[Array]) -> Array:
     sizes = [int(size) for size in inputs[1]]
-    if not node.integer("allowzero", 0):
+    if not node.flag("allowzero"):
         sizes = [inputs[0].shape[axis] if size == 0 else size for axis, size in enumerate(sizes)]
     return inputs[0].reshape(sizes)
 

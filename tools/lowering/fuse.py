@@ -75,7 +75,7 @@ class _Fuser:
                 if place is not None and constant in self.constants:
                     biased = self._with_bias if self.nodes[place].op == "MatMul" else self._with_offset
                     return biased(place, node, constant)
-        if node.op == "BatchNormalization" and len(node.outputs) == 1 and not node.integer("training_mode", 0):
+        if node.op == "BatchNormalization" and len(node.outputs) == 1 and not node.flag("training_mode"):
             place = self._sole_producer(node.inputs[0], ("Conv", "Gemm", "MatMul"))
             if place is not None:
                 return self._scaled(place, node)
@@ -120,7 +120,7 @@ class _Fuser:
         if parameters is None or weight is None or linear.op == "MatMul":
             return None
         scale, offset = parameters
-        columns_last = linear.op == "Gemm" and not linear.integer("transB", 0)
+        columns_last = linear.op == "Gemm" and not linear.flag("transB")
         channels = weight.shape[-1 if columns_last else 0]
         bias = self._bias(linear, channels)
         if bias is None or scale.shape != (channels,):

@@ -53,6 +53,13 @@ class Node:
         """An attribute, or its default where it is left out; another type is refused, as in the next two."""
         return int(self._typed(name, default, int))
 
+    def flag(self, name: str, default: bool = False) -> bool:
+        """An integer that stands for yes (1) or no (0)."""
+        found = self.integer(name, int(default))
+        if found not in (0, 1):
+            raise self.refuse(f"attribute {name} is {found}, it must be 0 or 1")
+        return found == 1
+
     def number(self, name: str, default: float) -> float:
         """A finite number. Raises OpRefused for any other."""
         value = float(self._typed(name, default, float))

@@ -7,7 +7,9 @@ from math import isfinite
 from runtime.inference.verifier import Verified
 from tools.lowering.builder import INPUT_MAGNITUDE, Builder, Layer
 from tools.lowering.compare import Comparison, Difference
+from tools.lowering.fold import FOLDERS
 from tools.lowering.report import InputReport, LayerReport, OutputReport, Report, SourceNodeReport
+from tools.lowering.shapes import MEASURES
 from tools.lowering.source import Node, Source
 
 
@@ -54,19 +56,30 @@ def _fates(source: Source, prepared: Source, builder: Builder) -> list[SourceNod
     """For each node of the file: the graph nodes that it became, or why there are none."""
     kept = {node.index: node for node in prepared.nodes}
     takers = {part: node for node in prepared.nodes for part in node.merged}
+    known = _computed_here(source)
     became: dict[int, list[str]] = {}
     for layer in builder.layers:
         became.setdefault(layer.node.index, []).extend(layer.became)
-    return [SourceNodeReport(node.where, _fate(node, kept, takers, became, prepared)) for node in source.nodes]
+    return [SourceNodeReport(node.where, _fate(node, kept, takers, became, known)) for node in source.nodes]
+
+
+def _computed_here(source: Source) -> set[int]:
+    """The nodes whose values follow from constants and shapes."""
+    names, places = set(source.constants), set()
+    for node in source.nodes:
+        if node.op in MEASURES or (node.op in FOLDERS and names.issuperset(node.inputs)):
+            names.update(node.outputs)
+            places.add(node.index)
+    return places
 
 
 def _fate(
-    node: Node, kept: dict[int, Node], takers: dict[int, Node], became: dict[int, list[str]], prepared: Source
+    node: Node, kept: dict[int, Node], takers: dict[int, Node], became: dict[int, list[str]], known: set[int]
 ) -> str:
     if node.index in takers:
         return f"part of {takers[node.index].where}"
     if node.index not in kept:
-        return "computed here" if set(node.outputs) & set(prepared.constants) else "dropped: no output needs it"
+        return "computed here" if node.index in known else "dropped: no output needs it"
     if node.op == "ZipMap":
         return "dropped: probabilities stay a tensor"
     return ", ".join(became.get(node.index, ())) or "nothing to compute"

@@ -138,6 +138,27 @@ def test_a_layer_normalisation_as_older_exporters_write_it(model_of: Call) -> No
     check(model_of(nodes, {"x": ["N", 7, 32]}, ["y"], constants, opset=14), rows, expected, bounded=False)
 
 
+@EXAMPLES
+@given(
+    seed=SEEDS,
+    channels=st.integers(1, 6),
+    spatial=st.lists(st.integers(1, 3), min_size=2, max_size=2),  # all that onnxruntime takes
+    size=st.sampled_from([1, 3, 5]),
+    beta=st.sampled_from([0.25, 0.5, 0.75, 1.0]),
+    scale=st.sampled_from([0.1, 1.0, 10.0]),
+)
+def test_local_response_normalisation(
+    seed: int, channels: int, spatial: list[int], size: int, beta: float, scale: float, model_of: Call
+) -> None:
+    size = min(size, 2 * channels - 1)
+    rows = rows_of(seed, scale, channels, *spatial)
+    squares = np.pad(rows.astype(np.float64) ** 2, [(0, 0), (size // 2, size // 2), *[(0, 0)] * len(spatial)])
+    sums = sum(squares[:, place : place + channels] for place in range(size))
+    expected = rows / (1.5 + 0.3 / size * sums) ** beta
+    node = helper.make_node("LRN", ["x"], ["y"], size=size, alpha=0.3, beta=beta, bias=1.5)
+    check(model_of([node], {"x": ["N", channels, *spatial]}, ["y"]), rows, expected)
+
+
 BAD = {
     "means that are read": (helper.make_node("LayerNormalization", ["x", "s"], ["y", "m"], "p"), "Mean"),
     "a scale that does not fit": (
@@ -151,6 +172,8 @@ BAD = {
     "the batch": (helper.make_node("LayerNormalization", ["x", "s"], ["y"], "p", axis=0), "batch"),
     "no channels": (helper.make_node("InstanceNormalization", ["x", "t", "t"], ["y"], "p"), "one for each of 3"),
     "groups": (helper.make_node("GroupNormalization", ["x", "s", "s"], ["y"], "p", num_groups=2), "2 groups"),
+    "an odd power": (helper.make_node("LRN", ["x"], ["y"], "p", size=3, beta=0.6), "beta 0.6"),
+    "no bias": (helper.make_node("LRN", ["x"], ["y"], "p", size=3, bias=0.0), "must be positive"),
     "the wrong norm": (helper.make_node("LpNormalization", ["x"], ["y"], "p", p=1), "only 2"),
 }
 

@@ -64,6 +64,14 @@ def test_matmul_and_its_bias(
 
 
 @EXAMPLES
+@given(seed=SEEDS, shape=st.lists(st.integers(1, 4), min_size=2, max_size=3), m=st.integers(1, 5))
+def test_a_constant_matrix_on_the_left(seed: int, shape: list[int], m: int, model_of: Call, close: Call) -> None:
+    rng = np.random.default_rng(seed)
+    nodes = [helper.make_node("MatMul", ["w", "x"], ["y"])]
+    close(model_of(nodes, {"x": ["N", *shape]}, ["y"], {"w": weights(rng, m, shape[-2])}), {"x": rows_of(rng, *shape)})
+
+
+@EXAMPLES
 @given(data=st.data(), seed=SEEDS, dims=st.integers(1, 3), groups=st.integers(1, 3))
 def test_conv(data: st.DataObject, seed: int, dims: int, groups: int, model_of: Call, close: Call) -> None:
     rng = np.random.default_rng(seed)

@@ -57,6 +57,7 @@ HANDLERS: Final[dict[str, Handler]] = {
     "HardSwish": piecewise.hard_swish,
     "Identity": layout.identity,
     "InstanceNormalization": norms.instance_norm,
+    "LRN": norms.lrn,
     "LabelEncoder": classes.label_encoder,
     "LayerNormalization": norms.layer_norm,
     "LeakyRelu": piecewise.leaky_relu,

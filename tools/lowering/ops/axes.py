@@ -57,7 +57,7 @@ def window(node: Node, spatial: Shape, kernel: Shape) -> Window:
     out = tuple(
         (size + b + e - r) // s + 1 for size, b, e, r, s in zip(spatial, begin, end, reach, strides, strict=True)
     )
-    if node.integer("ceil_mode", 0):
+    if node.flag("ceil_mode"):
         out = tuple(_ceil(*values) for values in zip(spatial, begin, end, reach, strides, strict=True))
         end = tuple(
             max(0, (o - 1) * s + r - size - b)

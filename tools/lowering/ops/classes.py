@@ -35,8 +35,8 @@ def arg_min(node: Node, b: Builder) -> None:
 
 def _arg_max(node: Node, b: Builder, x: Tensor) -> None:
     axis = row_axis(node, node.integer("axis", 0), x.shape)
-    keep = bool(node.integer("keepdims", 1))
-    if not node.integer("select_last_index", 0):
+    keep = node.flag("keepdims", True)
+    if not node.flag("select_last_index"):
         b.bind(node, arg_max_of(b, x, axis, keep=keep))
         return
     size, rank = x.shape[axis], len(x.shape)

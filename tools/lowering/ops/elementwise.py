@@ -163,7 +163,7 @@ def ratio(node: Node, b: Builder, x: Tensor, divisor: Tensor, frac_bits: int) ->
 def batch_norm(node: Node, b: Builder) -> None:
     """One scale and offset per channel, where no linear op before it took them in."""
     x = floating(node, b.tensor(node, 0))
-    if node.integer("training_mode", 0) or any(node.outputs[1:]):
+    if node.flag("training_mode") or any(node.outputs[1:]):
         raise node.refuse("it is in training mode", "export for inference (model.eval())")
     for position, what in enumerate(("scale", "B", "mean", "var"), start=1):
         b.constant(node, position, what)

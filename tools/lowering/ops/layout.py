@@ -80,7 +80,7 @@ def reshape(node: Node, b: Builder) -> None:
     """To a constant shape whose first dimension is the batch: 0, -1, or 1 where the file fixes the batch at 1."""
     x = b.tensor(node, 0, classes=True)
     target = [int(size) for size in b.constant(node, 1, "the shape").reshape(-1)]
-    keeps_zero = not node.integer("allowzero", 0)
+    keeps_zero = not node.flag("allowzero")
     if not target:
         raise node.refuse("an empty shape leaves no batch")
     rest = [_copied(node, x, axis, size, keeps_zero) for axis, size in enumerate(target)][1:]

@@ -22,12 +22,12 @@ CLASSES_MAX: Final = 65_536
 def gemm(node: Node, b: Builder) -> None:
     """alpha * x @ B + beta * C with constant B and C."""
     x = floating(node, b.tensor(node, 0))
-    if node.integer("transA", 0):
+    if node.flag("transA"):
         raise node.refuse("transA would mix rows")
     if len(x.shape) != 1:
         raise node.refuse(f"its input has {len(x.shape) + 1} dimensions, two are needed")
     weights = floats(b.constant(node, 1, "B")) * node.number("alpha", 1.0)
-    columns = weights if node.integer("transB", 0) else weights.T
+    columns = weights if node.flag("transB") else weights.T
     bias = None
     if node.has_input(2):
         bias = floats(b.constant(node, 2, "C")) * node.number("beta", 1.0)
@@ -37,7 +37,11 @@ def gemm(node: Node, b: Builder) -> None:
 
 
 def matmul(node: Node, b: Builder) -> None:
-    """x @ B with a constant matrix or vector B; `fuse` may have added a bias as a third input."""
+    """x @ B with a constant matrix or vector B; `fuse` may have added a bias as a third input. A constant matrix on the
+    left is one on the right of what is transposed."""
+    if b.is_constant(node.inputs[0]):
+        b.bind(node, _from_left(node, b, floating(node, b.tensor(node, 1))))
+        return
     x = floating(node, b.tensor(node, 0))
     weights = floats(b.constant(node, 1, "the right operand"))
     if weights.ndim not in (1, 2):
@@ -50,6 +54,16 @@ def matmul(node: Node, b: Builder) -> None:
         return
     result = dense(node, b, x, weights.reshape(1, -1), bias)
     b.bind(node, b.derive(result, ir.Reshape(x=result.index, shape=result.shape[:-1])))
+
+
+def _from_left(node: Node, b: Builder, x: Tensor) -> Tensor:
+    weights, rank = floats(b.constant(node, 0, "the left operand")), len(x.shape)
+    if weights.ndim != 2 or rank < 2:
+        shapes = f"weights of shape {list(weights.shape)} on the left of rows of shape {list(x.shape)}"
+        raise node.refuse(f"{shapes}: one matrix beside at least two dimensions of a row is supported")
+    turned = (*range(rank - 2), rank - 1, rank - 2)
+    x = dense(node, b, b.derive(x, ir.Transpose(x=x.index, permutation=turned)), weights, None)
+    return b.derive(x, ir.Transpose(x=x.index, permutation=turned))
 
 
 def conv(node: Node, b: Builder) -> None:

@@ -18,7 +18,10 @@ from tools.lowering.builder import CALIBRATE, Builder, Tensor
 from tools.lowering.grids import SUM_BITS, Floats
 from tools.lowering.ops.axes import constant_shape, row_axis
 from tools.lowering.ops.columns import floating, floats, scaled
+from tools.lowering.ops.elementwise import product, ratio
 from tools.lowering.ops.layout import reshaped
+from tools.lowering.ops.linear import convolved
+from tools.lowering.ops.powers import root
 from tools.lowering.ops.reduce import summed
 from tools.lowering.source import Node, Shape
 
@@ -79,6 +82,27 @@ def lp_norm(node: Node, b: Builder) -> None:
         raise node.refuse(f"p is {node.integer('p', 2)}, only 2 is supported", "divide by a ReduceL1")
     axis = row_axis(node, node.integer("axis", -1), x.shape)
     b.bind(node, unit(node, b, x, (axis,), 0.0))
+
+
+def lrn(node: Node, b: Builder) -> None:
+    """x / (bias + alpha / size * the sum of squares over nearby channels) ** beta, for a beta of so many quarters."""
+    x = floating(node, b.tensor(node, 0))
+    size, quarters = node.integer("size", 1), 4 * node.number("beta", 0.75)
+    base, alpha = node.number("bias", 1.0), node.number("alpha", 1e-4)
+    if not x.shape or not 1 <= size <= 2 * x.shape[0] or quarters not in (1, 2, 3, 4):
+        reason = f"size {size} and beta {quarters / 4:g} for rows of shape {list(x.shape)}"
+        raise node.refuse(f"{reason}: a beta of 0.25, 0.5, 0.75 or 1 over some of the channels is supported")
+    if base <= 0 or alpha < 0:
+        raise node.refuse(f"bias {base:g} must be positive, alpha {alpha:g} not negative")
+    flat = reshaped(b, x, (1, x.shape[0], x.fact.elements // x.shape[0]))
+    weights, before = np.full((1, 1, size, 1), alpha / size), (size - 1) // 2
+    pads = (before, 0), (size - 1 - before, 0)
+    spread = convolved(node, b, product(node, b, flat, flat), weights, np.array([base]), (1, 1), *pads, (1, 1), 1)
+    half = spread if quarters == 4 else root(node, b, spread, UNIT_BITS)
+    quarter = root(node, b, half, UNIT_BITS) if quarters in (1, 3) else half
+    divisor = product(node, b, half, quarter) if quarters == 3 else quarter
+    wanted = max(b.wanted_frac_bits(node.outputs[0]), x.frac_bits)
+    b.bind(node, reshaped(b, ratio(node, b, flat, divisor, wanted), x.shape))
 
 
 def centred(

@@ -5,7 +5,7 @@ Each is put together from Relu, Clip and sums, which are exact; only a slope rou
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import reduce
 
 import numpy as np
@@ -13,8 +13,7 @@ import numpy as np
 from runtime.inference import graph as ir
 from tools.lowering.builder import Builder, Tensor
 from tools.lowering.grids import Floats
-from tools.lowering.ops.axes import constant_shape
-from tools.lowering.ops.columns import added, filled, floating, floats, negated, regridded, scaled, shifted
+from tools.lowering.ops.columns import added, filled, floating, negated, regridded, scaled, shifted
 from tools.lowering.ops.elementwise import beside, pair, product
 from tools.lowering.source import Node
 
@@ -126,20 +125,21 @@ Pairwise = Callable[[Node, Builder, Tensor, Tensor], Tensor]
 
 
 def _extreme(node: Node, b: Builder, of_two: Pairwise, of_constants: np.ufunc) -> None:
-    tensors, constant = _operands(node, b, of_constants)
-    result = reduce(lambda x, y: of_two(node, b, x, y), tensors)
-    if constant is not None:
-        rows = constant.reshape(constant_shape(node, constant.shape, result.shape))
-        result = of_two(node, b, result, filled(node, b, result, rows))
+    result = reduce(lambda x, y: of_two(node, b, x, y), _computed(node, b))
+    constants = _constants(node, b, result)
+    if constants:
+        result = of_two(node, b, result, filled(node, b, result, reduce(of_constants, constants)))
     b.bind(node, result)
 
 
-def _operands(node: Node, b: Builder, of_constants: np.ufunc) -> tuple[Sequence[Tensor], Floats | None]:
-    """The computed operands, and all the constant ones as one."""
-    names = range(len(node.inputs))
-    constants = [floats(b.constant(node, place, "an operand")) for place in names if b.is_constant(node.inputs[place])]
-    tensors = [floating(node, b.tensor(node, place)) for place in names if not b.is_constant(node.inputs[place])]
-    return tensors, reduce(of_constants, constants) if constants else None
+def _computed(node: Node, b: Builder) -> list[Tensor]:
+    places = [place for place, name in enumerate(node.inputs) if not b.is_constant(name)]
+    return [floating(node, b.tensor(node, place)) for place in places]
+
+
+def _constants(node: Node, b: Builder, x: Tensor) -> list[Floats]:
+    """The constant operands in shapes of x's rank."""
+    return [beside(node, b, place, x) for place, name in enumerate(node.inputs) if b.is_constant(name)]
 
 
 def sum_(node: Node, b: Builder) -> None:
@@ -154,8 +154,6 @@ def mean(node: Node, b: Builder) -> None:
 
 
 def _total(node: Node, b: Builder) -> Tensor:
-    tensors, constant = _operands(node, b, np.add)
-    total = reduce(lambda x, y: added(node, b, *pair(node, x, y)), tensors)
-    if constant is None:
-        return total
-    return shifted(node, b, total, constant.reshape(constant_shape(node, constant.shape, total.shape)))
+    total = reduce(lambda x, y: added(node, b, *pair(node, x, y)), _computed(node, b))
+    constants = _constants(node, b, total)
+    return shifted(node, b, total, reduce(np.add, constants)) if constants else total

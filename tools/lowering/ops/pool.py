@@ -28,7 +28,7 @@ def max_pool(node: Node, b: Builder) -> None:
     x = floating(node, b.tensor(node, 0))
     if any(node.outputs[1:]):
         raise node.refuse("its output Indices is not supported", "export without return_indices")
-    if node.integer("storage_order", 0):
+    if node.flag("storage_order"):
         raise node.refuse("storage_order 1 is not supported")
     view = _view(node, x)
     emitted = ir.MaxPool(
@@ -68,7 +68,7 @@ def average_pool(node: Node, b: Builder) -> None:
 def _counts(node: Node, x: Tensor, view: Window) -> Floats:
     """How many places of each window count, [1, out...]: those inside x or, where count_include_pad says so, inside
     the pads too, but not what ceil_mode adds behind them. One number where all windows are alike."""
-    include = node.integer("count_include_pad", 0)
+    include = node.flag("count_include_pad")
     pads = node.integers("pads") or (0,) * (2 * len(view.kernel))
     ends = view.pads_end if node.text("auto_pad", "NOTSET") != "NOTSET" else pads[len(view.kernel) :]
     sizes = []

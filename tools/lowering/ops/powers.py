@@ -56,8 +56,8 @@ def power(node: Node, b: Builder) -> None:
     """To one constant exponent for all elements: a whole number, or a half."""
     x = floating(node, b.tensor(node, 0))
     exponents = np.unique(floats(b.constant(node, 1, "the exponent")))
-    exponent = float(exponents[0])
-    if len(exponents) > 1 or (2 * exponent) % 1 or not 0 < abs(exponent) <= EXPONENT_MAX:
+    exponent = float(exponents[0]) if len(exponents) else 0.0
+    if len(exponents) != 1 or (2 * exponent) % 1 or not 0 < abs(exponent) <= EXPONENT_MAX:
         found = ", ".join(f"{value:g}" for value in exponents[:4])
         reason = (
             f"exponent {found}; one whole number or half of +-0.5 to +-{EXPONENT_MAX} for all elements is supported"

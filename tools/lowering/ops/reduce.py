@@ -29,13 +29,13 @@ def reduction(reduced: Reduction) -> Callable[[Node, Builder], None]:
         found = node.integers("axes") or ()
         if node.has_input(1):
             found = tuple(int(axis) for axis in b.constant(node, 1, "axes").reshape(-1))
-        if not found and not node.integer("noop_with_empty_axes", 0):
+        if not found and not node.flag("noop_with_empty_axes"):
             mend = "name the axes, for example all but the first"
             raise node.refuse("it names no axes, so it would reduce over the batch", mend)
         axes = tuple(sorted({row_axis(node, axis, x.shape) for axis in found}))
         result = reduced(node, b, x, axes)
         kept = tuple(size for axis, size in enumerate(x.shape) if axis not in axes)
-        b.bind(node, result if node.integer("keepdims", 1) else reshaped(b, result, kept))
+        b.bind(node, result if node.flag("keepdims", True) else reshaped(b, result, kept))
 
     return handler
 

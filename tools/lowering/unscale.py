@@ -1,0 +1,88 @@
+"""Source -> Source: trees that look at scaled features look at the features themselves, past the Scaler.
+
+(x - offset) * scale, each step rounded to float32, never falls as x grows where scale > 0, and never rises where it is
+below 0. So a comparison of it with a threshold is one of x with another threshold: the last float32 at which it still
+holds, or does not yet. Bit by bit the decisions of the float model, also where a value meets a threshold only because
+float32 rounds. Only inputs of float32 are so seen through, and no trees that ask whether numbers are equal.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from tools.lowering.source import Array, Node, Source
+
+TREES: Final = ("TreeEnsembleClassifier", "TreeEnsembleRegressor")
+_UP_TO: Final = ("BRANCH_LEQ", "BRANCH_LT")
+_MODES: Final = (*_UP_TO, "BRANCH_GT", "BRANCH_GTE", "LEAF")
+_KEY_MAX: Final = int(np.float32(np.finfo(np.float32).max).view(np.int32))
+
+Singles = npt.NDArray[np.float32]
+
+
+def unscale(source: Source) -> Source:
+    """The same function of float32 inputs; a Scaler that nobody reads any more stays, for `without_dead`."""
+    scalers = {node.outputs[0]: node for node in source.nodes if node.op == "Scaler"}
+    inputs = {port.name: port.shape or () for port in source.inputs if port.dtype == np.float32}
+    nodes = [
+        _seen_through(node, scalers[node.inputs[0]], inputs)
+        if node.op in TREES and node.inputs and node.inputs[0] in scalers
+        else node
+        for node in source.nodes
+    ]
+    return replace(source, nodes=tuple(nodes))
+
+
+def _seen_through(node: Node, scaler: Node, inputs: dict[str, tuple[int, ...]]) -> Node:
+    """The trees behind the Scaler; as they are where anything is not as exporters write it."""
+    shape = inputs.get(scaler.inputs[0], ())
+    modes, features = node.texts("nodes_modes") or (), node.integers("nodes_featureids") or ()
+    values: Any = node.attributes.get("nodes_values")
+    offset, scale = (np.array(scaler.numbers(name) or default, np.float32) for name, default in _DEFAULTS)
+    plain = isinstance(values, tuple) and len(values) == len(modes) == len(features) > 0 and len(shape) == 1
+    if not plain or not set(modes) <= set(_MODES) or not set(features) <= set(range(shape[0])):
+        return node
+    if any(array.size not in (1, shape[0]) for array in (offset, scale)):
+        return node
+    chosen = np.array(features)
+    by_node = [np.broadcast_to(array, shape)[chosen] for array in (offset, scale)]
+    known = np.array(modes)
+    bounds, up_to = _bounds(known, np.array(values, np.float32), by_node[0], by_node[1])
+    changed = np.where(known == "LEAF", known, np.where(up_to, "BRANCH_LEQ", "BRANCH_GT"))
+    attributes = dict(node.attributes) | {
+        "nodes_values": tuple(float(bound) for bound in bounds),
+        "nodes_modes": tuple(str(mode) for mode in changed),
+    }
+    return replace(node, inputs=(scaler.inputs[0], *node.inputs[1:]), attributes=attributes)
+
+
+_DEFAULTS: Final = (("offset", (0.0,)), ("scale", (1.0,)))
+
+
+def _bounds(modes: Array, thresholds: Singles, offset: Singles, scale: Singles) -> tuple[Array, Array]:
+    """For each node the bound of x, and whether the branch goes left up to it (else: above it). Bounds lie halfway to
+    the next float32, where no rounding of x reaches them."""
+    up_to = np.isin(modes, _UP_TO) == (scale >= 0)
+    equal = np.isin(modes, ("BRANCH_LEQ", "BRANCH_GT")) == up_to
+
+    def holds(keys: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+        """What holds up to the bound and not above, at these float32 numbers."""
+        with np.errstate(all="ignore"):
+            scaled = (_single(keys) - offset) * scale
+        below = np.where(scale >= 0, scaled < thresholds, scaled > thresholds)
+        found: npt.NDArray[np.bool_] = below | (_includes(modes, scale) & (scaled == thresholds))
+        return found
+
+    del equal
+    low, high = np.full(len(modes), -_KEY_MAX - 1), np.full(len(modes), _KEY_MAX)
+    while (low < high).any():
+        middle = (low + high + 1) >> 1
+        kept = holds(middle)
+        low, high = np.where(kept, middle, low), np.where(kept, high, middle - 1)
+    last = _single(np.maximum(low, -_KEY_MAX)).astype(np.float64)
+    following = _single(np.minimum(low + 1, _KEY_MAX)).astype(np.float64)
+    return np.where(low < -_KEY_MAX, -np.inf, (last + following) / 2), up_to
