@@ -24,6 +24,7 @@ from tools.lowering.ops import (
     pool,
     powers,
     reduce,
+    resize,
     transposed,
     trees,
 )
@@ -86,6 +87,7 @@ HANDLERS: Final[dict[str, Handler]] = {
     "ReduceSumSquare": reduce.reduction(reduce.squares),
     "Relu": activations.relu,
     "Reshape": layout.reshape,
+    "Resize": resize.resize,
     "Scaler": elementwise.scaler,
     "Sigmoid": activations.sigmoid,
     "Sign": piecewise.sign,
@@ -103,5 +105,6 @@ HANDLERS: Final[dict[str, Handler]] = {
     "TreeEnsembleClassifier": trees.tree_classifier,
     "TreeEnsembleRegressor": trees.tree_regressor,
     "Unsqueeze": layout.unsqueeze,
+    "Upsample": resize.resize,
     "ZipMap": classes.zip_map,
 }
