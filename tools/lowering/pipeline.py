@@ -32,6 +32,7 @@ from tools.lowering.report import Report
 from tools.lowering.shapes import resolve
 from tools.lowering.source import Array, Node, Source
 from tools.lowering.summary import summarise
+from tools.lowering.unscale import unscale
 
 LOWERING_VERSION: Final = "armillary-lowering/1"
 REHEARSAL_LIMIT: Final = 16.0
@@ -104,10 +105,11 @@ def lower(
 
 
 def _prepared(source: Source) -> Source:
-    """What is left to translate: no constant parts, nothing that follows from shapes, pairs of nodes fused."""
+    """What is left to translate: no constant parts, nothing that follows from shapes, pairs of nodes fused, no scaler
+    in front of trees."""
     source = without_dead(fuse(fold(source)))
     _check_ops(source)
-    return without_dead(fuse(resolve(source, _rehearsal(source), _lower_node)))
+    return without_dead(unscale(fuse(resolve(source, _rehearsal(source), _lower_node))))
 
 
 def _checked_shapes(shapes: Mapping[str, tuple[int | None, ...]] | None) -> DeclaredShapes:

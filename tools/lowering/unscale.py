@@ -14,14 +14,22 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from tools.lowering.builder import TREES
 from tools.lowering.source import Array, Node, Source
 
-TREES: Final = ("TreeEnsembleClassifier", "TreeEnsembleRegressor")
-_UP_TO: Final = ("BRANCH_LEQ", "BRANCH_LT")
-_MODES: Final = (*_UP_TO, "BRANCH_GT", "BRANCH_GTE", "LEAF")
+LEAF: Final = "LEAF"
+_COMPARE: Final = {
+    "BRANCH_LEQ": np.less_equal,
+    "BRANCH_LT": np.less,
+    "BRANCH_GT": np.greater,
+    "BRANCH_GTE": np.greater_equal,
+}
 _KEY_MAX: Final = int(np.float32(np.finfo(np.float32).max).view(np.int32))
 
+_DEFAULTS: Final = (("offset", (0.0,)), ("scale", (1.0,)))
+
 Singles = npt.NDArray[np.float32]
+Keys = npt.NDArray[np.int64]
 
 
 def unscale(source: Source) -> Source:
@@ -44,7 +52,7 @@ def _seen_through(node: Node, scaler: Node, inputs: dict[str, tuple[int, ...]]) 
     values: Any = node.attributes.get("nodes_values")
     offset, scale = (np.array(scaler.numbers(name) or default, np.float32) for name, default in _DEFAULTS)
     plain = isinstance(values, tuple) and len(values) == len(modes) == len(features) > 0 and len(shape) == 1
-    if not plain or not set(modes) <= set(_MODES) or not set(features) <= set(range(shape[0])):
+    if not plain or not set(modes) <= {*_COMPARE, LEAF} or not set(features) <= set(range(shape[0])):
         return node
     if any(array.size not in (1, shape[0]) for array in (offset, scale)):
         return node
@@ -52,37 +60,38 @@ def _seen_through(node: Node, scaler: Node, inputs: dict[str, tuple[int, ...]]) 
     by_node = [np.broadcast_to(array, shape)[chosen] for array in (offset, scale)]
     known = np.array(modes)
     bounds, up_to = _bounds(known, np.array(values, np.float32), by_node[0], by_node[1])
-    changed = np.where(known == "LEAF", known, np.where(up_to, "BRANCH_LEQ", "BRANCH_GT"))
+    changed = np.where(known == LEAF, known, np.where(up_to, "BRANCH_LEQ", "BRANCH_GT"))
     attributes = dict(node.attributes) | {
         "nodes_values": tuple(float(bound) for bound in bounds),
         "nodes_modes": tuple(str(mode) for mode in changed),
     }
-    return replace(node, inputs=(scaler.inputs[0], *node.inputs[1:]), attributes=attributes)
-
-
-_DEFAULTS: Final = (("offset", (0.0,)), ("scale", (1.0,)))
+    merged = (*node.merged, scaler.index)
+    return replace(node, inputs=(scaler.inputs[0], *node.inputs[1:]), attributes=attributes, merged=merged)
 
 
 def _bounds(modes: Array, thresholds: Singles, offset: Singles, scale: Singles) -> tuple[Array, Array]:
     """For each node the bound of x, and whether the branch goes left up to it (else: above it). Bounds lie halfway to
-    the next float32, where no rounding of x reaches them."""
-    up_to = np.isin(modes, _UP_TO) == (scale >= 0)
-    equal = np.isin(modes, ("BRANCH_LEQ", "BRANCH_GT")) == up_to
+    the next float32, where no rounding of x reaches them. Found by bisection over all float32, in their order."""
+    up_to = np.isin(modes, ("BRANCH_LEQ", "BRANCH_LT")) == (scale >= 0)
 
-    def holds(keys: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
-        """What holds up to the bound and not above, at these float32 numbers."""
+    def holds(numbers: Keys) -> npt.NDArray[np.bool_]:
+        """Whether the branch, at these float32 numbers, goes where it goes up to its bound."""
         with np.errstate(all="ignore"):
-            scaled = (_single(keys) - offset) * scale
-        below = np.where(scale >= 0, scaled < thresholds, scaled > thresholds)
-        found: npt.NDArray[np.bool_] = below | (_includes(modes, scale) & (scaled == thresholds))
+            scaled = (_single(numbers) - offset) * scale
+        left = np.select([modes == mode for mode in _COMPARE], [of(scaled, thresholds) for of in _COMPARE.values()])
+        found: npt.NDArray[np.bool_] = left.astype(bool) == up_to
         return found
 
-    del equal
     low, high = np.full(len(modes), -_KEY_MAX - 1), np.full(len(modes), _KEY_MAX)
     while (low < high).any():
         middle = (low + high + 1) >> 1
         kept = holds(middle)
         low, high = np.where(kept, middle, low), np.where(kept, high, middle - 1)
-    last = _single(np.maximum(low, -_KEY_MAX)).astype(np.float64)
-    following = _single(np.minimum(low + 1, _KEY_MAX)).astype(np.float64)
+    last, following = (_single(np.clip(keys, -_KEY_MAX, _KEY_MAX)).astype(np.float64) for keys in (low, low + 1))
     return np.where(low < -_KEY_MAX, -np.inf, (last + following) / 2), up_to
+
+
+def _single(numbers: Keys) -> Singles:
+    """The float32 of this number among all, in their order; 0 is 0."""
+    magnitudes = np.abs(numbers).astype(np.int32).view(np.float32)
+    return np.where(numbers < 0, -magnitudes, magnitudes)

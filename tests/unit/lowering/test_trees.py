@@ -205,6 +205,43 @@ def test_thresholds_in_tensors_of_doubles_and_beyond_every_number() -> None:
     assert exact_outputs(lower(model, calibration={"x": rows}), rows)["y"].reshape(-1).tolist() == [1, 2, 2]
 
 
+@settings(max_examples=40, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1), modes=st.sampled_from([["BRANCH_LEQ"], MODES[:4]]), single=st.booleans())
+def test_trees_behind_a_scaler_decide_as_float32_rounds(seed: int, modes: list[str], single: bool) -> None:
+    """Rows whose scaled values meet thresholds, or miss them by a rounding; scales of both signs."""
+    random = np.random.default_rng(seed)
+    nodes = Nodes(random, modes)
+    for _ in range(int(random.integers(1, 5))):
+        nodes.add(int(random.integers(1, 6)), lambda: [(0, float(random.integers(-1000, 1000)))])
+    count = 1 if single else FEATURES
+    scale = random.choice([-3.7, -0.3, 0.7, 1 / 3, 5.9], count).astype(np.float32)
+    offset = random.normal(0, 2, count).astype(np.float32)
+    scaler = helper.make_node("Scaler", ["x"], ["s"], domain=ML, offset=offset.tolist(), scale=scale.tolist())
+    trees = regressor(nodes.attributes("target"))
+    trees.input[0] = "s"
+    model = model_of(trees)
+    proto = onnx.ModelProto.FromString(model)
+    proto.graph.node.insert(0, scaler)
+    model = proto.SerializeToString()
+    middle = (rows_at_thresholds(random) / scale + offset).astype(np.float32)
+    rows = np.concatenate([middle, np.nextafter(middle, np.float32(9)), np.nextafter(middle, np.float32(-9))])
+    lowered = lower(model, calibration={"x": rows})
+    assert (exact_outputs(lowered, rows)["y"] == float_outputs(model, rows)["y"]).all()
+    assert {type(node).__name__ for node in lowered.graph.nodes} == {"Trees"}
+
+
+def test_a_scaler_that_others_read_too_stays_for_them() -> None:
+    proto = onnx.ModelProto.FromString(model_of(regressor(stump())))
+    proto.graph.node[0].input[0] = "s"
+    proto.graph.node.insert(0, helper.make_node("Scaler", ["x"], ["s"], domain=ML, offset=[0.1], scale=[0.3]))
+    proto.graph.output.append(helper.make_tensor_value_info("s", TensorProto.FLOAT, None))
+    rows = rows_at_thresholds(np.random.default_rng(0))
+    model = proto.SerializeToString()
+    exact, expected = exact_outputs(lower(model, calibration={"x": rows}), rows), float_outputs(model, rows)
+    assert (exact["y"] == expected["y"]).all()
+    assert np.abs(exact["s"] - expected["s"]).max() <= 1e-4
+
+
 BOUND = {"random_state": 0}
 CLASSIFIERS: dict[str, Callable[[], Any]] = {
     "tree": lambda: DecisionTreeClassifier(**BOUND),
