@@ -126,6 +126,16 @@ def test_a_module_is_called_edited_broken_and_mended(start: Start) -> None:
     assert (dev.folder / "err").read_text() == ""
 
 
+def test_code_that_does_not_end_keeps_nobody_from_mending_it(start: Start) -> None:
+    dev = start()
+    dev.save("self.count += more", "all(True for _ in range(10**12))")
+    dev.wait("on the same state")
+    dev.armillary("tx", "tally", "add", "--more", "3", "--key", "alice", "--gas-limit", "5000000", "--no-wait")
+    dev.save("all(True for _ in range(10**12))", "self.count += more")
+    dev.wait("on the same state")
+    assert dev.stop() == 0
+
+
 def test_a_home_keeps_its_chain_and_is_used_once(start: Start, tmp_path: Path) -> None:
     dev = start("--home", "home")
     assert "ok in block" in dev.armillary("tx", "tally", "add", "--more", "3", "--key", "carol")

@@ -18,7 +18,6 @@ import trio
 from runtime.errors import UsageError
 from runtime.execution import Application
 from runtime.node.config import HttpConfig, LogConfig
-from runtime.node.executor import in_thread
 from runtime.node.files import FileLock
 from runtime.node.logs import configure_logs
 from runtime.node.node import NodeSetup
@@ -28,6 +27,7 @@ from runtime.state.disk import DiskStore
 from tools.dev.alone import Alone
 from tools.dev.home import DevHome, Plan
 from tools.dev.late_engine import LateEngine
+from tools.dev.patience import patiently
 from tools.dev.report import of_block, of_invariants
 from tools.dev.sources import Broken, Chosen, fingerprint, load, own_files
 
@@ -88,7 +88,7 @@ class DevChain:
                 data=self.home.data,
                 transport_of=lambda handshake, handler: Alone(self.home.peer_id),
                 signer=signer,
-                runner=in_thread,
+                runner=patiently,
                 now_ms=lambda: time.time_ns() // 1_000_000,
                 on_applied=lambda block: self._say_all(of_block(app, block)),
             )
