@@ -16,7 +16,6 @@ from random import Random
 from typing import Any, Final
 
 from modules.registry import Registry
-from runtime.codec.schema import schema_of
 from runtime.errors import CodecError
 from runtime.execution.block import Executed
 from runtime.execution.core import NAME as CORE
@@ -24,7 +23,7 @@ from runtime.execution.errors import InvalidTransaction
 from runtime.module import CallInfo, Module, Signed
 from runtime.testing import RuleBroken
 from runtime.testing.attacking.machine import learnt
-from runtime.testing.attacking.pools import Pools
+from runtime.testing.attacking.pools import Pools, known_schema
 from runtime.testing.attacking.shrink import without
 from runtime.testing.attacking.steps import Made, Source, Submit
 from runtime.testing.attacking.writing import NAMES, PEOPLE
@@ -171,7 +170,7 @@ class _Traffic:
             if end == "ok":
                 for made in submit.calls:
                     for item in made.module.metadata().calls[made.name].fields:
-                        self.pools.keep(schema_of(item.type), made.arguments[item.name])
+                        self.pools.keep(known_schema(item.type), made.arguments[item.name])
         self.reached.events.update(f"{event.module}.{event.name}" for event in executed.events)
         self.pools.see_state(learnt(pair.first.store, self.modules))
 
@@ -196,7 +195,7 @@ class _Traffic:
         given: Any = ARGUMENTS.get(info.full_name)
         chosen = {} if given is None else given(self.random, signer)
         drawn = {
-            item.name: chosen[item.name] if item.name in chosen else self.pools.draw(schema_of(item.type))
+            item.name: chosen[item.name] if item.name in chosen else self.pools.draw(known_schema(item.type))
             for item in info.fields
         }
         return Made(module, info.name, drawn)

@@ -17,14 +17,13 @@ from random import Random
 from typing import Any, Final
 
 from runtime.codec import codec, key_codec
-from runtime.codec.schema import schema_of
 from runtime.errors import UsageError
 from runtime.execution.core import ModelEngine
 from runtime.execution.errors import GenesisError, InvalidTransaction
 from runtime.module import CallInfo, Module, QueryInfo, Root, Signed
 from runtime.module.params import PARAMS_KEY
 from runtime.state import Store
-from runtime.testing.attacking.pools import Entry, Pools, leaves
+from runtime.testing.attacking.pools import Entry, Pools, known_schema, leaves
 from runtime.testing.attacking.program import program_of
 from runtime.testing.attacking.rules import RuleBroken
 from runtime.testing.attacking.second_process import Diverged, Played, check_second_process, mark, shortened
@@ -176,7 +175,7 @@ class _Machine:
         for module in self.world.modules:
             config = module.metadata().genesis
             if module.name not in drawn and config is not None and self.random.randrange(4):
-                schema = schema_of(config)
+                schema = known_schema(config)
                 fields = zip(schema.names, schema.items, strict=True)
                 drawn[module.name] = {name: pools.draw(item) for name, item in fields if self.random.randrange(4)}
         for genesis in (drawn, self.world.genesis):
@@ -218,7 +217,7 @@ class _Machine:
         given = self.arguments.get(info.full_name)
         chosen = {} if given is None else given(self.random, signer)
         drawn = {
-            item.name: chosen[item.name] if item.name in chosen else pools.draw(schema_of(item.type))
+            item.name: chosen[item.name] if item.name in chosen else pools.draw(known_schema(item.type))
             for item in info.fields
         }
         return Made(self.owners[info.full_name.partition(".")[0]], info.name, drawn)
@@ -231,7 +230,7 @@ class _Machine:
             self.report.outcomes.setdefault(f"{made.module.name}.{made.name}", Counter())[ended] += 1
             if ended == "ok":
                 for item in made.module.metadata().calls[made.name].fields:
-                    pools.keep(schema_of(item.type), made.arguments[item.name])
+                    pools.keep(known_schema(item.type), made.arguments[item.name])
         if not isinstance(step, Ask | Export):
             self.report.events.update(f"{event.module}.{event.name}" for event in chain.last_events)
             pools.see_state(learnt(chain.application.store, self.world.modules))
@@ -287,13 +286,13 @@ def learnt(store: Store, modules: Sequence[type[Module]]) -> Iterator[Entry]:
         for info in metadata.storage.values():
             prefix = info.declared.prefix
             for key, data in store.iterate(module.name, prefix, limit=LEARNT_MAX):
-                entry = [*leaves(schema_of(info.value), codec(info.value).decode(data))]
+                entry = [*leaves(known_schema(info.value), codec(info.value).decode(data))]
                 if info.key is not None:
-                    entry += leaves(schema_of(info.key), key_codec(info.key).decode(key[len(prefix) :]))
+                    entry += leaves(known_schema(info.key), key_codec(info.key).decode(key[len(prefix) :]))
                 yield tuple(entry)
         params = store.get(module.name, PARAMS_KEY)
         if params is not None and metadata.params is not None:
-            yield tuple(leaves(schema_of(metadata.params), codec(metadata.params).decode(params)))
+            yield tuple(leaves(known_schema(metadata.params), codec(metadata.params).decode(params)))
 
 
 def _calls(step: Step) -> tuple[Made, ...]:

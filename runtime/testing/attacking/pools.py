@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from random import Random
 from typing import Any, Final
 
-from runtime.codec.schema import Schema
+from runtime.codec.schema import Schema, schema_of
 
 KEPT_MAX: Final = 24
 ELEMENTS_MAX: Final = 3
@@ -121,6 +121,12 @@ class Pools:
     def _near(self, schema: Schema, value: int) -> int:
         near = (value, value, value // 2, value + 1, value - 1, 1)[self._random.randrange(6)]
         return near if _fits(schema, near) else value
+
+
+@functools.cache
+def known_schema(declared: Any) -> Schema:
+    """`schema_of`, for types that are asked of again and again."""
+    return schema_of(declared)
 
 
 def leaves(schema: Schema, value: Any) -> Iterator[Leaf]:
