@@ -21,6 +21,7 @@ from runtime.inference.verifier import Verified, verify
 from tools.lowering import boundary
 from tools.lowering.builder import CALIBRATE, Builder, Classes
 from tools.lowering.compare import Comparison, compare, random_rows
+from tools.lowering.crossings import crossings
 from tools.lowering.errors import DataRefused, LoweringError, ModelRefused, OpRefused
 from tools.lowering.float_model import check_rows, observe
 from tools.lowering.fold import FOLDERS, fold, without_dead
@@ -43,6 +44,10 @@ _NEVER: Final = {
     "NonZero": "its shape depends on the values; use a mask of fixed shape",
     "Unique": "its shape depends on the values; use a fixed shape",
     **dict.fromkeys(_RANDOM, "pass the random numbers as an input"),
+}
+_INSTEAD: Final = {
+    "LogSoftmax": "end the model at its operand, or use Softmax: the largest stays the largest",
+    "Einsum": "write it as Transpose, Reshape and MatMul",
 }
 
 
@@ -133,7 +138,7 @@ def _check_ops(source: Source) -> None:
 
 def _unknown(nodes: list[Node]) -> OpRefused:
     ops = ", ".join(sorted({node.op for node in nodes}))
-    mend = f"supported are {', '.join(sorted(HANDLERS))}"
+    mend = _INSTEAD.get(nodes[0].op) or f"supported are {', '.join(sorted(HANDLERS))}"
     return nodes[0].refuse(f"this lowering has no exact form for {ops}", mend)
 
 
@@ -189,4 +194,8 @@ def _compared(
         if calibration is not None:
             raise
         return Comparison(0, False, {}, f"the float model was not compared: {error}")
-    return Comparison(count, calibration is not None, found)
+    if calibration is None:
+        return Comparison(count, False, found)
+    as_read = {port.name: rows[port.name].astype(port.dtype) for port in source.inputs}
+    moved = crossings(builder.thresholds, as_read, {name: integers[names[name]] for name in rows})
+    return Comparison(count, True, found, notes=tuple(moved))

@@ -219,6 +219,11 @@ def test_invalid_unknown_op_names_what_is_supported(op: str, model_of: Call) -> 
     refused(model, f'{op} "here"', "Conv", error=OpRefused)
 
 
+def test_invalid_op_that_another_can_stand_for(model_of: Call) -> None:
+    model = model_of([helper.make_node("LogSoftmax", ["x"], ["y"], name="here")], {"x": ["N", 4]}, ["y"])
+    refused(model, 'LogSoftmax "here"', "use Softmax", error=OpRefused)
+
+
 @pytest.mark.parametrize("op", ["RandomNormalLike", "NonZero"])
 def test_invalid_op_without_any_exact_form(op: str, model_of: Call) -> None:
     refused(
