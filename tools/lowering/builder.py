@@ -18,6 +18,7 @@ from runtime.inference.facts import Fact, Place
 from runtime.inference.limits import FRAC_BITS_MAX
 from runtime.inference.verifier import RULES
 from runtime.types import Hash
+from tools.lowering.crossings import Thresholds
 from tools.lowering.errors import DataRefused, ModelRefused
 from tools.lowering.names import as_labels, graph_names
 from tools.lowering.protobuf import TEXT
@@ -109,6 +110,7 @@ class Builder:
         self._became: list[str] = []
         self._uses = source.use_counts()
         self._columns: Classes = ()
+        self.thresholds: list[Thresholds] = []
         self._specs = tuple(self._input(port) for port in source.inputs)
 
     # ---- operands
@@ -219,6 +221,10 @@ class Builder:
     def note_columns(self, classes: Classes) -> None:
         """The classes that an output's columns are for: the graph's labels, where no output is a class itself."""
         self._columns = classes
+
+    def note_thresholds(self, thresholds: Thresholds) -> None:
+        """For the report: what trees compare a tensor with."""
+        self.thresholds.append(thresholds)
 
     def note_weight_bits(self, bits: tuple[int, int]) -> None:
         """For the report: the fewest and most bits that a column's largest weight kept."""

@@ -80,12 +80,14 @@ class Difference:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Differences by source tensor, on so many rows: of the calibration, or random ones. `failure` says why not."""
+    """Differences by source tensor, on so many rows: of the calibration, or random ones. `failure` says why not;
+    `notes` what else the rows showed."""
 
     rows: int
     calibrated: bool
     differences: Mapping[str, Difference]
     failure: str = ""
+    notes: tuple[str, ...] = ()
 
 
 def random_rows(ports: Sequence[Port], specs: Sequence[TensorSpec]) -> dict[str, Array]:

@@ -125,7 +125,7 @@ def _output(name: str, builder: Builder, difference: Difference | None) -> Outpu
 
 
 def _notes(builder: Builder, comparison: Comparison) -> list[str]:
-    notes = [comparison.failure] if comparison.failure else []
+    notes = [*([comparison.failure] if comparison.failure else []), *comparison.notes]
     if comparison.calibrated or all(port.dtype.kind != "f" for port in builder.source.inputs):
         return notes
     notes.append(f"without calibration rows every float input is taken to lie within +-{INPUT_MAGNITUDE:g}")

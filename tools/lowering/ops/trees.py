@@ -17,6 +17,7 @@ import numpy as np
 
 from runtime.inference import graph as ir
 from tools.lowering.builder import Builder, Tensor
+from tools.lowering.crossings import Thresholds
 from tools.lowering.grids import Floats, Ints
 from tools.lowering.ops.activations import sigmoid_of, softmax_of
 from tools.lowering.ops.classes import arg_max_of, as_classes
@@ -141,7 +142,7 @@ def _summed(
     frac_bits = _leaf_frac_bits(node, leaves)
     columns = [[int(target) for target in np.flatnonzero(rows.any(axis=0))] for rows in leaves]
     apart = targets > 1 and all(len(found) <= 1 for found in columns[: len(columns) - (base is not None)])
-    x, decided = _compared(b, x, trees)
+    x, decided = _compared(node, b, x, trees)
     parts = [[target] for target in range(targets)] if apart else [list(range(targets))]
     made = []
     for part in parts:
@@ -170,11 +171,11 @@ class _Decided:
     bounds: list[int]
 
 
-def _compared(b: Builder, x: Tensor, trees: Sequence[Tree]) -> tuple[Tensor, list[_Decided]]:
+def _compared(node: Node, b: Builder, x: Tensor, trees: Sequence[Tree]) -> tuple[Tensor, list[_Decided]]:
     """x with a column more for each number that a feature is tested to equal, and the trees over it."""
     low, high = x.fact.low - 1, x.fact.high
     tests: dict[tuple[int, int], int] = {}
-    decided = []
+    decided, moved = [], []
     for tree in trees:
         columns, bounds = [], []
         for item in tree.nodes:
@@ -190,7 +191,10 @@ def _compared(b: Builder, x: Tensor, trees: Sequence[Tree]) -> tuple[Tensor, lis
             bound = np.floor(scaled) if item.mode == "BRANCH_LEQ" else np.ceil(scaled) - 1
             columns.append(item.feature)
             bounds.append(int(np.clip(bound, low, high)))
+            moved.append((item.feature, item.value, item.mode == "BRANCH_LEQ", bounds[-1]))
         decided.append(_Decided(columns, bounds))
+    if moved:
+        b.note_thresholds(Thresholds(node.inputs[0], x.frac_bits, *map(np.array, zip(*moved, strict=True))))
     return _with_tests(b, x, list(tests)), decided
 
 
