@@ -20,7 +20,7 @@ OUT = click.Path(path_type=Path, dir_okay=False)
 @click.option("--rules", is_flag=True, help="Print every rule with its reason and its mend.")
 @click.option("--json", "json_file", type=OUT, help="Write the findings as JSON, also where there are none.")
 def lint(paths: tuple[Path, ...], rules: bool, json_file: Path | None) -> int:
-    """Read the module code in PATH... (files, or folders and all below) and print what would fork or stop a chain.
+    """Read module code and print what would fork or stop a chain. PATH is a file, or a folder and all below it.
 
     Tests (test_*.py, conftest.py, folders named tests) are no module code and are left out of folders. A line is
     suppressed by `# arm: allow[ARM003] reason`. Exits 0 where nothing is found, 1 with findings.
