@@ -17,6 +17,7 @@ from tools.lowering.ops import (
     elementwise,
     layout,
     linear,
+    logic,
     normalize,
     norms,
     pieces,
@@ -107,4 +108,5 @@ HANDLERS: Final[dict[str, Handler]] = {
     "Unsqueeze": layout.unsqueeze,
     "Upsample": resize.resize,
     "ZipMap": classes.zip_map,
+    **logic.LOGIC,
 }

@@ -42,7 +42,7 @@ def cast(node: Node, b: Builder) -> None:
             raise node.refuse(f"it would turn names of classes from {x.dtype} into {to}")
         b.bind(node, replace(x, dtype=to))
         return
-    whole = x.dtype.kind in "iu" or (x.frac_bits == 0 and x.error == 0.0)
+    whole = x.dtype.kind in "iub" or (x.frac_bits == 0 and x.error == 0.0)
     if to.kind == "f" or (whole and to.kind in "iu" and _holds(to.itemsize, to.kind, x)):
         b.bind(node, replace(x, dtype=to))
         return
