@@ -33,21 +33,40 @@ Keys = npt.NDArray[np.int64]
 
 
 def unscale(source: Source) -> Source:
-    """The same function of float32 inputs; a Scaler that nobody reads any more stays, for `without_dead`."""
-    scalers = {node.outputs[0]: node for node in source.nodes if node.op == "Scaler"}
+    """The same function of float32 inputs; a node that nobody reads any more stays, for `without_dead`."""
+    made_by = {name: node for node in source.nodes for name in node.outputs}
     inputs = {port.name: port.shape or () for port in source.inputs if port.dtype == np.float32}
-    nodes = [
-        _seen_through(node, scalers[node.inputs[0]], inputs)
-        if node.op in TREES and node.inputs and node.inputs[0] in scalers
-        else node
-        for node in source.nodes
-    ]
+    nodes = [_past(node, made_by, inputs) if node.op in TREES else node for node in source.nodes]
     return replace(source, nodes=tuple(nodes))
 
 
-def _seen_through(node: Node, scaler: Node, inputs: dict[str, tuple[int, ...]]) -> Node:
+def _past(node: Node, made_by: dict[str, Node], inputs: dict[str, tuple[int, ...]]) -> Node:
+    """The trees past what changes nothing, and past a Scaler of an input."""
+    name = _origin(node.inputs[0], made_by)
+    past = replace(node, inputs=(name, *node.inputs[1:]))
+    scaler = made_by.get(name)
+    if scaler is None or scaler.op != "Scaler":
+        return past
+    return _seen_through(past, scaler, _origin(scaler.inputs[0], made_by), inputs)
+
+
+def _origin(name: str, made_by: dict[str, Node]) -> str:
+    """The tensor that this one is by another name: an Imputer of NaN has nothing to replace where there is no NaN."""
+    node = made_by.get(name)
+    while node is not None and (node.op == "Identity" or _is_idle_imputer(node)):
+        name = node.inputs[0]
+        node = made_by.get(name)
+    return name
+
+
+def _is_idle_imputer(node: Node) -> bool:
+    value: Any = node.attributes.get("replaced_value_float", 0.0)
+    return node.op == "Imputer" and "imputed_value_floats" in node.attributes and value != value
+
+
+def _seen_through(node: Node, scaler: Node, origin: str, inputs: dict[str, tuple[int, ...]]) -> Node:
     """The trees behind the Scaler; as they are where anything is not as exporters write it."""
-    shape = inputs.get(scaler.inputs[0], ())
+    shape = inputs.get(origin, ())
     modes, features = node.texts("nodes_modes") or (), node.integers("nodes_featureids") or ()
     values: Any = node.attributes.get("nodes_values")
     offset, scale = (np.array(scaler.numbers(name) or default, np.float32) for name, default in _DEFAULTS)
@@ -66,7 +85,7 @@ def _seen_through(node: Node, scaler: Node, inputs: dict[str, tuple[int, ...]]) 
         "nodes_modes": tuple(str(mode) for mode in changed),
     }
     merged = (*node.merged, scaler.index)
-    return replace(node, inputs=(scaler.inputs[0], *node.inputs[1:]), attributes=attributes, merged=merged)
+    return replace(node, inputs=(origin, *node.inputs[1:]), attributes=attributes, merged=merged)
 
 
 def _bounds(modes: Array, thresholds: Singles, offset: Singles, scale: Singles) -> tuple[Array, Array]:

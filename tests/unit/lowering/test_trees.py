@@ -25,6 +25,9 @@ from sklearn.ensemble import (
     RandomForestClassifier,
     RandomForestRegressor,
 )
+from sklearn.impute import SimpleImputer
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 from runtime.inference import Engine, interpret
@@ -39,7 +42,9 @@ class Nodes:
     """The attributes of an ensemble, tree by tree; a root is listed first, its tree's other nodes in any order."""
 
     def __init__(self, random: np.random.Generator, modes: list[str]) -> None:
-        self.random, self.modes, self.rows, self.leaves = random, modes, [], []
+        self.random, self.modes = random, modes
+        self.rows: list[tuple[Any, ...]] = []
+        self.leaves: list[tuple[int, int, int, float]] = []
         self.tree = 0
 
     def add(self, depth: int, weights: Callable[[], list[tuple[int, float]]]) -> None:
@@ -197,7 +202,7 @@ def test_thresholds_in_tensors_of_doubles_and_beyond_every_number() -> None:
     model = model_of(regressor(attributes))
     assert exact_outputs(lower(model, calibration={"x": rows}), rows)["y"].reshape(-1).tolist() == [1, 2, 2]
     plain = {name: value for name, value in attributes.items() if name not in ("nodes_values", "target_weights")}
-    tensors = {
+    tensors: dict[str, Any] = {
         "nodes_values_as_tensor": helper.make_tensor("v", TensorProto.DOUBLE, [5], [0.5, 0, 1e9, 0, 0]),
         "target_weights_as_tensor": helper.make_tensor("w", TensorProto.DOUBLE, [3], [1, 2, 4]),
     }
@@ -252,6 +257,18 @@ def test_a_scaler_that_others_read_too_stays_for_them() -> None:
     exact, expected = exact_outputs(lower(model, calibration={"x": rows}), rows), float_outputs(model, rows)
     assert (exact["y"] == expected["y"]).all()
     assert np.abs(exact["s"] - expected["s"]).max() <= 1e-4
+
+
+def test_an_imputer_of_what_does_not_exist_is_no_node() -> None:
+    """As skl2onnx writes SimpleImputer, StandardScaler, forest."""
+    data = load_wine()
+    rows = data.data.astype(np.float32)
+    pipeline = make_pipeline(SimpleImputer(), StandardScaler(), RandomForestClassifier(9, max_depth=5, random_state=0))
+    model = trained(pipeline, rows[::2], data.target[::2])
+    lowered = lower(model, calibration={"X": rows})
+    assert [type(node).__name__ for node in lowered.graph.nodes] == ["Trees", "ArgMax", "Reshape"]
+    exact, expected = exact_outputs(lowered, rows, "X"), float_outputs(model, rows, "X")
+    assert (exact["output_label"] == expected["output_label"]).all()
 
 
 BOUND = {"random_state": 0}
