@@ -108,6 +108,14 @@ def test_reductions(
     close(model, {"x": rows_of(seed, *shape)})
 
 
+def test_roundings_that_all_go_one_way_are_within_the_bound(model_of: Call, close: Call) -> None:
+    """Inputs almost half a grid step above the grid: a sum is wrong by so much times the number of summands."""
+    node = helper.make_node("ReduceSum", ["x", "a"], ["y"])
+    model = model_of([node], {"x": ["N", 64]}, ["y"], {"a": np.array([1], np.int64)})
+    lowered = close(model, {"x": np.full((2, 64), 0.5 + 0.49 * 2.0**-16, np.float32)})
+    assert lowered.report.outputs[0].error_max >= 64 * 0.4 * 2.0**-16
+
+
 def test_a_reduction_over_no_axes_that_says_so_is_the_tensor(model_of: Call, close: Call) -> None:
     node = helper.make_node("ReduceMean", ["x"], ["y"], noop_with_empty_axes=1)
     close(model_of([node], {"x": ["N", 3]}, ["y"], opset=18), {"x": rows_of(1, 3)})

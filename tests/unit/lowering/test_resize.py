@@ -43,6 +43,8 @@ def test_resize(
     attributes: dict[str, Any] = {"mode": mode, "coordinate_transformation_mode": transform}
     if mode == "nearest":
         attributes["nearest_mode"] = rounding
+    if mode == "cubic":
+        attributes |= {"exclude_outside": int(by_size), "cubic_coeff_a": data.draw(st.sampled_from([-0.75, -0.5]))}
     if by_size and opset >= 18:
         constants = {"s": np.array([int(n * s) for n, s in zip(shape, scales, strict=True)], np.int64)}
         inputs, attributes["axes"] = ["x", "", "", "s"], [2, 3]

@@ -119,11 +119,12 @@ def test_invalid_arithmetic_with_the_number_of_rows(op: str, model_of: Call) -> 
     assert found.value.where == f'{op} "p"'
 
 
-def test_invalid_reshape_that_merges_rows(model_of: Call) -> None:
+@pytest.mark.parametrize("target", [["minus", "n"], ["n", "n", "minus"]])
+def test_invalid_reshape_that_merges_rows(target: list[str], model_of: Call) -> None:
     nodes = [
         *dimension("x", 0, "n"),
         helper.make_node("Constant", [], ["minus"], value_ints=[-1]),
-        helper.make_node("Concat", ["minus", "n"], ["s"], axis=0),
+        helper.make_node("Concat", target, ["s"], axis=0),
         helper.make_node("Reshape", ["x", "s"], ["y"], "p"),
     ]
     with pytest.raises(OpRefused, match="rows are independent"):

@@ -63,6 +63,15 @@ def test_conv_transpose(
     close(model_of([node], {"x": ["N", inputs, *size]}, ["y"], constants), {"x": rows})
 
 
+@pytest.mark.parametrize("size", [{"output_padding": [1, 1]}, {"output_shape": [7, 7]}])
+def test_an_output_that_is_longer_than_the_kernel_reaches(size: Any, model_of: Call, close: Call) -> None:
+    random = np.random.default_rng(4)
+    constants = {"w": random.standard_normal((2, 1, 2, 2)).astype(np.float32), "b": np.ones(1, np.float32)}
+    node = helper.make_node("ConvTranspose", ["x", "w", "b"], ["y"], strides=[2, 2], **size)
+    rows = random.standard_normal((2, 2, 3, 3)).astype(np.float32)
+    close(model_of([node], {"x": ["N", 2, 3, 3]}, ["y"], constants), {"x": rows})
+
+
 @EXAMPLES
 @given(
     data=st.data(),
