@@ -89,6 +89,11 @@ def test_types_with_the_same_words_have_the_same_bytes(one: Any, other: Any) -> 
     assert same == (first == second)
 
 
+def test_another_tag_is_another_type() -> None:
+    one, other = (type("Same", (Struct,), {"__annotations__": {"what": U8}}, tag=tag) for tag in (0, 1))
+    assert words(schema_of(one)) != words(schema_of(other))
+
+
 def test_a_pattern_that_nothing_fits_has_no_sample() -> None:
     with pytest.raises(NoSample):
         least(schema_of(Annotated[str, Pattern("qq+", 8)]))
