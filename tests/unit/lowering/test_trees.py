@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper
 from skl2onnx import to_onnx
+from sklearn.compose import ColumnTransformer
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_iris, load_wine
 from sklearn.ensemble import (
     ExtraTreesClassifier,
@@ -27,7 +28,7 @@ from sklearn.ensemble import (
 )
 from sklearn.impute import SimpleImputer
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler, RobustScaler, StandardScaler
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 from runtime.inference import Engine, interpret
@@ -257,6 +258,32 @@ def test_a_scaler_that_others_read_too_stays_for_them() -> None:
     exact, expected = exact_outputs(lower(model, calibration={"x": rows}), rows), float_outputs(model, rows)
     assert (exact["y"] == expected["y"]).all()
     assert np.abs(exact["s"] - expected["s"]).max() <= 1e-4
+
+
+PREPARED: dict[str, Callable[[], Any]] = {
+    "least to greatest": MinMaxScaler,
+    "clipped": lambda: MinMaxScaler(clip=True),
+    "median": RobustScaler,
+    "columns apart": lambda: ColumnTransformer(
+        [("a", StandardScaler(), [3, 0]), ("b", "passthrough", [1]), ("c", MaxAbsScaler(), [2])]
+    ),
+    "twice": lambda: make_pipeline(StandardScaler(), MinMaxScaler()),
+}
+
+
+@pytest.mark.parametrize("kind", PREPARED)
+def test_forests_behind_preparations_look_at_the_inputs(kind: str) -> None:
+    """Flowers are measured to a tenth: scaled, many lie on thresholds but for a rounding."""
+    data = load_iris()
+    rows = data.data.astype(np.float32)
+    pipeline = make_pipeline(PREPARED[kind](), RandomForestClassifier(9, max_depth=6, random_state=0))
+    model = trained(pipeline, rows[::2], data.target[::2])
+    lowered = lower(model, calibration={"X": rows})
+    assert [type(node).__name__ for node in lowered.graph.nodes] == ["Trees", "ArgMax", "Reshape"]
+    exact, expected = exact_outputs(lowered, rows, "X"), float_outputs(model, rows, "X")
+    wanted = np.array([list(row.values()) for row in expected["output_probability"]])
+    assert np.abs(exact["output_probability"] - wanted).max() <= 2e-6
+    assert (exact["output_label"] == expected["output_label"]).all()
 
 
 def test_an_imputer_of_what_does_not_exist_is_no_node() -> None:
