@@ -46,7 +46,7 @@ def _compared(node: Node, b: Builder, x: Tensor, op: str, constant: Floats) -> T
     """x `op` constant, with a bound on x's own grid for each of its elements."""
     shape = constant.shape[1:] if constant.ndim == len(x.shape) + 1 and constant.shape[0] == 1 else constant.shape
     shape = (1,) * (len(x.shape) - len(shape)) + tuple(shape)
-    if len(shape) != len(x.shape):
+    if len(shape) != len(x.shape) or not constant.size:
         raise node.refuse(f"a constant of shape {list(constant.shape)} does not fit rows of shape {list(x.shape)}")
     constant = constant.reshape(shape)
     if any(size not in (1, full) for size, full in zip(shape, x.shape, strict=True)):
@@ -140,8 +140,9 @@ def _operand(node: Node, b: Builder, place: int, like: Tensor) -> Tensor:
     constant = b.constant(node, place, "what it chooses")
     rank = len(like.shape)
     rows = constant.reshape((1,) * (rank + 1 - constant.ndim) + constant.shape)
-    if rows.ndim != rank + 1 or rows.shape[0] != 1:
-        raise node.refuse(f"a constant of shape {list(constant.shape)} has rows of its own; the batch is open")
+    if rows.ndim != rank + 1 or rows.shape[0] != 1 or not rows.size:
+        reason = f"a constant of shape {list(constant.shape)} holds nothing, or has rows of its own; the batch is open"
+        raise node.refuse(reason)
     made = filled(node, b, replace(like, dtype=np.dtype(np.float32)), floats(rows[0]))
     if constant.dtype.kind == "f":
         return replace(made, dtype=constant.dtype)
