@@ -88,7 +88,8 @@ class _Finder:
         ports = {columns[feature].port for feature in used or {0} if 0 <= feature < len(columns)}
         if not used <= set(range(len(columns))) or len(ports) != 1:
             return node
-        known, chosen, bounds = np.array(modes), np.array(features), np.array(values, np.float64)
+        known = np.array(modes, f"U{max(map(len, (*_COMPARE, LEAF, *modes)))}")  # wide enough for every mode
+        chosen, bounds = np.array(features), np.array(values, np.float64)
         if any(columns[feature].steps for feature in used):
             if not set(modes) <= {*_COMPARE, LEAF}:
                 return node
