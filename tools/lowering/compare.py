@@ -21,7 +21,7 @@ from tools.lowering.builder import Builder, Layer, Tensor
 from tools.lowering.errors import DataRefused
 from tools.lowering.float_model import FloatModel
 from tools.lowering.protobuf import TEXT
-from tools.lowering.source import Array, Port, Source
+from tools.lowering.source import Array, Port, Shape, Source
 
 RANDOM_ROWS: Final = 64
 RANDOM_OCTAVES: Final = 11
@@ -45,6 +45,11 @@ class Difference:
         for NaN and infinity."""
         if expected.dtype.kind == "f" and not np.isfinite(expected).all():
             raise DataRefused("comparison", "the float model makes NaN or infinity of its rows")
+        if not _fits(exact.shape, expected.shape):
+            reason = (
+                f"the float model makes a tensor of shape {list(expected.shape)}, the exact one {list(exact.shape)}"
+            )
+            raise DataRefused("comparison", reason)
         if expected.dtype.kind in "fiub":
             error = np.abs(exact - expected.astype(np.float64))
             self.error_max, self.error_sum = (
@@ -76,6 +81,12 @@ class Difference:
     def saturated(self) -> float | None:
         """The share, 0..1, of a Clip's results that lie at its ends; None where nothing was clipped."""
         return self.at_limit / self.clipped if self.clipped else None
+
+
+def _fits(exact: Shape, expected: Shape) -> bool:
+    """Whether the shapes are alike, but for dimensions of 1 in front: N classes that were looked up are [1, N]."""
+    short, long = sorted((exact, expected), key=len)
+    return long == (1,) * (len(long) - len(short)) + short
 
 
 @dataclass(frozen=True)

@@ -219,7 +219,7 @@ def squeeze(node: Node, b: Builder) -> None:
     """Drops dimensions of size 1."""
     x = b.tensor(node, 0, classes=True)
     axes = numbers(node, b, 1, "axes")
-    if axes is None:
+    if not axes:
         raise node.refuse("it names no axes, so it would drop a batch of one row")
     places = {row_axis(node, axis, x.shape) for axis in axes}
     if any(x.shape[place] != 1 for place in places):
