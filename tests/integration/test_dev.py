@@ -14,8 +14,6 @@ from pathlib import Path
 
 import pytest
 
-from tools.cli.app import run
-
 MODULE = """
 from runtime import Item, Module, Signed, U64, call, invariant, query
 
@@ -151,16 +149,6 @@ def test_a_home_keeps_its_chain_and_is_used_once(start: Start, tmp_path: Path) -
     assert again.stop() == 0
 
 
-@pytest.fixture
-def signals_as_before() -> Iterator[None]:
-    """The command takes signals; this process gives them back."""
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
-    yield
-    for number, handler in before.items():
-        signal.signal(number, handler)
-
-
-@pytest.mark.usefixtures("signals_as_before")
 @pytest.mark.parametrize(
     ("options", "said"),
     [
@@ -170,13 +158,10 @@ def signals_as_before() -> Iterator[None]:
         (["--module", "tally.py:Other"], "has no class Other"),
     ],
 )
-def test_invalid_start_is_one_sentence(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], options: list[str], said: str
-) -> None:
+def test_invalid_start_is_one_sentence(tmp_path: Path, options: list[str], said: str) -> None:
+    """In a process of its own: the command imports modules anew, which is nothing for a process of tests."""
     (tmp_path / "tally.py").write_text(MODULE)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", list(sys.path))
-    assert run(["dev", *options]) == 2
-    shown = capsys.readouterr()
-    assert (shown.out, shown.err.count("\n")) == ("", 1)
-    assert said in shown.err
+    command = [sys.executable, "-m", "tools.cli", "dev", *options]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+    assert said in done.stderr
