@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from typing import Final
 
 SOURCE_BYTES_MAX: Final = 256 * 1024
+DEPTH_MAX: Final = 150
+"""Levels of a syntax tree; what people write has a tenth of it."""
 
 
 class Unreadable(Exception):
@@ -50,6 +52,7 @@ def parse(data: bytes) -> Source:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of the source, about itself: an invalid escape, `1 is 1`
             tree = ast.parse(text)
+        _check_depth(tree)
         return Source(tree, _comments(text))
     except SyntaxError as error:  # IndentationError and a wrong coding cookie too
         raise Unreadable(f"a syntax error ({error.msg})", max(error.lineno or 1, 1)) from None
@@ -57,6 +60,17 @@ def parse(data: bytes) -> Source:
         raise Unreadable(f"a syntax error ({error.args[0]})") from None
     except (ValueError, RecursionError, MemoryError) as error:  # null bytes, too many digits, parentheses too deep
         raise Unreadable(f"source that Python cannot parse ({error or type(error).__name__})") from None
+
+
+def _check_depth(tree: ast.Module) -> None:
+    """Counted, for how deep Python itself follows depends on who calls. Raises Unreadable."""
+    level: list[ast.AST] = [tree]
+    for _ in range(DEPTH_MAX):
+        level = [child for node in level for child in ast.iter_child_nodes(node)]
+        if not level:
+            return
+    line = next((node.lineno for node in level if isinstance(node, ast.expr | ast.stmt)), 1)
+    raise Unreadable(f"expressions that are nested too deeply, more than {DEPTH_MAX} levels", line)
 
 
 def _decode(data: bytes) -> str:
