@@ -187,7 +187,7 @@ async def test_invalid_peer_beyond_the_allowance_of_unknown_ones_hears_so_and_kn
 async def test_a_disconnected_peer_hears_the_reason_and_is_kept_away(net: Any) -> None:
     a = await net.node(1)
     b = await net.node(2, [a])
-    await net.until(lambda: a.transport.peers())
+    await net.until(lambda: a.transport.peers() and b.transport.peers())
     a.transport.disconnect(b.id, "forged a vote")
     assert not a.transport.peers()
     assert not a.transport.send(b.id, Channel.CONSENSUS, b"")
