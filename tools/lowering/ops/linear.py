@@ -1,8 +1,6 @@
-"""Gemm, MatMul, Conv, LinearRegressor, LinearClassifier: sums of products with constants along a dimension."""
+"""Gemm, MatMul, Conv: sums of products with constants along a dimension."""
 
 from __future__ import annotations
-
-from typing import Final
 
 import numpy as np
 
@@ -10,13 +8,9 @@ from runtime.inference import graph as ir
 from runtime.inference.limits import SINGLE_EXACT_MAX
 from tools.lowering.builder import Builder, Tensor
 from tools.lowering.grids import Floats
-from tools.lowering.ops.activations import sigmoid_of, softmax_of
 from tools.lowering.ops.axes import constant_shape, window
-from tools.lowering.ops.classes import arg_max_of, as_classes
-from tools.lowering.ops.columns import as_floating, dense, finished, floating, floats, grid_of, prepared, shifted, tail
+from tools.lowering.ops.columns import dense, finished, floating, floats, grid_of, prepared, tail
 from tools.lowering.source import Node, Shape
-
-CLASSES_MAX: Final = 65_536
 
 
 def gemm(node: Node, b: Builder) -> None:
@@ -116,66 +110,3 @@ def convolved(
         form=ir.ConvForm.SINGLE if single else ir.ConvForm.DOUBLE,
     )
     return finished(b, x, grid, emitted)
-
-
-def linear_regressor(node: Node, b: Builder) -> None:
-    """x @ coefficients.T + intercepts, one column per target."""
-    if node.text("post_transform", "NONE") != "NONE":
-        raise node.refuse(f"post_transform {node.text('post_transform', '')} is not supported", "export with NONE")
-    b.bind(node, _scores(node, b, node.integer("targets", 1)))
-
-
-def _scores(node: Node, b: Builder, count: int) -> Tensor:
-    """x @ coefficients.T + intercepts for so many columns; x may hold integers."""
-    x = b.tensor(node, 0)
-    if len(x.shape) != 1:
-        raise node.refuse(f"its input has {len(x.shape) + 1} dimensions, two are needed")
-    columns = _columns(node, count, x.shape[0])
-    offsets = node.numbers("intercepts")
-    if offsets is not None and len(offsets) != count:
-        raise node.refuse(f"{len(offsets)} intercepts do not fit {count} columns")
-    x = as_floating(x)
-    return dense(node, b, x, columns, None if offsets is None else np.array(offsets))
-
-
-def _columns(node: Node, count: int, width: int) -> Floats:
-    coefficients = node.numbers("coefficients") or ()
-    if count < 1 or len(coefficients) != count * width:
-        raise node.refuse(f"{len(coefficients)} coefficients do not fit {count} columns of {width} features")
-    return np.array(coefficients).reshape(count, width)
-
-
-def linear_classifier(node: Node, b: Builder) -> None:
-    """Outputs the class of the largest score, and the scores after post_transform (NONE, SOFTMAX, LOGISTIC).
-
-    Two classes may share one column of coefficients s: the second wins where s > 0, and the scores are then
-    [1 - s, s], or the logistic function of [-s, s] (onnxruntime's reading; the standard says nothing).
-    """
-    names = node.texts("classlabels_strings") or node.integers("classlabels_ints") or ()
-    if not 2 <= len(names) <= CLASSES_MAX:
-        raise node.refuse(f"it names {len(names)} classes, 2 to {CLASSES_MAX} are supported")
-    kind = node.text("post_transform", "NONE")
-    width = len(b.tensor(node, 0).shape) and b.tensor(node, 0).shape[0]
-    alone = len(names) == 2 and len(node.numbers("coefficients") or ()) == width
-    if kind not in ("NONE", "LOGISTIC") and (alone or kind != "SOFTMAX"):
-        raise node.refuse(f"post_transform {kind} is not supported{' for one column' if alone else ''}")
-    scores = _scores(node, b, 1 if alone else len(names))
-    if b.is_read(node, 0):
-        compared = _beside_zero(b, scores) if alone else scores
-        b.bind(node, as_classes(b, arg_max_of(b, compared, 0, keep=False), names), 0)
-    if b.is_read(node, 1):
-        b.bind(node, _transformed(node, b, scores, kind, alone=alone), 1)
-
-
-def _beside_zero(b: Builder, score: Tensor) -> Tensor:
-    return b.derive(score, ir.Pad(x=score.index, before=(1,), after=(0,), value=0))
-
-
-def _transformed(node: Node, b: Builder, scores: Tensor, kind: str, *, alone: bool) -> Tensor:
-    if alone:
-        other = shifted(node, b, scores, np.array([0.0 if kind == "LOGISTIC" else 1.0]), sign=-1)
-        pair = ir.Concat(tensors=(other.index, scores.index), axis=0)
-        scores = b.derive(scores, pair, error=max(other.error, scores.error))
-    if kind == "SOFTMAX":
-        return softmax_of(b, scores, 0)
-    return sigmoid_of(b, scores) if kind == "LOGISTIC" else scores
