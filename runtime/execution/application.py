@@ -29,7 +29,7 @@ from runtime.execution.core import NAME as CORE
 from runtime.execution.core import BlockStamp, ModelEngine, NoEngine, ParamOutOfRange
 from runtime.execution.dispatch import LET_THROUGH, contained, explain
 from runtime.execution.errors import ExecutionFault, GenesisError, InvariantBroken
-from runtime.execution.executor import Outcome, check_calls, check_rules, roles_contained, withdraw
+from runtime.execution.executor import Outcome, admit, check_calls, roles_contained
 from runtime.execution.genesis import ChainGenesis
 from runtime.execution.params import RuntimeParams
 from runtime.execution.root import RootDispatcher
@@ -207,10 +207,9 @@ class Application:
         """Whether the mempool should take it: every rule against the committed state, the early ones too. Raises
         InvalidTransaction naming the rule."""
         prepared = self.prepare(data)
-        with self._next_block() as run, roles_contained():
-            next_nonce = check_rules(run.environment, prepared, nonce_exact=False)
+        with self._next_block() as run:
+            next_nonce, _ = admit(run.environment, prepared, nonce_exact=False)
             check_calls(run.environment, prepared)
-            withdraw(run.environment, prepared)
         body = prepared.body
         fee = run.environment.params.fees.fee(body.gas_limit) if run.environment.fees else 0
         return Checked(

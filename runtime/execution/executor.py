@@ -91,8 +91,17 @@ def roles_contained() -> Iterator[None]:
         raise InvalidTransaction(Rule.ROLE, f"auth or fees broke over it: {type(error).__name__}: {error}") from error
 
 
-def withdraw(environment: Environment, prepared: Prepared) -> int:
-    """Takes the most that the transaction may cost; returns it. Raises InvalidTransaction: FUNDS."""
+def admit(environment: Environment, prepared: Prepared, *, nonce_exact: bool) -> tuple[int, int]:
+    """What comes before the calls, alike in a block and in the mempool's check: the rules, the nonce counted, the most
+    that it may cost taken. Returns the account's nonce before it, and the amount. Raises InvalidTransaction, and what
+    was written until then is for the caller to undo."""
+    with roles_contained():
+        nonce = check_rules(environment, prepared, nonce_exact=nonce_exact)
+        environment.auth.advance_nonce(prepared.body.sender)
+        return nonce, _withdraw(environment, prepared)
+
+
+def _withdraw(environment: Environment, prepared: Prepared) -> int:
     if environment.fees is None:
         return 0
     body = prepared.body
@@ -113,10 +122,7 @@ def run_transaction(environment: Environment, prepared: Prepared) -> Outcome:
     context.drop_events()
     state.checkpoint()
     try:
-        with roles_contained():
-            check_rules(environment, prepared, nonce_exact=True)
-            environment.auth.advance_nonce(prepared.body.sender)
-            withdrawn = withdraw(environment, prepared)
+        _, withdrawn = admit(environment, prepared, nonce_exact=True)
         fee_events = context.take_events()
     except BaseException:
         state.rollback()

@@ -6,7 +6,10 @@ from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
+from modules.accounts import Accounts
 from runtime import ZERO_HASH, Call, Hash, MultiKey, SingleKey
 from runtime.crypto import SigningKey
 from runtime.execution import (
@@ -53,6 +56,30 @@ def altered(data: bytes, **body: Any) -> bytes:
     for name, value in body.items():
         decoded[0][Body.__struct_fields__.index(name)] = value
     return msgspec.msgpack.encode(decoded)
+
+
+NONCE_MAX = (1 << 64) - 1
+NONCES = st.one_of(st.integers(0, NONCE_MAX), st.integers(NONCE_MAX - NONCE_AHEAD_MAX - 2, NONCE_MAX))
+
+
+@given(nonce=NONCES, ahead=st.sampled_from([0, 0, 0, 1, 2, NONCE_AHEAD_MAX]))
+@example(nonce=NONCE_MAX, ahead=0)
+@example(nonce=NONCE_MAX - 1, ahead=0)
+def test_a_block_takes_what_the_check_takes_once_its_nonce_has_come(nonce: int, ahead: int) -> None:
+    account = Chain.account_named("alice")
+    chain = Chain(Accounts, Bank, genesis={"accounts": {"nonces": {account.id: nonce}}})
+    options = {"nonce": min(nonce + ahead, NONCE_MAX), "signer": account, "gas_limit": 10**7}
+    data = chain.transaction(Bank.write_then.build(what="nothing"), **options)
+    try:
+        checked = chain.application.check(data)
+    except InvalidTransaction:
+        with pytest.raises(InvalidBlock):
+            chain.block([data])
+        return
+    assert (checked.nonce, checked.next_nonce) == (options["nonce"], nonce)
+    if checked.nonce == nonce:
+        assert chain.block([data]).receipts[0].is_ok
+        assert chain.nonce(account.id) == nonce + 1
 
 
 def test_a_valid_transaction_passes_both_doors(chain: Chain) -> None:
