@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from itertools import accumulate
 from typing import Any, Final
 
 import numpy as np
@@ -21,9 +20,9 @@ from onnx import TensorProto, helper
 from runtime.inference.arithmetic import Int64Array
 from runtime.inference.emit import Emitted, emit, finish
 from runtime.inference.errors import InvalidInput, Refused
-from runtime.inference.graph import model_hash
+from runtime.inference.graph import TensorSpec, model_hash
 from runtime.inference.library import onnxruntime
-from runtime.inference.tensors import check_inputs
+from runtime.inference.tensors import check_form, check_inputs, check_values
 from runtime.inference.verifier import Proven, Verified, verify
 from runtime.types import Hash
 
@@ -62,6 +61,30 @@ def run_kernel(op: str, *operands: npt.NDArray[Any], **attributes: Any) -> npt.N
     session = _session(Emitted(finish([helper.make_node(op, names, ["o"], **attributes)], values, [out], []), {}))
     result: npt.NDArray[Any] = session.run(None, dict(zip(names, operands, strict=True)))[0]
     return result
+
+
+def _rows_of_those_that_pass(
+    check: Callable[[Sequence[TensorSpec], Mapping[str, npt.NDArray[Any]]], int],
+    specs: Sequence[TensorSpec],
+    batch: Sequence[Mapping[str, npt.NDArray[Any]]],
+) -> dict[int, int]:
+    rows: dict[int, int] = {}
+    for place, inputs in enumerate(batch):
+        with suppress(InvalidInput):
+            rows[place] = check(specs, inputs)
+    return rows
+
+
+def _together(
+    specs: Sequence[TensorSpec], batch: Sequence[Mapping[str, npt.NDArray[Any]]], places: Iterable[int]
+) -> dict[str, npt.NDArray[Any]]:
+    """The inputs of these places of the batch, one after another."""
+    return {
+        spec.name: np.concatenate(
+            [np.zeros((0, *spec.shape), np.int64), *(batch[place][spec.name] for place in places)]
+        )
+        for spec in specs
+    }
 
 
 class _Loaded:
@@ -137,21 +160,20 @@ class Engine:
         """As `run_by_hash` for each of the batch, their rows run together. None where `run_by_hash` raises
         InvalidInput."""
         loaded = self._load(identity, fetch)
-        rows: dict[int, int] = {}
-        for place, inputs in enumerate(batch):
-            with suppress(InvalidInput):
-                rows[place] = check_inputs(loaded.proven.inputs, inputs)
+        specs = loaded.proven.inputs
         made: list[dict[str, Int64Array] | None] = [None] * len(batch)
+        rows = _rows_of_those_that_pass(check_form, specs, batch)
+        try:
+            check_values(specs, _together(specs, batch, rows))  # at once: one by one takes longer than a small model
+        except InvalidInput:
+            rows = _rows_of_those_that_pass(check_inputs, specs, batch)
         if not rows:
             return made
-        together = {
-            spec.name: np.concatenate([batch[place][spec.name] for place in rows]) for spec in loaded.proven.inputs
-        }
-        outputs = self._run(loaded, together, sum(rows.values()))
-        ends = list(accumulate(rows.values()))[:-1]
-        parts = {name: np.split(array, ends) for name, array in outputs.items()}
-        for number, place in enumerate(rows):
-            made[place] = {name: split[number] for name, split in parts.items()}
+        outputs = self._run(loaded, _together(specs, batch, rows), sum(rows.values()))
+        start = 0
+        for place, count in rows.items():
+            made[place] = {name: array[start : start + count] for name, array in outputs.items()}
+            start += count
         return made
 
     def _run(self, loaded: _Loaded, inputs: Mapping[str, npt.NDArray[Any]], rows: int) -> dict[str, Int64Array]:

@@ -74,6 +74,13 @@ def tensors_hash(tensors: Sequence[Tensor]) -> Hash:
 def check_inputs(graph_inputs: Sequence[TensorSpec], inputs: Mapping[str, npt.NDArray[Any]]) -> int:
     """Raises InvalidInput unless `inputs` has exactly the graph's inputs, each an int64 array of shape (N, *shape) with
     one N of 1 to ROWS_MAX, each element in [low, high]. Returns N. Pure; the interval is what the proof rests on."""
+    rows = check_form(graph_inputs, inputs)
+    check_values(graph_inputs, inputs)
+    return rows
+
+
+def check_form(graph_inputs: Sequence[TensorSpec], inputs: Mapping[str, npt.NDArray[Any]]) -> int:
+    """As `check_inputs`, all but the values."""
     expected = {spec.name for spec in graph_inputs}
     for name in sorted(inputs.keys() - expected):
         raise InvalidInput(name, f"the model has no such input; it has {sorted(expected)}")
@@ -81,7 +88,7 @@ def check_inputs(graph_inputs: Sequence[TensorSpec], inputs: Mapping[str, npt.ND
     for spec in graph_inputs:
         if spec.name not in inputs:
             raise InvalidInput(spec.name, "missing")
-        found = _check_input(spec, inputs[spec.name])
+        found = _check_shape(spec, inputs[spec.name])
         if rows is not None and found != rows:
             raise InvalidInput(spec.name, f"expected {rows} rows as in {graph_inputs[0].name!r}, found {found}")
         rows = found
@@ -90,7 +97,16 @@ def check_inputs(graph_inputs: Sequence[TensorSpec], inputs: Mapping[str, npt.ND
     return rows
 
 
-def _check_input(spec: TensorSpec, array: npt.NDArray[Any]) -> int:
+def check_values(graph_inputs: Sequence[TensorSpec], inputs: Mapping[str, npt.NDArray[Any]]) -> None:
+    """As `check_inputs`, of inputs that have the right form, or no rows: each element in [low, high]."""
+    for spec in graph_inputs:
+        array = inputs[spec.name]
+        low, high = (int(array.min()), int(array.max())) if array.size else (spec.low, spec.high)
+        if low < spec.low or high > spec.high:
+            raise InvalidInput(spec.name, f"values lie in [{low}, {high}], the model takes [{spec.low}, {spec.high}]")
+
+
+def _check_shape(spec: TensorSpec, array: npt.NDArray[Any]) -> int:
     if not isinstance(array, np.ndarray) or array.dtype != np.dtype(np.int64):
         raise InvalidInput(spec.name, f"expected an int64 array, found {getattr(array, 'dtype', type(array).__name__)}")
     if array.ndim != len(spec.shape) + 1 or array.shape[1:] != spec.shape:
@@ -98,7 +114,4 @@ def _check_input(spec: TensorSpec, array: npt.NDArray[Any]) -> int:
     rows = int(array.shape[0])
     if not 1 <= rows <= ROWS_MAX:
         raise InvalidInput(spec.name, f"expected 1 to {ROWS_MAX} rows, found {rows}")
-    low, high = int(array.min()), int(array.max())
-    if low < spec.low or high > spec.high:
-        raise InvalidInput(spec.name, f"values lie in [{low}, {high}], the model takes [{spec.low}, {spec.high}]")
     return rows

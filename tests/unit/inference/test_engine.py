@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from runtime.inference import Engine, InvalidInput, Refused, TensorSpec, encode_graph, interpret, model_hash, verify
 from runtime.inference import engine as engine_module
@@ -61,6 +63,31 @@ def test_a_model_larger_than_the_memory_still_runs() -> None:
     engine = Engine(memory_bytes=1)
     assert np.array_equal(engine.run(mlp(), rows(3))["y"], Engine().run(mlp(), rows(3))["y"])
     assert engine.loaded == (model_hash(mlp()),)
+
+
+WRONG: dict[str, dict[str, Any]] = {
+    "values": {"x": np.full((2, 30), 1 << 30)},
+    "shape": {"x": np.zeros((1, 29), np.int64)},
+    "no rows": {"x": np.zeros((0, 30), np.int64)},
+    "no integers": {"x": np.zeros((1, 30))},
+    "another input": {"z": np.zeros((1, 30), np.int64)},
+}
+
+
+@given(st.lists(st.sampled_from([1, 2, 5, *WRONG])))
+def test_many_requests_together_get_what_each_gets_alone(wanted: list[int | str]) -> None:
+    engine, model = Engine(), mlp()
+    batch = [rows(each) if isinstance(each, int) else WRONG[each] for each in wanted]
+    found = engine.run_many_by_hash(model_hash(model), lambda: model, batch)
+    assert len(found) == len(batch)
+    for inputs, made in zip(batch, found, strict=True):
+        try:
+            alone = engine.run(model, inputs)["y"]
+        except InvalidInput:
+            assert made is None
+        else:
+            assert made is not None
+            assert np.array_equal(made["y"], alone)
 
 
 def test_a_loaded_model_is_neither_fetched_nor_verified_again(monkeypatch: pytest.MonkeyPatch) -> None:
