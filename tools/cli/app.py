@@ -37,6 +37,7 @@ COMMANDS: Final = {
     "certificate": ("tools.cli.certificate:certificate", "Fetch the decision certificate of one inference."),
     "verify-certificate": ("tools.cli.certificate:verify", "Check a decision certificate offline."),
     "fuzz": ("tools.cli.fuzz:fuzz", "Attack a module, or the composed chain of a spec, from its types."),
+    "bench": ("tools.cli.bench:bench", "Measure this machine: exact inference beside stock onnxruntime."),
     "demo": ("tools.cli.demo:demo", "See four validators classify images with one model, and one of them die."),
 }
 
