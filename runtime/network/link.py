@@ -166,8 +166,10 @@ class Link:
 
     async def _write_control(self) -> None:
         while True:
-            await _write(self._streams.control, await self._control.take(WRITE_BATCH_BYTES), "control")
-            if self._closing.is_set():
+            batch = await self._control.take(WRITE_BATCH_BYTES)
+            ends_with_goodbye = self._closing.is_set()  # one that is being written when the link closes does not
+            await _write(self._streams.control, batch, "control")
+            if ends_with_goodbye:
                 self._goodbye_written.set()
 
     async def _heartbeat(self) -> None:
