@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any, Final
 
@@ -28,21 +29,25 @@ from runtime.types import Hash
 
 MEMORY_BYTES: Final = 1 << 30
 VERDICTS_MAX: Final = 4096
+PIECE_GAS_MIN: Final = 1_000_000
+"""Of rows that a thread of its own is worth: a third of a millisecond on a current machine."""
+
+_Outputs = dict[str, Int64Array]
 
 
-def _options(threads: int) -> onnxruntime.SessionOptions:
+def _options() -> onnxruntime.SessionOptions:
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
-    options.intra_op_num_threads = threads
+    options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
     options.log_severity_level = 4
     return options
 
 
-def _session(emitted: Emitted, threads: int = 1) -> onnxruntime.InferenceSession:
+def _session(emitted: Emitted) -> onnxruntime.InferenceSession:
     """The session copies the arrays that it is given."""
-    options = _options(threads)
+    options = _options()
     if emitted.arrays:
         values = [onnxruntime.OrtValue.ortvalue_from_numpy(array) for array in emitted.arrays.values()]
         options.add_external_initializers(list(emitted.arrays), values)
@@ -90,9 +95,9 @@ def _together(
 class _Loaded:
     """A session, and the memory that it may hold: its arena keeps what the largest run took."""
 
-    def __init__(self, verified: Verified, threads: int) -> None:
+    def __init__(self, verified: Verified) -> None:
         self.proven = verified.without_graph()
-        self.session = _session(emit(verified), threads)
+        self.session = _session(emit(verified))
         self.rows_most = 1
 
     @property
@@ -100,32 +105,52 @@ class _Loaded:
         cost = self.proven.cost
         return cost.memory_bytes + (self.rows_most - 1) * cost.memory_bytes_per_row
 
-    def run(self, inputs: Mapping[str, npt.NDArray[Any]], rows: int, rows_at_once: int) -> dict[str, Int64Array]:
+    def run(self, inputs: Mapping[str, npt.NDArray[Any]], rows: int, rows_at_once: int, pool: _Pool) -> _Outputs:
+        """Rows in pieces, each by a thread of the pool, no more than `rows_at_once` of them at any time."""
         self.rows_most = max(self.rows_most, min(rows, rows_at_once))
-        parts = []
-        for start in range(0, rows, rows_at_once):
-            feed = {
-                f"i{number}": np.ascontiguousarray(inputs[spec.name][start : start + rows_at_once])
-                for number, spec in enumerate(self.proven.inputs)
-            }
-            parts.append(self.session.run(None, feed))
+        worth = -(-PIECE_GAS_MIN // max(1, self.proven.cost.gas_per_row))
+        size = min(max(-(-rows // pool.threads), worth), rows_at_once // pool.threads)
+        is_shared = worth <= size < rows
+        starts = range(0, rows, size if is_shared else rows_at_once)
+        parts = list((pool.map if is_shared else map)(lambda start: self._piece(inputs, start, starts.step), starts))
         return {
             spec.name: np.concatenate([part[number] for part in parts]) if len(parts) > 1 else parts[0][number]
             for number, spec in enumerate(self.proven.outputs)
         }
+
+    def _piece(self, inputs: Mapping[str, npt.NDArray[Any]], start: int, size: int) -> list[Int64Array]:
+        feed = {
+            f"i{number}": np.ascontiguousarray(inputs[spec.name][start : start + size])
+            for number, spec in enumerate(self.proven.inputs)
+        }
+        outputs: list[Int64Array] = self.session.run(None, feed)
+        return outputs
+
+
+class _Pool:
+    """Threads that are there when first needed, as many as `threads`; none at all for one."""
+
+    def __init__(self, threads: int) -> None:
+        self.threads = threads
+        self._executor = ThreadPoolExecutor(threads, "inference")
+
+    def map(self, call: Callable[[int], list[Int64Array]], starts: Iterable[int]) -> Iterable[list[Int64Array]]:
+        """The results in order. Raises what a call raises."""
+        return self._executor.map(call, starts)
 
 
 class Engine:
     """Verifies, loads and runs models by their bytes.
 
     memory_bytes: how much loaded models may hold together; the longest unused are dropped. A single model may hold
-    more only if it must, for one row. threads: of one run; any number gives the same bits. Safe to share by threads:
-    no lock is held while a model is verified, loaded or run.
+    more only if it must, for one row. threads: that the rows of a run are shared out to, where they take long enough;
+    any number gives the same bits, since rows do not know of each other. Safe to share by threads: no lock is held
+    while a model is verified, loaded or run.
     """
 
     def __init__(self, *, memory_bytes: int = MEMORY_BYTES, threads: int = 1) -> None:
         self._memory_bytes = memory_bytes
-        self._threads = threads
+        self._pool = _Pool(threads)
         self._lock = threading.Lock()
         self._verdicts: OrderedDict[Hash, Proven | Refused] = OrderedDict()
         self._loaded: OrderedDict[Hash, _Loaded] = OrderedDict()
@@ -179,7 +204,7 @@ class Engine:
     def _run(self, loaded: _Loaded, inputs: Mapping[str, npt.NDArray[Any]], rows: int) -> dict[str, Int64Array]:
         cost = loaded.proven.cost
         spare = max(0, self._memory_bytes - cost.memory_bytes)
-        outputs = loaded.run(inputs, rows, 1 + spare // cost.memory_bytes_per_row)
+        outputs = loaded.run(inputs, rows, 1 + spare // cost.memory_bytes_per_row, self._pool)
         self._evict(keep=loaded.proven.model_hash)
         return outputs
 
@@ -211,7 +236,7 @@ class Engine:
         model = fetch()
         if model_hash(model) != identity:
             raise ValueError(f"fetched bytes of hash {model_hash(model).hex()}, expected {identity.hex()}")
-        loaded = _Loaded(self._judge(identity, model), self._threads)
+        loaded = _Loaded(self._judge(identity, model))
         with self._lock:
             return self._loaded.setdefault(identity, loaded)
 

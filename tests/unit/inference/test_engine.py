@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -37,11 +38,37 @@ def test_rows_in_chunks_give_what_rows_together_give() -> None:
     assert np.array_equal(interpret(model, inputs)["y"], expected)
 
 
-def test_threads_change_no_bit() -> None:
+@given(st.integers(1, 40), st.integers(1, 5), st.integers(0, 12), st.sampled_from([1, 20_000, 1 << 40]))
+def test_threads_and_chunks_change_no_bit(count: int, threads: int, spare: int, piece_gas: int) -> None:
+    model, inputs = mlp(), rows(count)
+    cost = verify(model).cost
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(engine_module, "PIECE_GAS_MIN", piece_gas)
+        shared = Engine(memory_bytes=cost.memory_bytes + spare * cost.memory_bytes_per_row, threads=threads)
+        assert np.array_equal(shared.run(model, inputs)["y"], Engine().run(model, inputs)["y"])
+
+
+def test_rows_are_shared_out_to_threads_where_they_take_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[tuple[str, int]] = []
+    piece = engine_module._Loaded._piece
+
+    def watched(self: Any, inputs: Any, start: int, size: int) -> Any:
+        seen.append((threading.current_thread().name, start))
+        return piece(self, inputs, start, size)
+
+    monkeypatch.setattr(engine_module._Loaded, "_piece", watched)
+    engine, worth = Engine(threads=3), -(-engine_module.PIECE_GAS_MIN // verify(mlp()).cost.gas_per_row)
+    engine.run(mlp(), rows(worth))
+    assert seen == [(threading.current_thread().name, 0)]
+    seen.clear()
+    engine.run(mlp(), rows(3 * worth))
+    assert sorted(start for _, start in seen) == [0, worth, 2 * worth]
+    assert all(name.startswith("inference") for name, _ in seen)
+
+
+def test_an_engine_may_be_shared_by_threads() -> None:
     model, inputs = mlp(), rows(64)
-    expected = Engine().run(model, inputs)["y"]
-    assert np.array_equal(Engine(threads=2).run(model, inputs)["y"], expected)
-    shared = Engine()
+    shared, expected = Engine(threads=2), Engine().run(model, inputs)["y"]
     with ThreadPoolExecutor(4) as pool:
         for found in pool.map(lambda _: shared.run(model, inputs)["y"], range(40)):
             assert np.array_equal(found, expected)

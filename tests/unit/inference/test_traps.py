@@ -109,7 +109,7 @@ GEMM = wrap([x(2)], [np.array([[1, 2]]), np.array([3])], [ops.Gemm(0, 0, 1, None
 
 def test_nothing_is_folded_or_fused_at_load() -> None:
     """A small model could fold its constants for seconds and gigabytes; and only the proven kernels may run."""
-    options = engine_module._options(1)
+    options = engine_module._options()
     assert options.graph_optimization_level == onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     assert options.execution_mode == onnxruntime.ExecutionMode.ORT_SEQUENTIAL
     assert options.intra_op_num_threads == 1
