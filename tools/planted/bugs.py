@@ -170,6 +170,8 @@ class MissingRollback(Vault):
     """Goes on after an error that came when half was done."""
 
     def _add(self, account: AccountId, amount: int) -> None:
+        if amount > self.params.most:
+            raise TooMany(amount=amount)
         self.held[account] += amount
         if self.total + amount > self.params.most:
             raise TooMany(amount=amount)

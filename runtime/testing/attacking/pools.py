@@ -175,10 +175,11 @@ def _fits(schema: Schema, value: Any) -> bool:
 
 @functools.cache
 def _samples(schema: Schema) -> tuple[Any, ...]:
-    """Fresh values of a type, edges among them; the same ones always."""
+    """Fresh values of a type, edges among them; the same ones always, whatever else the process has loaded."""
     # half of what a process that plays steps again would import, and it draws nothing
     from hypothesis import HealthCheck, Phase, given, settings
 
+    from runtime.testing.attacking.chance import BACKEND
     from runtime.testing.strategies import from_schema
 
     found: list[Any] = []
@@ -186,6 +187,7 @@ def _samples(schema: Schema) -> tuple[Any, ...]:
     @settings(
         max_examples=SAMPLES,
         phases=(Phase.generate,),
+        backend=BACKEND,
         derandomize=True,
         database=None,
         deadline=None,

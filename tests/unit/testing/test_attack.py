@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -52,6 +57,32 @@ def test_one_seed_is_one_attack() -> None:
     reports = [attack(Vault, steps=60, seed=7, processes=0) for _ in range(2)]
     assert reports[0] == reports[1]
     assert attack(Vault, steps=60, seed=8, processes=0) != reports[0]
+
+
+DIGEST = """
+import {first}
+import json
+from runtime.testing import attack
+from tools.planted.vault import Vault
+report = attack(Vault, steps=100, seed=7, processes=0)
+print(json.dumps([report.outcomes, report.events, report.unreached], sort_keys=True))
+"""
+
+
+def test_one_seed_is_one_attack_whatever_else_a_process_has_loaded(tmp_path: Path) -> None:
+    """Hypothesis takes texts and numbers from the constants of loaded sources; an attack must not."""
+    words = "\n".join(f"TEXT_{number} = {'xyzw'[number % 4] * (number % 9 + 1)!r}" for number in range(400))
+    (tmp_path / "loaded_besides.py").write_text(f"import modules.tokens, tools.fuzzing.standard\n{words}\n")
+    told = []
+    for first, seed in (("sys", "1"), ("loaded_besides", "2")):
+        environment = {**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": str(tmp_path)}
+        command = [sys.executable, "-c", DIGEST.format(first=first)]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
+        assert done.returncode == 0, done.stderr
+        told.append(json.loads(done.stdout))
+    assert told[0] == told[1]
+    here = attack(Vault, steps=100, seed=7, processes=0)
+    assert json.loads(json.dumps([here.outcomes, here.events, here.unreached])) == told[0]
 
 
 def test_a_report_says_what_changed_in_words() -> None:
