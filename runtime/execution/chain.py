@@ -58,6 +58,7 @@ from runtime.types import U64, AccountId, Name, PublicKey
 
 P = ParamSpec("P")
 R = TypeVar("R")
+TIME_MS = 1_700_000_000_000
 BLOCK_INTERVAL_MS = 1_000
 GAS_LIMIT = 200_000_000
 FREE_GAS = FeeParams(units=0, per_gas=1)
@@ -114,33 +115,14 @@ class Chain:
         params: Mapping[str, Mapping[str, Any]] | None = None,
         fees: FeeParams = FREE_GAS,
         consensus: ConsensusParams = DEFAULT_CONSENSUS,
-        time_ms: int = 1_700_000_000_000,
+        time_ms: int = TIME_MS,
         name: str = "local",
         store: Store | None = None,
         engine: ModelEngine | None = None,
     ) -> None:
-        auth = _fitting(modules, AuthRules)
-        composed: tuple[type[Module], ...] = modules if auth else (BareAccounts, *modules)
-        known = {CORE, *(module.name for module in composed)}
-        for given in (*(genesis or {}), *(params or {})):
-            if given not in known:
-                raise UsageError(
-                    f"a genesis or params for module {given}, which is not in this chain: {', '.join(sorted(known))}"
-                )
-        entries = tuple(
-            module_genesis(module, params=(params or {}).get(module.name), genesis=(genesis or {}).get(module.name))
-            for module in composed
+        made, composed = chain_genesis(
+            modules, genesis=genesis, params=params, fees=fees, consensus=consensus, time_ms=time_ms, name=name
         )
-        validators, fee_module = _fitting(modules, ValidatorSource), _fitting(modules, FeeLedger)
-        roles = Roles(
-            auth=Name(auth or BareAccounts.name),
-            fees=Name(fee_module) if fee_module else None,
-            validators=Name(validators) if validators else None,
-            governance=next((Name(module.name) for module in modules if wants_root(module)), None),
-        )
-        price = {"fee_units": fees.units, "fee_per_gas": fees.per_gas}
-        runtime = runtime_params(price | dict((params or {}).get(CORE, {})))
-        made = ChainGenesis(GENESIS_VERSION, Name(name), "arm", time_ms, entries, consensus, runtime, roles)
         self.application = Application(made, composed, store or MemoryStore(), engine=engine)
         self.application.start()
         self.application.check_invariants()
@@ -166,16 +148,7 @@ class Chain:
 
     def transaction(self, *calls: Call, signer: Account, **options: Any) -> bytes:
         """A signed transaction's bytes, with the signer's next nonce; options: those of build_transaction."""
-        if "nonce" not in options:
-            options["nonce"] = self.nonce(signer.id)
-        options.setdefault("gas_limit", GAS_LIMIT)
-        price = self.application.params().fees
-        options.setdefault("max_fee", price.fee(options["gas_limit"]) + options.get("tip", 0))
-        payer = options.pop("payer", None)
-        if payer is not None:
-            options |= {"fee_payer": payer.id, "fee_payer_key": payer.key}
-        made = build_transaction(calls, genesis_hash=self.application.genesis_hash, key=signer.key, **options)
-        return encode_transaction(made)
+        return sign_calls(self.application, calls, signer, **options)
 
     def nonce(self, account: AccountId) -> int:
         """The nonce of the account's next transaction."""
@@ -262,6 +235,57 @@ class Chain:
         if receipt.error is None:
             return None
         return decode_error(self.application, receipt)
+
+
+def sign_calls(application: Application, calls: Sequence[Call], signer: Account, **options: Any) -> bytes:
+    """A signed transaction's bytes for this chain. options: those of build_transaction, and payer, an account; by
+    default the signer's next nonce, GAS_LIMIT, and the fee that it may cost."""
+    if "nonce" not in options:
+        options["nonce"] = application.next_nonce(signer.id)
+    options.setdefault("gas_limit", GAS_LIMIT)
+    options.setdefault("max_fee", application.params().fees.fee(options["gas_limit"]) + options.get("tip", 0))
+    payer = options.pop("payer", None)
+    if payer is not None:
+        options |= {"fee_payer": payer.id, "fee_payer_key": payer.key}
+    made = build_transaction(calls, genesis_hash=application.genesis_hash, key=signer.key, **options)
+    return encode_transaction(made)
+
+
+def chain_genesis(
+    modules: Sequence[type[Module]],
+    *,
+    genesis: Mapping[str, Mapping[str, Any]] | None = None,
+    params: Mapping[str, Mapping[str, Any]] | None = None,
+    fees: FeeParams = FREE_GAS,
+    consensus: ConsensusParams = DEFAULT_CONSENSUS,
+    time_ms: int = TIME_MS,
+    name: str = "local",
+) -> tuple[ChainGenesis, tuple[type[Module], ...]]:
+    """The genesis of a chain of these modules, each role bound to the one that fits it, and what is composed: with
+    BareAccounts where none keeps accounts. Raises UsageError, GenesisError."""
+    auth = _fitting(modules, AuthRules)
+    composed: tuple[type[Module], ...] = tuple(modules) if auth else (BareAccounts, *modules)
+    known = {CORE, *(module.name for module in composed)}
+    for given in (*(genesis or {}), *(params or {})):
+        if given not in known:
+            raise UsageError(
+                f"a genesis or params for module {given}, which is not in this chain: {', '.join(sorted(known))}"
+            )
+    entries = tuple(
+        module_genesis(module, params=(params or {}).get(module.name), genesis=(genesis or {}).get(module.name))
+        for module in composed
+    )
+    validators, fee_module = _fitting(modules, ValidatorSource), _fitting(modules, FeeLedger)
+    roles = Roles(
+        auth=Name(auth or BareAccounts.name),
+        fees=Name(fee_module) if fee_module else None,
+        validators=Name(validators) if validators else None,
+        governance=next((Name(module.name) for module in modules if wants_root(module)), None),
+    )
+    price = {"fee_units": fees.units, "fee_per_gas": fees.per_gas}
+    runtime = runtime_params(price | dict((params or {}).get(CORE, {})))
+    made = ChainGenesis(GENESIS_VERSION, Name(name), "arm", time_ms, entries, consensus, runtime, roles)
+    return made, composed
 
 
 def decode_error(application: Application, receipt: Receipt) -> CallError | None:

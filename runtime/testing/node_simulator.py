@@ -24,6 +24,7 @@ import trio
 from runtime.crypto import SigningKey
 from runtime.errors import OurError
 from runtime.execution.application import Application
+from runtime.execution.core import ModelEngine
 from runtime.execution.genesis import ChainGenesis
 from runtime.module import Module
 from runtime.network.simulated import Conditions, SimulatedNetwork
@@ -52,7 +53,8 @@ class _Running:
 
 
 class SimulatedNodes:
-    """Nodes 0 to len(keys) - 1 hold the validators' keys; `observers` more hold none."""
+    """Nodes 0 to len(keys) - 1 hold the validators' keys; `observers` more hold none. engine: what runs models; log:
+    structlog's own where it is left out."""
 
     def __init__(
         self,
@@ -64,8 +66,12 @@ class SimulatedNodes:
         seed: int,
         conditions: Conditions | None = None,
         observers: int = 0,
+        engine: ModelEngine | None = None,
+        log: Any = None,
     ) -> None:
         self.network = SimulatedNetwork(seed, conditions)
+        self._engine = engine
+        self._log = log or structlog.get_logger()
         self._genesis = genesis
         self._modules = modules
         self._keys = keys
@@ -93,6 +99,11 @@ class SimulatedNodes:
         """What the network knows the nodes by, for partitions."""
         return tuple(f"node{index}" for index in range(self._count))
 
+    @property
+    def running(self) -> tuple[int, ...]:
+        """The numbers of those that are up."""
+        return tuple(sorted(self._running))
+
     # --- lifecycle --------------------------------------------------------------------------------------------------
 
     async def start_all(self) -> None:
@@ -105,7 +116,7 @@ class SimulatedNodes:
         folder = self._folder / self.names[index]
         folder.mkdir(parents=True, exist_ok=True)
         store = DiskStore(folder / "state")
-        application = Application(self._genesis, modules or self._modules, store)
+        application = Application(self._genesis, modules or self._modules, store, engine=self._engine)
         application.start()
         signer = Signer(folder / "signer.journal", self._keys[index]) if index < len(self._keys) else None
         setup = NodeSetup(
@@ -121,7 +132,7 @@ class SimulatedNodes:
             now_ms=lambda: self._genesis.time_ms + 1 + int(trio.current_time() * 1000),
             on_applied=lambda block: self._compare(index, block.tip.height, block.tip.block_id, block.tip.state_root),
         )
-        node = Node(setup, structlog.get_logger().bind(node=index))
+        node = Node(setup, self._log.bind(node=index))
         running = _Running(node, application, store, signer, trio.CancelScope(), trio.Event())
         self._running[index] = running
         await self._nursery.start(self._serve, running)
@@ -138,7 +149,7 @@ class SimulatedNodes:
             with running.scope:
                 await running.node.run(task_status=task_status)
         except* OurError as group:
-            running.fault = _leaf(group)
+            running.fault = first_leaf(group)
         finally:
             running.store.close()
             if running.signer is not None:
@@ -176,12 +187,21 @@ class SimulatedNodes:
 
     async def reach(self, height: int, *, of: Iterable[int] | None = None, within_s: float = 60) -> None:
         """Wait, in virtual time, until these nodes (all that run) have applied that height."""
-        await self._until(lambda index: self.height(index) >= height, f"height {height}", of, within_s)
+        await self._until(
+            lambda index: self.sound(index).consensus.tip.height >= height, f"height {height}", of, within_s
+        )
 
     async def committed(self, hash_: Hash, *, of: Iterable[int] | None = None, within_s: float = 60) -> None:
         """Wait until these nodes (all that run) have that transaction in a block."""
         name = f"transaction {hash_.hex()[:16]}"
-        await self._until(lambda index: self.node(index).store.location(hash_) is not None, name, of, within_s)
+        await self._until(lambda index: self.sound(index).store.location(hash_) is not None, name, of, within_s)
+
+    def sound(self, index: int) -> Node:
+        """Raises SimulationFailed where the node has halted by itself: it will reach nothing any more."""
+        fault = self.fault(index)
+        if fault is not None:
+            raise SimulationFailed(f"node {index} has halted: {type(fault).__name__}: {fault}")
+        return self.node(index)
 
     async def _until(self, holds: Any, what: str, of: Iterable[int] | None, within_s: float) -> None:
         waiting = sorted(self._running if of is None else of)
@@ -192,6 +212,10 @@ class SimulatedNodes:
             await trio.sleep(STEP_S)
         stands = {index: (self.height(index), self.node(index).consensus.progress) for index in waiting}
         raise SimulationFailed(f"{what} was not reached within {within_s} s; the nodes are at {stands}")
+
+    def root(self, height: int) -> Hash:
+        """The state root after a block, as every node that has it came to. Raises KeyError where none has."""
+        return self._roots[height][1]
 
     async def halted(self, index: int, *, within_s: float = 60) -> None:
         """Wait until a node has halted by itself."""
@@ -221,6 +245,7 @@ class SimulatedNodes:
             )
 
 
-def _leaf(group: BaseExceptionGroup[BaseException]) -> BaseException:
+def first_leaf(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """What a group of groups is about: the first error in it."""
     first = group.exceptions[0]
-    return _leaf(first) if isinstance(first, BaseExceptionGroup) else first
+    return first_leaf(first) if isinstance(first, BaseExceptionGroup) else first

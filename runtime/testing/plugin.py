@@ -5,7 +5,8 @@
         assert counter.submit(Counter.bump.build(step=3), signer=accounts.alice).is_ok
 
 chain: a Chain of these modules; watched: one that checks every rule of an attack after each step; accounts: by name,
-the same keys as on every test chain; golden: compares a module with its committed form (golden.py).
+the same keys as on every test chain; localnet: validators of these modules in virtual time (localnet.py); golden:
+compares a module with its committed form (golden.py).
 pytest imports this file at every start: what is heavy is imported by the fixture that needs it.
 """
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from runtime.execution.chain import Account
     from runtime.module import Module
     from runtime.testing.attacking import Watched
+    from runtime.testing.localnet import Localnet
 
 UPDATE = "--update-golden"
 
@@ -38,6 +40,14 @@ class WatchedOf(Protocol):
 
     def __call__(self, *modules: type[Module], **options: Any) -> Watched:
         """The same under watch: a step that breaks a rule raises, and fails the test."""
+        ...
+
+
+class LocalnetOf(Protocol):
+    """Makes a localnet; options: those of runtime.testing.localnet.Localnet (validators, seed, genesis, of, ...)."""
+
+    def __call__(self, *modules: type[Module], **options: Any) -> Localnet:
+        """Validators of these modules, which run while `run` runs a story."""
         ...
 
 
@@ -83,6 +93,14 @@ def watched() -> WatchedOf:
     from runtime.testing.attacking import Watched
 
     return lambda *modules, **options: Watched(*modules, **options)
+
+
+@pytest.fixture
+def localnet() -> LocalnetOf:
+    """localnet(Counter, ..., seed=7).run(story): whole validators, in one process and in virtual time."""
+    from runtime.testing.localnet import Localnet
+
+    return lambda *modules, **options: Localnet(*modules, **options)
 
 
 @pytest.fixture
