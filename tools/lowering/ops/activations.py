@@ -67,15 +67,19 @@ def sigmoid_of(b: Builder, x: Tensor) -> Tensor:
 
 
 def tanh(node: Node, b: Builder) -> None:
+    """As `tanh_of`."""
+    b.bind(node, tanh_of(b, floating(node, b.tensor(node, 0))))
+
+
+def tanh_of(b: Builder, x: Tensor) -> Tensor:
     """2 Sigmoid(2x) - 1: doubling is reading x with one fractional bit fewer."""
-    x = floating(node, b.tensor(node, 0))
     x = b.regrid(x, max(1, x.frac_bits))
     half = _sigmoid(b, x, x.frac_bits - 1)  # of 2x
     flat = reshaped(b, half, (prod(half.shape),))
     middle = b.store(np.array([-(1 << (SOFTMAX_FRAC_BITS - 1))]))
     emitted = ir.Affine(x=flat.index, weights=None, bias=middle, shifts=None)
-    result = b.derive(flat, emitted, frac_bits=SOFTMAX_FRAC_BITS - 1, error=min(1.0, 2 * half.error))
-    b.bind(node, reshaped(b, result, half.shape))
+    result = b.derive(flat, emitted, frac_bits=SOFTMAX_FRAC_BITS - 1, error=2 * half.error)
+    return reshaped(b, result, half.shape)
 
 
 def _sigmoid(b: Builder, x: Tensor, frac_bits_in: int) -> Tensor:

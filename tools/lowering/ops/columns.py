@@ -42,10 +42,14 @@ def prepared(b: Builder, x: Tensor, columns: Floats) -> Tensor:
     return b.drop(x, bits_to_drop(columns, x.fact.magnitude, x.frac_bits))
 
 
-def grid_of(node: Node, b: Builder, x: Tensor, columns: Floats, offsets: Floats | None) -> Grid:
-    """The integers for x; refused where no precision would be left."""
+def grid_of(
+    node: Node, b: Builder, x: Tensor, columns: Floats, offsets: Floats | None, frac_bits: int | None = None
+) -> Grid:
+    """The integers for x; refused where no precision would be left. `frac_bits`: wanted of the result, where it is not
+    the node's own."""
+    wanted = b.wanted_frac_bits(node.outputs[0]) if frac_bits is None else frac_bits
     try:
-        grid = choose(columns, offsets, x.fact.magnitude, x.frac_bits, b.wanted_frac_bits(node.outputs[0]))
+        grid = choose(columns, offsets, x.fact.magnitude, x.frac_bits, wanted)
     except LoweringError as error:
         raise node.refuse(error.reason, error.mend) from error
     b.note_weight_bits(grid.bits)
@@ -66,23 +70,29 @@ def finished(b: Builder, x: Tensor, grid: Grid, emitted: ir.Node) -> Tensor:
     return b.derive(x, emitted, frac_bits=grid.frac_bits, error=grid.error(x.magnitude, x.error), limit=None)
 
 
-def dense(node: Node, b: Builder, x: Tensor, columns: Floats, offsets: Floats | None) -> Tensor:
-    """x @ columns.T + offsets along x's last dimension."""
+def dense(
+    node: Node, b: Builder, x: Tensor, columns: Floats, offsets: Floats | None, frac_bits: int | None = None
+) -> Tensor:
+    """x @ columns.T + offsets along x's last dimension; `frac_bits` as in `grid_of`."""
     if columns.shape[1] != x.shape[-1]:
         raise node.refuse(f"{columns.shape[1]} weights per column do not fit rows of shape {list(x.shape)}")
     x = prepared(b, x, columns)
-    grid = grid_of(node, b, x, columns, offsets)
+    grid = grid_of(node, b, x, columns, offsets, frac_bits)
     return finished(b, x, grid, ir.Gemm(x=x.index, weights=b.store(grid.weights), **tail(b, grid)))
 
 
-def scaled(node: Node, b: Builder, x: Tensor, scale: Floats, offset: Floats | None) -> Tensor:
-    """x * scale + offset element by element; both have one shape, of x's rank, each dimension x's or 1."""
+def scaled(
+    node: Node, b: Builder, x: Tensor, scale: Floats, offset: Floats | None, frac_bits: int | None = None
+) -> Tensor:
+    """x * scale + offset element by element; both have one shape, of x's rank, each dimension x's or 1. `frac_bits` as
+    in `grid_of`."""
     if not x.shape:
-        return _without_dimension(b, scaled(node, b, _with_dimension(b, x), scale.reshape(1), _flat(offset)))
+        flat = _with_dimension(b, x)
+        return _without_dimension(b, scaled(node, b, flat, scale.reshape(1), _flat(offset), frac_bits))
     x, scale = _by_feature(b, x, scale, offset, b.limit(node.outputs[0]))
     columns = scale.reshape(-1, 1)
     x = prepared(b, x, columns)
-    grid = grid_of(node, b, x, columns, _flat(offset))
+    grid = grid_of(node, b, x, columns, _flat(offset), frac_bits)
     emitted = ir.Affine(x=x.index, weights=b.store(grid.weights.reshape(scale.shape)), **tail(b, grid, scale.shape))
     return finished(b, x, grid, emitted)
 

@@ -21,16 +21,16 @@ from tools.lowering.source import Node
 def leaky_relu(node: Node, b: Builder) -> None:
     """Attribute alpha: the slope below 0, 0.01 where it is left out."""
     x = floating(node, b.tensor(node, 0))
-    b.bind(node, _leaky(node, b, x, np.full((1,) * len(x.shape), node.number("alpha", 0.01))))
+    b.bind(node, leaky(node, b, x, np.full((1,) * len(x.shape), node.number("alpha", 0.01))))
 
 
 def prelu(node: Node, b: Builder) -> None:
     """A constant slope for each channel or element, or one for all."""
     x = floating(node, b.tensor(node, 0))
-    b.bind(node, _leaky(node, b, x, beside(node, b, 1, x)))
+    b.bind(node, leaky(node, b, x, beside(node, b, 1, x)))
 
 
-def _leaky(node: Node, b: Builder, x: Tensor, slope: Floats) -> Tensor:
+def leaky(node: Node, b: Builder, x: Tensor, slope: Floats) -> Tensor:
     """max(x, 0) + slope * min(x, 0): what is positive stays as it is."""
     if x.fact.low >= 0:
         return x
