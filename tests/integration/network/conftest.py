@@ -1,10 +1,13 @@
 """Real transports on 127.0.0.1, in this process. Tests reach all of it by the fixture `net`."""
 
-from collections.abc import Callable, Iterable
+import socket
+from collections.abc import Callable, Iterable, Iterator
 
 import pytest
 import trio
+import trio.testing
 
+from runtime.network import link
 from runtime.network.addresses import PeerAddress
 from runtime.network.identity import NetworkKey
 from runtime.network.libp2p_transport import Libp2pTransport, NetworkConfig
@@ -18,6 +21,11 @@ from runtime.network.transport import (
     RequestHandler,
 )
 from runtime.types import Hash
+
+PATIENCE_S = 60.0
+"""For what happens within milliseconds on a quiet machine: a test fails here, not by being slow."""
+CALM_S = 0.3
+"""Without anything to do in this process, which serves both ends: then nothing is under way between them either."""
 
 
 def key(number: int) -> NetworkKey:
@@ -64,12 +72,12 @@ class Node:
                 await self.transport.run(task_status=task_status)
 
     async def receive(self, channel: Channel) -> bytes:
-        with trio.fail_after(5):
+        with trio.fail_after(PATIENCE_S):
             return (await self.transport.incoming(channel).receive()).payload
 
 
-async def until(holds: Callable[[], object], seconds: float = 5.0) -> None:
-    with trio.fail_after(seconds):
+async def until(holds: Callable[[], object]) -> None:
+    with trio.fail_after(PATIENCE_S):
         while not holds():  # noqa: ASYNC110 - what is waited for is another host's doing
             await trio.sleep(0.005)
 
@@ -81,8 +89,15 @@ class Net:
     handshake = staticmethod(handshake)
     until = staticmethod(until)
 
-    def __init__(self, nursery: trio.Nursery) -> None:
+    def __init__(self, nursery: trio.Nursery, ports: Callable[[], int]) -> None:
         self._nursery = nursery
+        self.port = ports
+
+    @staticmethod
+    async def calm() -> None:
+        """Until nothing happens any more. Only where heartbeats are far apart (the fixture `no_heartbeats`)."""
+        with trio.fail_after(PATIENCE_S):
+            await trio.testing.wait_all_tasks_blocked(CALM_S)
 
     async def node(
         self,
@@ -109,14 +124,37 @@ class Net:
         nodes: list[Node] = []
         for number in range(1, count + 1):
             nodes.append(await self.node(number, nodes))
-        await until(lambda: all(len(node.transport.peers()) == count - 1 for node in nodes))
+        await until(lambda: all(len(node.history) == count - 1 for node in nodes))
         return nodes
 
     def inside(self, nursery: trio.Nursery) -> "Net":
         """The same for another nursery."""
-        return Net(nursery)
+        return Net(nursery, self.port)
 
 
 @pytest.fixture
-async def net(nursery: trio.Nursery) -> Net:
-    return Net(nursery)
+def ports() -> Iterator[Callable[[], int]]:
+    """Each call: a port that is nobody else's while the test runs. A node may listen on it, and again later: it is
+    bound here, which keeps the kernel from giving it away, but not listened on."""
+    held: list[socket.socket] = []
+
+    def port() -> int:
+        held.append(socket.socket())
+        held[-1].setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        held[-1].bind(("127.0.0.1", 0))
+        return int(held[-1].getsockname()[1])
+
+    yield port
+    for each in held:
+        each.close()
+
+
+@pytest.fixture
+async def net(nursery: trio.Nursery, ports: Callable[[], int]) -> Net:
+    return Net(nursery, ports)
+
+
+@pytest.fixture
+def no_heartbeats(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of links that begin from now on: a peer that answers none is no silent one, and a node can be calm."""
+    monkeypatch.setattr(link, "HEARTBEAT_S", 3600.0)

@@ -1,6 +1,6 @@
 """A node's network in a process of its own, for tests that kill, stop or flood it. Not a test.
 
-usage: peer_process.py SEED_NUMBER PORT [PEER_ADDRESS...]
+usage: peer_process.py SEED_NUMBER PORT HEARTBEAT_S [PEER_ADDRESS...]
 
 Prints its address once it listens. Every frame is sent back to its sender on the same channel; a request is answered
 with its bytes reversed.
@@ -10,6 +10,7 @@ import sys
 
 import trio
 
+from runtime.network import link
 from runtime.network.addresses import PeerAddress
 from runtime.network.identity import NetworkKey
 from runtime.network.libp2p_transport import Libp2pTransport, NetworkConfig
@@ -58,4 +59,5 @@ async def main(number: int, port: int, peers: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    trio.run(main, int(sys.argv[1]), int(sys.argv[2]), sys.argv[3:])
+    link.HEARTBEAT_S = float(sys.argv[3])  # type: ignore[misc] # a constant
+    trio.run(main, int(sys.argv[1]), int(sys.argv[2]), sys.argv[4:])

@@ -2,7 +2,6 @@
 
 import random
 import struct
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Any
@@ -54,7 +53,7 @@ class Victim:
 
     @asynccontextmanager
     async def streams(self) -> AsyncIterator[Streams]:
-        """A peer as good as any so far. Its session serves, but nothing answers the heartbeat."""
+        """A peer as good as any so far."""
         async with self.session() as session:
             _, streams = await begin_as_dialer(session, self.hello(), lambda: None)
             await self.net.until(lambda: self.net.key(99).peer_id in self.host.transport.peers())
@@ -83,14 +82,14 @@ class Victim:
         assert len(self._witness.history) == 1
         assert self.host.transport.send(self._witness.id, Channel.CONSENSUS, b"alive")
         assert await self._witness.receive(Channel.CONSENSUS) == b"alive"
-        assert await self._witness.transport.request(self.host.id, b"ab", 5) == b"ba"
+        assert await self._witness.transport.request(self.host.id, b"ab", 60) == b"ba"
 
 
 @pytest.fixture
-async def victim(net: Any) -> AsyncIterator[Victim]:
+async def victim(net: Any, no_heartbeats: None) -> AsyncIterator[Victim]:
     host = await net.node(1)
     witness = await net.node(2, [host])
-    await net.until(lambda: host.transport.peers() and witness.transport.peers())
+    await net.until(lambda: host.history and witness.history)
     victim = Victim(net, host, witness)
     yield victim
     for tcp in victim.sockets:
@@ -100,7 +99,7 @@ async def victim(net: Any) -> AsyncIterator[Victim]:
 async def closed(tcp: trio.SocketStream) -> bytes:
     """What the host says until it closes."""
     said = b""
-    with trio.fail_after(5), suppress(trio.BrokenResourceError):
+    with trio.fail_after(60), suppress(trio.BrokenResourceError):
         while data := await tcp.receive_some(65536):
             said += data
     return said
@@ -160,6 +159,7 @@ async def test_idle_half_open_connections_keep_nobody_out(victim: Victim) -> Non
 
 
 async def test_invalid_connections_by_the_hundred_leave_nothing_behind(victim: Victim) -> None:
+    await victim.net.calm()
     tasks = trio.lowlevel.current_statistics().tasks_living
     for _ in range(100):
         tcp = await victim.tcp()
@@ -340,9 +340,7 @@ async def test_a_silent_peer_is_disconnected_after_five_heartbeats(
         nursery.start_soon(session.run)
         await begin_as_dialer(session, victim.hello(), lambda: None)
         await victim.net.until(lambda: len(victim.host.transport.peers()) == 2)
-        began = time.monotonic()
         assert await victim.reason() == "silent for 0.5 s"
-        assert 0.4 < time.monotonic() - began < 1.5
         nursery.cancel_scope.cancel()
     await victim.check_alive()
 
@@ -352,10 +350,17 @@ async def test_a_full_inbox_holds_the_sender_back_and_no_other_channel(victim: V
     async with victim.streams() as streams:
         frame = encode_frame(Kind.DATA, bytes(300_000), 320 * 1024)
         sent = 0
-        with trio.move_on_after(1.5):
-            while sent < 200:
+
+        async def flood() -> None:
+            nonlocal sent
+            while True:
                 await streams.channels[Channel.BLOCK_PARTS].write(frame)
                 sent += 1
-        inbox = Channel.BLOCK_PARTS.bounds.inbox_frames_max
-        assert inbox <= sent <= inbox + 1 + 4 * YAMUX_WINDOW_BYTES // 300_000 + 1
-        await victim.check_alive()
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(flood)
+            await victim.net.calm()
+            inbox = Channel.BLOCK_PARTS.bounds.inbox_frames_max
+            assert inbox <= sent <= inbox + 1 + 4 * YAMUX_WINDOW_BYTES // 300_000 + 1
+            await victim.check_alive()
+            nursery.cancel_scope.cancel()

@@ -1,7 +1,5 @@
 """Real transports among themselves: frames, requests, who stays when two connect at once, who is refused and why."""
 
-import socket
-import time
 from typing import Any
 
 import pytest
@@ -36,9 +34,11 @@ async def test_four_hosts_exchange_frames_on_every_channel(net: Any) -> None:
     assert all(len(node.history) == 3 for node in nodes)
 
 
-async def test_frames_arrive_in_order_whole_and_once_while_other_channels_are_full(net: Any) -> None:
+async def test_frames_arrive_in_order_whole_and_once_while_other_channels_are_full(
+    net: Any, no_heartbeats: None
+) -> None:
     a, b = await net.mesh(2)
-    await net.until(lambda: not a.transport.send(b.id, Channel.TRANSACTIONS, bytes(390_000)))
+    await fill(net, a, b)
 
     async def send() -> None:
         for number in range(2000):
@@ -52,20 +52,34 @@ async def test_frames_arrive_in_order_whole_and_once_while_other_channels_are_fu
     assert not a.transport.send(b.id, Channel.TRANSACTIONS, bytes(390_000))
 
 
+async def fill(net: Any, sender: Any, receiver: Any) -> None:
+    """TRANSACTIONS, all the way to the receiver, who reads none: nothing moves, and nothing more is taken."""
+
+    def refused() -> bool:
+        return not sender.transport.send(receiver.id, Channel.TRANSACTIONS, bytes(390_000))
+
+    while not refused():
+        await net.until(refused)
+        await net.calm()
+
+
 async def test_requests_go_both_ways_at_their_largest(net: Any) -> None:
     async def answer(peer_id: PeerId, body: bytes) -> bytes:
         return peer_id.encode() + body if len(body) < 100 else bytes(RESPONSE_BYTES_MAX)
 
     a = await net.node(1, handler=answer)
     b = await net.node(2, [a], handler=answer)
-    await net.until(lambda: a.transport.peers())
-    assert await a.transport.request(b.id, b"x", 5) == a.id.encode() + b"x"
-    assert await b.transport.request(a.id, b"y", 5) == b.id.encode() + b"y"
-    assert await b.transport.request(a.id, bytes(REQUEST_BYTES_MAX), 5) == bytes(RESPONSE_BYTES_MAX)
+    await net.until(lambda: a.transport.peers() and b.transport.peers())
+    assert await a.transport.request(b.id, b"x", 60) == a.id.encode() + b"x"
+    assert await b.transport.request(a.id, b"y", 60) == b.id.encode() + b"y"
+    assert await b.transport.request(a.id, bytes(REQUEST_BYTES_MAX), 60) == bytes(RESPONSE_BYTES_MAX)
 
 
 async def test_a_request_ends_with_the_connection(net: Any) -> None:
+    asked = trio.Event()
+
     async def never(peer_id: PeerId, body: bytes) -> bytes:
+        asked.set()
         await trio.sleep_forever()
         raise AssertionError
 
@@ -74,7 +88,7 @@ async def test_a_request_ends_with_the_connection(net: Any) -> None:
     await net.until(lambda: b.transport.peers())
 
     async def stop() -> None:
-        await trio.sleep(0.1)
+        await asked.wait()
         a.scope.cancel()
 
     async with trio.open_nursery() as nursery:
@@ -95,18 +109,20 @@ async def test_peers_tell_what_was_said_in_the_handshake(net: Any) -> None:
     await net.until(lambda: a.transport.peers()[b.id].round_trip_ms is not None)
 
 
-async def test_two_that_dial_each_other_at_once_keep_one_connection(net: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_two_that_dial_each_other_at_once_keep_one_connection(
+    net: Any, no_heartbeats: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Without the yield, so that both dial: several times, since it is a race."""
     monkeypatch.setattr(libp2p_transport, "DIAL_YIELD_S", 0.0)
     for number in range(1, 9, 2):
         low, high = lower_first(net, number, number + 1)
-        ports = [free_port(), free_port()]
+        ports = [net.port(), net.port()]
         where = zip(ports, (low, high), strict=True)
         addresses = [PeerAddress.of("127.0.0.1", port, net.key(number).peer_id) for port, number in where]
         a = await net.node(low, [addresses[1]], port=ports[0])
         b = await net.node(high, [addresses[0]], port=ports[1])
         await net.until(lambda a=a, b=b: a.transport.peers() and b.transport.peers())  # type: ignore[misc] # bound
-        await trio.sleep(0.4)
+        await net.calm()
         assert set(a.transport.peers()) == {b.id}
         assert set(b.transport.peers()) == {a.id}
         assert a.transport.peers()[b.id].dialled != b.transport.peers()[a.id].dialled
@@ -122,29 +138,23 @@ async def test_two_that_dial_each_other_at_once_keep_one_connection(net: Any, mo
 async def test_a_peer_that_restarts_is_met_again_and_its_old_connection_announced_as_gone(net: Any) -> None:
     a = await net.node(1)
     b = await net.node(2, [a])
-    await net.until(lambda: a.transport.peers())
+    await net.until(lambda: a.transport.peers() and b.transport.peers())
     b.scope.cancel()
     await net.until(lambda: not a.transport.peers())
     again = await net.node(2, [a])
-    began = time.monotonic()
-    await net.until(lambda: a.transport.peers())
-    assert time.monotonic() - began < 1
     await net.until(lambda: again.transport.peers())
-    assert a.history == [sign + b.id[-4:] for sign in "+-+"]
+    await net.until(lambda: a.history == [sign + b.id[-4:] for sign in "+-+"])
 
 
-async def test_the_lower_id_dials_again_by_itself_within_about_a_second(net: Any) -> None:
+async def test_the_lower_id_dials_again_by_itself_however_often_it_was_in_vain(net: Any) -> None:
     low, high = lower_first(net, 1, 2)
-    b = await net.node(high)
+    b = await net.node(high, port=net.port())
     a = await net.node(low, [b])
-    await net.until(lambda: a.transport.peers())
-    port = b.transport.address.port
+    await net.until(lambda: a.transport.peers() and b.transport.peers())
     b.scope.cancel()
-    await net.until(lambda: not a.transport.peers())
-    await trio.sleep(1.5)
-    again = await net.node(high, port=port)
-    with trio.fail_after(1.5):
-        await net.until(lambda: again.transport.peers())
+    await net.until(lambda: sum(isinstance(event, ConnectionFailed) for event in a.events) > 3)
+    again = await net.node(high, port=b.transport.address.port)
+    await net.until(lambda: a.transport.peers() and again.transport.peers())
 
 
 async def test_a_restarted_peer_displaces_its_connection_that_was_not_noticed_to_be_dead(net: Any) -> None:
@@ -176,7 +186,7 @@ async def test_invalid_peer_beyond_the_allowance_of_unknown_ones_hears_so_and_kn
     known = await net.node(high)
     a = await net.node(low, [known], unknown_peers_max=1)
     first = await net.node(3, [a])
-    await net.until(lambda: first.transport.peers())
+    await net.until(lambda: first.id in a.transport.peers() and first.transport.peers())
     second = await net.node(4, [a])
     await net.until(lambda: second.events)
     assert isinstance(second.events[0], ConnectionFailed)
@@ -191,7 +201,7 @@ async def test_a_disconnected_peer_hears_the_reason_and_is_kept_away(net: Any) -
     a.transport.disconnect(b.id, "forged a vote")
     assert not a.transport.peers()
     assert not a.transport.send(b.id, Channel.CONSENSUS, b"")
-    await net.until(lambda: not b.transport.peers())
+    await net.until(lambda: len(b.history) == 2)
     assert b.events[-1] == PeerDisconnected(a.id, "the peer said: forged a vote")
     await net.until(lambda: a.events[-1] == PeerDisconnected(b.id, "forged a vote"))
     again = await net.node(2, [a])
@@ -227,7 +237,7 @@ async def test_our_own_fault_in_a_handler_leaves_run(net: Any) -> None:
             a = await net.inside(nursery).node(1, handler=broken)
             b = await net.inside(nursery).node(2, [a])
             await net.until(lambda: b.transport.peers())
-            await b.transport.request(a.id, b"", 5)
+            await b.transport.request(a.id, b"", 60)
 
     with pytest.raises(ExceptionGroup) as caught:
         await main()
@@ -242,7 +252,7 @@ async def test_a_handler_may_declare_the_peer_at_fault(net: Any) -> None:
     b = await net.node(2, [a])
     await net.until(lambda: b.transport.peers())
     with pytest.raises(RequestFailed):
-        await b.transport.request(a.id, b"", 5)
+        await b.transport.request(a.id, b"", 60)
     await net.until(lambda: PeerDisconnected(b.id, "a forged request") in a.events)
 
 
@@ -256,14 +266,8 @@ async def test_stopping_closes_every_socket_and_ends_the_inboxes(net: Any) -> No
     a, b = await net.mesh(2)
     port = a.transport.address.port
     a.scope.cancel()
-    with trio.fail_after(2):
+    with trio.fail_after(60):
         assert [received async for received in a.transport.incoming(Channel.CONSENSUS)] == []
     await net.until(lambda: not b.transport.peers())
     with pytest.raises(OSError, match=r"refused|failed"):
         await trio.open_tcp_stream("127.0.0.1", port)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
