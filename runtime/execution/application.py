@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -28,10 +28,11 @@ from runtime.execution.composition import Composition, Environment
 from runtime.execution.core import NAME as CORE
 from runtime.execution.core import BlockStamp, ModelEngine, NoEngine, ParamOutOfRange
 from runtime.execution.dispatch import LET_THROUGH, contained, explain
-from runtime.execution.errors import ExecutionFault, GenesisError, InvariantBroken
+from runtime.execution.errors import ExecutionFault, GenesisError, InvalidTransaction, InvariantBroken
 from runtime.execution.executor import Outcome, admit, check_calls, roles_contained
 from runtime.execution.genesis import ChainGenesis
 from runtime.execution.params import RuntimeParams
+from runtime.execution.planning import plan_runs
 from runtime.execution.root import RootDispatcher
 from runtime.execution.transaction import Prepared, prepare_transaction
 from runtime.module import BlockInfo, CallError, Map, Module, ModuleMetadata, QueryInfo, ValidatorPower
@@ -119,7 +120,8 @@ class Application:
     def start(self) -> None:
         """Writes the genesis into an empty store; checks that any other store is of this chain. Raises GenesisError."""
         if self.store.height == HEIGHT_EMPTY:
-            self.store.commit(self.genesis_state())
+            prepared, overlay = self._genesis()
+            self.store.commit(prepared, blobs=overlay.blobs().values())
         with self._reading() as run:
             found = run.environment.core.genesis_hash
         if found != self.genesis_hash:
@@ -130,6 +132,9 @@ class Application:
     def genesis_state(self) -> PreparedState:
         """Height 0, computed and not written; its root is the genesis' state root. Raises GenesisError naming the
         place."""
+        return self._genesis()[0]
+
+    def _genesis(self) -> tuple[PreparedState, Overlay]:
         environment = self.composition.environment()
         overlay = Overlay(self.store, self.store.blobs)
         environment.open(overlay, BlockInfo(0, self.genesis.time_ms))
@@ -162,7 +167,7 @@ class Application:
                 raise GenesisError(f"modules ({self.genesis.roles.validators})", reason)
             environment.core.effective_validators = tuple(sorted(validators, key=lambda each: each.public_key))
         environment.context.close()
-        return self.store.prepare(0, overlay.changes())
+        return self.store.prepare(0, overlay.changes()), overlay
 
     def execute(self, inputs: BlockInputs) -> Executed:
         """A proposed block on top of the committed state. Raises InvalidBlock naming the rule."""
@@ -231,6 +236,25 @@ class Application:
         at = self._block(self.store, None).time_ms if time_ms is None else time_ms
         inputs = BlockInputs(self.store.height + 1, at)
         return _at_fixed_depth(lambda: try_alone(self.composition.environment(), self.store, inputs, prepared))
+
+    def run_ahead(self, transactions: Iterable[bytes], *, gas_max: int) -> int:
+        """Has the engine run what these transactions' calls say they will infer, before a block asks for it; the gas
+        that it stands for, at most `gas_max`. Of use where the engine remembers. Raises what loading a model raises
+        where its chunks are gone meanwhile."""
+        if not self.composition.declares_runs:
+            return 0
+        block = BlockInfo(self.store.height + 1, self._block(self.store, None).time_ms)
+        with self.reading(Overlay(self.store, self.store.blobs), block) as run:
+            plan = plan_runs(run.environment, self._prepared(transactions), gas_max=gas_max)
+            for model, batch in plan.batches.items():
+                with suppress(CallError):  # forgotten or too large by now: the transaction will hear of it
+                    run.environment.core.run_ahead(model, batch)
+        return plan.gas
+
+    def _prepared(self, transactions: Iterable[bytes]) -> Iterator[Prepared]:
+        for data in transactions:
+            with suppress(InvalidTransaction):
+                yield self.prepare(data)
 
     # --- reading
 

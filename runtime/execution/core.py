@@ -293,7 +293,8 @@ class Core(Module):
         self.charge(self._engine.verification_gas(size, nodes_max))
         model = b"".join([self.read_chunk(chunk) for chunk in chunks])
         info = self._engine.verify(model, blob, nodes_max)
-        self._check_memory(info)
+        if self.height > 0:  # what a chain before this one admitted stands; `run` judges it by today's bound anyway
+            self._check_memory(info)
         if info.model not in self.models:
             self.models[info.model] = ModelRecord(info, len(chunks))
             for number, at in enumerate(range(0, len(chunks), SEGMENT_CHUNKS)):
@@ -325,6 +326,15 @@ class Core(Module):
         self.charge(self._in_force.inference_gas(info.gas_load + info.gas_fixed + max(rows, 1) * info.gas_per_row))
         self.charge(_segments(record) * prices.READ_GAS)
         return self._engine.run(model, lambda: self._load(model, record), inputs)
+
+    def run_ahead(self, model: Hash, batch: tuple[tuple[Tensor, ...], ...]) -> None:
+        """Has the engine run what a coming block may ask for. Charges nothing and changes nothing: it is of use where
+        the engine remembers. Raises as `run` does, but for inputs: what does not fit the model is left out."""
+        record = self.models.get(model)
+        if record is None:
+            raise ModelUnknown(model=model)
+        self._check_memory(record.info)
+        self._engine.run_many(model, lambda: self._load(model, record), batch)
 
     def _check_memory(self, info: ModelInfo) -> None:
         limit = self._in_force.model_memory_bytes_max

@@ -34,10 +34,12 @@ Inputs = tuple[Tensor, ...]
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """By model: the inputs to run together, each once, in the block's order. faults: for the node's log."""
+    """By model: the inputs to run together, each once, in the block's order. faults: for the node's log. gas: what the
+    runs stand for."""
 
     batches: Mapping[Hash, tuple[Inputs, ...]]
     faults: tuple[str, ...]
+    gas: int
 
 
 def plan_runs(environment: Environment, transactions: Iterable[Prepared], *, gas_max: int) -> Plan:
@@ -65,7 +67,7 @@ def plan_runs(environment: Environment, transactions: Iterable[Prepared], *, gas
                 continue
             if budget.take(info, request.inputs, prepared.body.gas_limit, is_loaded=bool(known)):
                 batches.setdefault(request.model, {})[request.inputs] = None
-    return Plan({model: tuple(batch) for model, batch in batches.items()}, tuple(faults))
+    return Plan({model: tuple(batch) for model, batch in batches.items()}, tuple(faults), gas_max - budget.gas)
 
 
 def _declaring(environment: Environment, transactions: Iterable[Prepared]) -> Iterator[tuple[Prepared, Call, Target]]:

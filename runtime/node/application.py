@@ -55,6 +55,10 @@ class Application(Protocol):
         """The same with those candidates that are valid and fit, in their order."""
         ...
 
+    def run_ahead(self, transactions: Iterable[bytes], *, gas_max: int) -> int:
+        """Run what these say they will infer, for the engine to remember; the gas that it stands for, at most this."""
+        ...
+
     def commit(self, executed: Executed, *, extra: Mapping[bytes, bytes | None] | None = None) -> None:
         """Make it the state, with the extra records, durably, all or nothing."""
         ...

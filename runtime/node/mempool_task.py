@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any, Final
 
@@ -39,7 +39,8 @@ class TransactionRefused(CallerError):
 
 
 class MempoolTask:
-    """Owns the gossip around the pool. `attach` names the consensus task before `run`."""
+    """Owns the gossip around the pool. `attach` names the consensus task before `run`. added: is told of each
+    transaction that waits from now on."""
 
     def __init__(
         self,
@@ -48,9 +49,11 @@ class MempoolTask:
         journal: MempoolJournal,
         transport: Transport,
         metrics: NodeMetrics,
+        added: Callable[[bytes], None],
         log: Any = None,
     ) -> None:
         self.pool = pool
+        self._tell_added = added
         self._journal = journal
         self._metrics = metrics
         self._came_s: dict[Hash, float] = {}
@@ -88,7 +91,7 @@ class MempoolTask:
         checked = check(self._app, data)
         answer = self.pool.add(checked)
         if isinstance(answer, Added):
-            self._added(answer)
+            self._added(answer, data)
         elif answer.rule not in (Rule.DUPLICATE, Rule.COMMITTED):
             raise TransactionRefused(answer.rule.value, answer.reason)
         return checked
@@ -120,7 +123,8 @@ class MempoolTask:
         if len(self._came_s) > 2 * len(self.pool) + CAME_FORGOTTEN_MAX:
             self._came_s = {hash_: came for hash_, came in self._came_s.items() if hash_ in self.pool}
 
-    def _added(self, answer: Added) -> None:
+    def _added(self, answer: Added, data: bytes) -> None:
+        self._tell_added(data)
         self._came_s[answer.hash] = trio.current_time()
         self._gossip.added(answer.hash)
         self._want_flush()
@@ -193,7 +197,7 @@ class MempoolTask:
             self._log.debug("gossiped transaction refused", reason=str(error))
             return
         if isinstance(answer, Added):
-            self._added(answer)
+            self._added(answer, data)
 
     def _blame(self, peer: PeerId, reason: str) -> None:
         self._log.warning("peer broke the protocol", peer=peer, reason=reason)

@@ -32,6 +32,7 @@ from runtime.node.mempool_task import MempoolTask
 from runtime.node.metrics import NodeMetrics, Standing
 from runtime.node.peers import PeerGossip
 from runtime.node.requests import RequestHandlers
+from runtime.node.run_ahead import RunAhead
 from runtime.node.sync_task import SyncTask
 from runtime.node.tip import Tip
 from runtime.node.wal import ConsensusWal
@@ -93,7 +94,10 @@ class Node:
         self.transport = setup.transport_of(self._handshake, requests.handle)
         self._wal = ConsensusWal(setup.data / "wal")
         self._journal = MempoolJournal(setup.data, self.pool, setup.runner, setup.metrics, plain)
-        self.mempool = MempoolTask(setup.app, self.pool, self._journal, self.transport, setup.metrics, self.log)
+        self.ahead = RunAhead(setup.app, setup.runner, self.log)
+        self.mempool = MempoolTask(
+            setup.app, self.pool, self._journal, self.transport, setup.metrics, self.ahead.offer, self.log
+        )
         self.sync = SyncTask(tip.height, self.transport, self.log)
         self.gossip = PeerGossip(self.transport, self.store, self.log)
         self.sweep = BlobSweep(setup.app, setup.store, setup.sweep_interval_blocks, self.log)
@@ -129,6 +133,7 @@ class Node:
                 task_status.started()
                 nursery.start_soon(self.gossip.run)
                 nursery.start_soon(self.mempool.run)
+                nursery.start_soon(self.ahead.run)
                 nursery.start_soon(self.sync.run)
                 nursery.start_soon(self.consensus.run)
         finally:
@@ -189,6 +194,7 @@ class Node:
         """As Outside; then logs it and tells the setup's `on_applied`."""
         self.setup.metrics.applied(block, self.key)
         self.mempool.applied(block)
+        self.ahead.applied()
         self.sync.applied(block.tip.height)
         self.gossip.announce()
         self.advanced.set()

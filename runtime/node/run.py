@@ -7,6 +7,7 @@ password asked for by the caller, so that this package knows neither.
 from __future__ import annotations
 
 import gc
+import os
 import signal
 import time
 from collections.abc import Callable, Sequence
@@ -18,6 +19,7 @@ import trio
 
 from runtime.errors import OurError
 from runtime.execution import Application, ChainGenesis
+from runtime.execution.remembered import RememberingEngine
 from runtime.mempool import MempoolLimits
 from runtime.module import Module
 from runtime.network.addresses import PeerAddress
@@ -58,6 +60,7 @@ def run_node(
     KeystoreError for the key, OurError for a fault of this node; the log has said more by then.
     """
     from runtime.execution.inference_port import EnginePort  # brings onnxruntime: only when a node runs
+    from runtime.inference import Engine
 
     log = configure_logs(home.config.log, home.config.name)
     home.data.mkdir(parents=True, exist_ok=True)
@@ -71,7 +74,8 @@ def run_node(
         store = DiskStore(home.data / "state", retention=retention)
         opened.callback(store.close)
         metrics = NodeMetrics()
-        app = Application(genesis, modules, store, engine=TimedEngine(EnginePort(), metrics))
+        runs = TimedEngine(EnginePort(Engine(threads=len(os.sched_getaffinity(0)))), metrics)
+        app = Application(genesis, modules, store, engine=RememberingEngine(runs))
         app.start()
         signer = None if key is None else Signer(home.data / "signer.journal", key)
         if signer is not None:

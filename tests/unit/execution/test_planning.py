@@ -33,6 +33,7 @@ from runtime import (
 from runtime.execution import BlockInputs, Chain, Executed
 from runtime.execution.inference_port import EnginePort
 from runtime.execution.planning import PLANNING_SHARE, plan_runs
+from runtime.execution.remembered import RememberingEngine
 from runtime.inference import Engine, TensorSpec, encode_graph, from_arrays, model_hash, verify
 from runtime.inference.graph import Gemm
 from runtime.state import Overlay
@@ -163,8 +164,9 @@ class Counting(Engine):
         return super().run_many_by_hash(identity, fetch, batch)
 
 
-def chain_of(module: type[Module], engine: Engine | None = None) -> Chain:
-    made = Chain(module, engine=EnginePort(engine))
+def chain_of(module: type[Module], engine: Engine | None = None, *, remembers: bool = False) -> Chain:
+    port = EnginePort(engine)
+    made = Chain(module, engine=RememberingEngine(port) if remembers else port)
     for each in MODELS:
         assert made.submit(Saying_.admit.build(model=each), signer=made.account("alice")).is_ok, made.explanation
     return made
@@ -184,10 +186,10 @@ def step(*run: InferenceRequest, said: tuple[InferenceRequest, ...] | None = Non
     return Step(said=run if said is None else said, run=run, **options)
 
 
-def block_of(chain: Chain, *transactions: tuple[Step, ...], last_gas_limit: int = GAS_LIMIT) -> Executed:
-    """One block of alice's transactions, each of these calls; not committed."""
+def signed(chain: Chain, *transactions: tuple[Step, ...], last_gas_limit: int = GAS_LIMIT) -> list[bytes]:
+    """Alice's next transactions, each of these calls."""
     nonce = chain.nonce(chain.account("alice").id)
-    data = [
+    return [
         chain.transaction(
             *[Saying_.ask.build(step=each) for each in steps],
             signer=chain.account("alice"),
@@ -196,6 +198,11 @@ def block_of(chain: Chain, *transactions: tuple[Step, ...], last_gas_limit: int 
         )
         for place, steps in enumerate(transactions)
     ]
+
+
+def block_of(chain: Chain, *transactions: tuple[Step, ...], last_gas_limit: int = GAS_LIMIT) -> Executed:
+    """One block of them; not committed."""
+    data = signed(chain, *transactions, last_gas_limit=last_gas_limit)
     inputs = BlockInputs(chain.height + 1, chain.time_ms + 1_000, tuple(data))
     executed = chain.application.execute(inputs)
     proposed, dropped = chain.application.propose(BlockInputs(inputs.height, inputs.time_ms), data)
@@ -209,6 +216,11 @@ def pair() -> tuple[Chain, Chain]:
     made = chain_of(Saying_), chain_of(Silent)
     assert made[0].application.genesis_hash == made[1].application.genesis_hash
     return made
+
+
+@pytest.fixture(scope="module")
+def ahead() -> Chain:
+    return chain_of(Saying_, remembers=True)
 
 
 NUMBERS = st.integers(-101, 101)
@@ -232,6 +244,31 @@ def test_what_is_said_changes_no_bit_of_a_block(
 ) -> None:
     said, silent = (block_of(chain, *transactions) for chain in pair)
     assert (said.leaves, said.state_root, said.gas_used) == (silent.leaves, silent.state_root, silent.gas_used)
+
+
+@given(
+    st.lists(st.lists(STEPS | HONEST, min_size=1, max_size=3).map(tuple), min_size=1, max_size=4),
+    st.integers(0, 4 * GAS_LIMIT),
+)
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_what_is_run_ahead_changes_no_bit_of_a_block(
+    pair: tuple[Chain, Chain], ahead: Chain, transactions: list[tuple[Step, ...]], gas_max: int
+) -> None:
+    assert 0 <= ahead.application.run_ahead(signed(ahead, *transactions), gas_max=gas_max) <= gas_max
+    found, plain = (block_of(chain, *transactions) for chain in (ahead, pair[0]))
+    assert (found.leaves, found.state_root, found.gas_used) == (plain.leaves, plain.state_root, plain.gas_used)
+
+
+def test_what_was_run_ahead_is_not_run_in_the_block() -> None:
+    engine = Counting()
+    chain = chain_of(Saying_, engine, remembers=True)
+    steps = [(step(request(0, (each, 1)), request(1, (each, 2))),) for each in range(5)]
+    cost = [verify(each).cost for each in MODELS]
+    gas = sum(each.gas_load + 5 * (each.gas_fixed + each.gas_per_row) for each in cost)
+    assert chain.application.run_ahead([*signed(chain, *steps), b"junk"], gas_max=1 << 40) == gas
+    assert (engine.together, engine.alone) == ([5, 5], [])
+    assert all(receipt.is_ok for receipt in block_of(chain, *steps).receipts)
+    assert (engine.together, engine.alone) == ([5, 5], [])
 
 
 def test_runs_of_one_model_are_made_together() -> None:
