@@ -8,14 +8,23 @@ lowered.dequantize(outputs)["label"]
 from __future__ import annotations
 
 from tools.lowering.boundary import dequantize, quantize
-from tools.lowering.errors import DataRefused, LoweringError, ModelRefused, ModelsDisagree, OpRefused
+from tools.lowering.errors import DataRefused, LoweringError, ModelRefused, ModelsDiffer, ModelsDisagree, OpRefused
 from tools.lowering.pipeline import LOWERING_VERSION, Lowered, lower
-from tools.lowering.report import InputReport, LayerReport, OutputReport, Report, SourceNodeReport, check_agreement
+from tools.lowering.report import (
+    InputReport,
+    LayerReport,
+    OutputReport,
+    Report,
+    SourceNodeReport,
+    check_agreement,
+    check_error,
+)
 from tools.lowering.report_text import report_lines
 from tools.lowering.tensors import TensorFileError, load_tensors, save_tensors
 
 __all__ = [
     "LOWERING_VERSION", "DataRefused", "InputReport", "LayerReport", "Lowered", "LoweringError", "ModelRefused",
-    "ModelsDisagree", "OpRefused", "OutputReport", "Report", "SourceNodeReport", "TensorFileError", "check_agreement",
+    "ModelsDiffer", "ModelsDisagree", "OpRefused", "OutputReport", "Report", "SourceNodeReport", "TensorFileError",
+    "check_agreement", "check_error",
     "dequantize", "load_tensors", "lower", "quantize", "report_lines", "save_tensors",
 ]  # fmt: skip

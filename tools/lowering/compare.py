@@ -30,9 +30,11 @@ RANDOM_OCTAVES: Final = 11
 
 @dataclass
 class Difference:
-    """Of one source tensor, so far: absolute differences, rows or elements that agree, of how many."""
+    """Of one source tensor, so far: absolute differences, the float model's largest magnitude, rows or elements that
+    agree, of how many."""
 
     error_max: float = 0.0
+    magnitude: float = 0.0
     error_sum: float = 0.0
     elements: int = 0
     agreeing: int = 0
@@ -56,6 +58,7 @@ class Difference:
                 max(self.error_max, float(error.max())),
                 self.error_sum + float(error.sum()),
             )
+            self.magnitude = max(self.magnitude, float(np.abs(expected.astype(np.float64)).max(initial=0.0)))
             self.elements += error.size
         if expected.dtype.kind == "f":
             if exact.ndim < 2 or exact.shape[-1] < 2:

@@ -4,8 +4,10 @@ CallerError
 └── LoweringError          says where (the node or tensor), what was found and what the user can do
     ├── ModelRefused       bytes that are not a float ONNX model we accept: malformed, hostile or out of bounds
     ├── OpRefused          a node that has no exact form here, or uses its op in a way that has none
+    │   └── ConstantNeeded one that has where a tensor is known beforehand
     ├── DataRefused        shapes, calibration rows or inputs that do not fit the model
-    └── ModelsDisagree     the result gives other classes than the float model, in more rows than the caller allows
+    ├── ModelsDisagree     the result gives other classes than the float model, in more rows than the caller allows
+    └── ModelsDiffer       the result's numbers are further from the float model's than the caller allows
 """
 
 from __future__ import annotations
@@ -35,6 +37,14 @@ class OpRefused(LoweringError):
         super().__init__(where, reason, mend)
 
 
+class ConstantNeeded(OpRefused):
+    """`tensor`: the operand that is computed from the inputs, and has to be known beforehand."""
+
+    def __init__(self, op: str, where: str, reason: str, tensor: str) -> None:
+        self.tensor = tensor
+        super().__init__(op, where, reason)
+
+
 class DataRefused(LoweringError):
     """Arrays or shapes beside the model do not fit it."""
 
@@ -47,3 +57,14 @@ class ModelsDisagree(LoweringError):
         self.wanted = wanted
         reason = f"only {agreement:.2%} of {rows:,} rows agree with the float model, {wanted:.2%} are asked for"
         super().__init__("result", reason, mend)
+
+
+class ModelsDiffer(LoweringError):
+    """The exact model is proven, but its numbers are not the float one's. `error`: the largest difference, `allowed`:
+    what was asked for, both in the output's units."""
+
+    def __init__(self, output: str, error: float, allowed: float, mend: str) -> None:
+        self.error = error
+        self.allowed = allowed
+        reason = f"it differs from the float model's by up to {error:.3g}, {allowed:.3g} is allowed"
+        super().__init__(f"output {output!r}", reason, mend)

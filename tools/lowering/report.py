@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from tools.lowering.errors import ModelsDisagree
+from tools.lowering.errors import ModelsDiffer, ModelsDisagree
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,8 @@ class LayerReport:
     """One tensor of the source model. is_new: nodes were added for it; else it is another one under its own name.
 
     bits: of the largest proven integer. weight_bits: the fewest and the most that a column's largest weight kept.
-    dropped_bits: given up by the operand. saturated: the share of elements at a Clip's bound; None where none is.
+    dropped_bits: given up by the operand. magnitude: the float model's largest on the compared rows. saturated: the
+    share of elements at a Clip's bound; None where none is.
     """
 
     where: str
@@ -49,14 +50,16 @@ class LayerReport:
     dropped_bits: int
     error_bound: float | None
     error_max: float | None
+    magnitude: float | None
     saturated: float | None
 
 
 @dataclass(frozen=True)
 class OutputReport:
     """An output, the real numbers that it can hold (of classes: their places in the labels) and its differences from
-    the float model. agreement: the share of rows with the same largest element (floats of several columns), or of equal
-    elements (classes, integers); None where there is nothing to agree on."""
+    the float model. magnitude: the float model's largest. agreement: the share of rows with the same largest element
+    (floats of several columns), or of equal elements (classes, integers); None where there is nothing to agree on.
+    """
 
     name: str
     shape: tuple[int, ...]
@@ -68,6 +71,7 @@ class OutputReport:
     error_bound: float | None
     error_max: float | None
     error_mean: float | None
+    magnitude: float | None
     agreement: float | None
 
 
@@ -110,7 +114,22 @@ def check_agreement(report: Report, wanted: float) -> None:
     """Raises ModelsDisagree where the report's agreement is below `wanted` (0..1)."""
     if report.agreement is None or report.agreement >= wanted:
         return
-    mend = "pass --allow-disagreement to take it all the same"
-    if not report.calibration_rows:
-        mend = "pass --calibration with rows like those the model will see, or --allow-disagreement"
+    mend = _mend(report, "--allow-disagreement")
     raise ModelsDisagree(report.agreement, wanted, report.compared_rows, mend)
+
+
+def check_error(report: Report, relative: float, absolute: float = 0.0) -> None:
+    """Raises ModelsDiffer where an output's largest error exceeds `relative` times the float model's largest magnitude,
+    plus `absolute`."""
+    for output in report.outputs:
+        if output.error_max is None or output.magnitude is None:
+            continue
+        allowed = relative * output.magnitude + absolute
+        if output.error_max > allowed:
+            raise ModelsDiffer(output.name, output.error_max, allowed, _mend(report, "--allow-error"))
+
+
+def _mend(report: Report, option: str) -> str:
+    if report.calibration_rows:
+        return f"pass {option} to take it all the same"
+    return f"pass --calibration with rows like those the model will see, or {option}"

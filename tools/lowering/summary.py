@@ -102,6 +102,7 @@ def _layer(layer: Layer, difference: Difference | None) -> LayerReport:
         dropped_bits=layer.dropped_bits,
         error_bound=None if exact else _bound(tensor.error),
         error_max=None if difference is None or tensor.classes is not None else difference.error_max,
+        magnitude=None if difference is None or tensor.classes is not None else difference.magnitude,
         saturated=None if difference is None else difference.saturated,
     )
 
@@ -120,6 +121,7 @@ def _output(name: str, builder: Builder, difference: Difference | None) -> Outpu
         error_bound=None if tensor.dtype.kind != "f" else _bound(tensor.error),
         error_max=difference.error_max if difference is not None and measured else None,
         error_mean=difference.error_mean if difference is not None and measured else None,
+        magnitude=difference.magnitude if difference is not None and measured else None,
         agreement=None if difference is None else difference.agreement,
     )
 

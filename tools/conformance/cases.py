@@ -1,0 +1,100 @@
+"""The test cases that ship in the onnx package, as plain data: models as bytes, inputs and outputs as arrays.
+
+node                                             one operator each, made by onnx.backend.test.case.node
+light, simple, pytorch-converted, pytorch-operator   folders in the package's data
+
+What is not read is left as it is: sequences, maps and optional values become None, and the judge says so.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import onnx
+from google.protobuf.message import DecodeError
+from onnx import numpy_helper
+
+from tools.lowering.source import Array
+
+SUITES: Final = ("node", "simple", "pytorch-operator", "pytorch-converted", "light")
+_EXPANDED: Final = "_expanded"
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What goes in and what must come out, by the model's names; None where it is no tensor."""
+
+    inputs: dict[str, Array | None]
+    outputs: dict[str, Array | None]
+
+
+@dataclass(frozen=True)
+class Case:
+    """`op`: the operator that a node case is about, or the suite of a graph that has many."""
+
+    suite: str
+    name: str
+    op: str
+    model: bytes
+    samples: tuple[Sample, ...]
+
+
+def collect(suites: Sequence[str] = SUITES) -> list[Case]:
+    """All cases of these suites, in the package's order. Takes seconds: the package computes the node cases anew."""
+    return [case for suite in suites for case in (_nodes() if suite == "node" else _folder(suite))]
+
+
+def _nodes() -> Iterator[Case]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from onnx.backend.test.case.node import collect_testcases
+
+        found = collect_testcases(None)
+    ops = {case.name: case.model.graph.node[0].op_type for case in found}
+    for case in found:
+        op = ops.get(case.name.split(_EXPANDED)[0], ops[case.name])
+        samples = tuple(_sample(case.model, inputs, outputs) for inputs, outputs in case.data_sets)
+        yield Case("node", case.name, op, bytes(case.model.SerializeToString()), samples)
+
+
+def _sample(model: onnx.ModelProto, inputs: Sequence[Any], outputs: Sequence[Any]) -> Sample:
+    return Sample(
+        {port.name: _array(value) for port, value in zip(model.graph.input, inputs, strict=False)},
+        {port.name: _array(value) for port, value in zip(model.graph.output, outputs, strict=False)},
+    )
+
+
+def _array(value: Any) -> Array | None:
+    if isinstance(value, onnx.TensorProto):
+        return numpy_helper.to_array(value)
+    return np.asarray(value) if isinstance(value, (np.ndarray, np.generic)) else None
+
+
+def _folder(suite: str) -> Iterator[Case]:
+    root = Path(onnx.__file__).parent / "backend" / "test" / "data" / suite
+    for folder in sorted(path for path in root.iterdir() if (path / "model.onnx").is_file()):
+        data = (folder / "model.onnx").read_bytes()
+        model = onnx.ModelProto.FromString(data)
+        sets = sorted(path for path in folder.iterdir() if path.is_dir())
+        yield Case(suite, folder.name, suite, data, tuple(_stored(model, path) for path in sets))
+
+
+def _stored(model: onnx.ModelProto, folder: Path) -> Sample:
+    constants = {tensor.name for tensor in model.graph.initializer}
+    inputs = [port.name for port in model.graph.input if port.name not in constants]
+    return Sample(
+        {name: _read(folder / f"input_{number}.pb") for number, name in enumerate(inputs)},
+        {port.name: _read(folder / f"output_{number}.pb") for number, port in enumerate(model.graph.output)},
+    )
+
+
+def _read(path: Path) -> Array | None:
+    try:
+        return numpy_helper.to_array(onnx.TensorProto.FromString(path.read_bytes()))
+    except (OSError, DecodeError, ValueError, TypeError):
+        return None
