@@ -26,7 +26,7 @@ def _quantize(spec: TensorSpec, inputs: Mapping[str, Array]) -> npt.NDArray[np.i
     if spec.name not in inputs:
         raise DataRefused(where, "missing")
     array = np.asarray(inputs[spec.name])
-    if array.dtype.kind not in "fiu" or array.size == 0:
+    if array.dtype.kind not in "fiub" or array.size == 0:
         raise DataRefused(where, f"{array.size} elements of type {array.dtype}; numbers are needed")
     if array.shape[1:] != spec.shape or array.ndim != len(spec.shape) + 1:
         wanted = ", ".join(["rows", *map(str, spec.shape)])

@@ -22,7 +22,7 @@ from tools.lowering.crossings import Thresholds
 from tools.lowering.errors import DataRefused, ModelRefused
 from tools.lowering.names import as_labels, graph_names
 from tools.lowering.protobuf import TEXT
-from tools.lowering.source import Array, Node, Port, Shape, Source
+from tools.lowering.source import HELPER, Array, Node, Port, Shape, Source
 
 FRAC_BITS: Final = 16
 """Fractional bits of an activation, where bounds permit; more where calibration shows it to be small."""
@@ -131,8 +131,7 @@ class Builder:
         """A constant operand; refused where it is computed or left out, or holds texts."""
         name = node.inputs[position] if node.has_input(position) else ""
         if name not in self.source.constants:
-            found = "computed from the inputs" if name else "missing"
-            raise node.refuse(f"{what} (input {position}) is {found}, only a constant has an exact form here")
+            raise node.needs_constant(position, what)
         array = self.source.constants[name]
         if array.dtype == TEXT and not text:
             raise node.refuse(f"{what} (input {position}) holds texts, numbers are needed")
@@ -179,6 +178,8 @@ class Builder:
         name = node.outputs[position]
         bound = replace(tensor, limit=self._limits.get(name, tensor.limit))
         self._tensors[name] = bound
+        if node.index == HELPER:
+            return  # what it became is told of the node that it helps
         clips, became = tuple(self._clips), tuple(self._became)
         self.layers.append(Layer(node, name, bound, self._weight_bits, self._dropped_bits, clips, became))
         self._weight_bits, self._dropped_bits, self._clips, self._became = None, 0, [], []
@@ -234,14 +235,14 @@ class Builder:
         shape = port.shape or ()
         limit = self._limits.get(port.name)
         if port.dtype.kind == "b":
-            raise DataRefused(f"input {port.name!r}", "boolean inputs have no exact form here", "use an integer type")
-        if port.dtype.kind == "f":
+            frac_bits, low, high = 0, 0, 1
+        elif port.dtype.kind == "f":
             frac_bits = self._input_frac_bits(port, limit)
             high = int(np.ldexp(INPUT_MAGNITUDE if limit is None else limit, frac_bits))
             low = -high
         else:
-            info = np.iinfo(port.dtype)
-            frac_bits, low, high = 0, max(int(info.min), -(1 << 31)), min(int(info.max), (1 << 31) - 1)
+            info, most = np.iinfo(port.dtype), (1 << 31) - 1 if limit is None else max(1, int(limit))
+            frac_bits, low, high = 0, max(int(info.min), -most), min(int(info.max), most)
         fact = Fact(shape, low, high)
         error = 2.0**-frac_bits / 2 if port.dtype.kind == "f" else 0.0
         self._tensors[port.name] = Tensor(len(self._place.facts), fact, frac_bits, port.dtype, limit, error)

@@ -39,7 +39,7 @@ def _check_array(port: Port, rows: Mapping[str, Array], where: str) -> Array:
     if port.name not in rows:
         raise DataRefused(where, "missing")
     array = np.asarray(rows[port.name])
-    if array.dtype.kind not in "fiu":
+    if array.dtype.kind not in "fiub":
         raise DataRefused(where, f"elements of type {array.dtype}; numbers are needed")
     if array.ndim < 1 or array.shape[1:] != port.shape:
         wanted = ", ".join(["rows", *map(str, port.shape or ())])
@@ -67,18 +67,32 @@ class FloatModel:
             raise ModelRefused("file", f"onnxruntime cannot load it ({_first_line(error)})") from error
 
     def chunks(self, rows: Mapping[str, Array]) -> Iterator[tuple[slice, dict[str, Array]]]:
-        """The chosen tensors for successive parts of the rows; one row at a time where the file fixes the batch. Raises
+        """The chosen tensors for successive parts of the rows, of the size that the file fixes if it does. Raises
         ModelRefused where onnxruntime fails."""
         count = len(next(iter(rows.values())))
-        step = 1 if self._source.one_is_batch else ROWS_AT_ONCE
+        fixed, whole = self._source.fixed_rows, self._source.whole
+        step = 1 if whole else fixed or ROWS_AT_ONCE
         for start in range(0, count, step):
             part = slice(start, min(start + step, count))
             feed = {port.name: rows[port.name][part].astype(port.dtype) for port in self._source.inputs}
+            if whole:
+                feed = {name: np.asarray(array[0]) for name, array in feed.items()}
+            elif fixed:
+                feed = {name: _filled_up(array, fixed) for name, array in feed.items()}
             try:
                 values = self._session.run(self._names, feed)
             except Exception as error:
                 raise ModelRefused("file", f"onnxruntime cannot run it ({_first_line(error)})") from error
+            if whole:
+                values = [np.asarray(array)[np.newaxis] for array in values]
+            elif fixed:
+                values = [array[: part.stop - start] if np.ndim(array) else array for array in values]
             yield part, dict(zip(self._names, values, strict=True))
+
+
+def _filled_up(rows: Array, count: int) -> Array:
+    """That many rows, the last one repeated: a file that fixes their number takes no fewer."""
+    return np.concatenate([rows, np.repeat(rows[-1:], count - len(rows), axis=0)])
 
 
 def observe(proto: onnx.ModelProto, source: Source, rows: Mapping[str, Array]) -> dict[str, float]:
@@ -121,11 +135,10 @@ def _exposing(proto: onnx.ModelProto, source: Source, names: Sequence[str]) -> b
     for value in copy.graph.input:
         shape = value.type.tensor_type.shape
         del shape.dim[:]
-        lead = shape.dim.add()
-        if source.one_is_batch:
-            lead.dim_value = 1
-        else:
-            lead.dim_param = "N"
+        if source.fixed_rows:
+            shape.dim.add().dim_value = source.fixed_rows
+        elif not source.whole:
+            shape.dim.add().dim_param = "N"
         for size in shapes[value.name]:
             shape.dim.add().dim_value = size
     return bytes(copy.SerializeToString())

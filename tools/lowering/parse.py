@@ -16,12 +16,13 @@ import onnx
 from google.protobuf.message import DecodeError
 
 from runtime.inference.limits import ELEMENTS_MAX, INPUTS_MAX, NODES_MAX, OUTPUTS_MAX
+from runtime.inference.limits import RANK_MAX as ROW_RANK_MAX
 from tools.lowering.errors import DataRefused, ModelRefused
 from tools.lowering.protobuf import RANK_MAX, dtype_of, read_attributes, read_tensor
 from tools.lowering.source import Array, Node, Port, Source
 
 SOURCE_BYTES_MAX: Final = 1 << 30
-OPSETS: Final = {"": (9, 23), "ai.onnx.ml": (1, 5)}
+OPSETS: Final = {"": (7, 28), "ai.onnx.ml": (1, 5)}
 """By domain, the versions that are read. What skl2onnx writes for a linear model alone says 9."""
 
 DeclaredShapes = Mapping[str, tuple[int | None, ...]]
@@ -48,9 +49,27 @@ def decode(model: bytes) -> onnx.ModelProto:
     return proto
 
 
-def parse(proto: onnx.ModelProto, shapes: DeclaredShapes) -> Source:
-    """The checked model. `shapes` replaces the declared shape of inputs by name; None first is the batch. Raises
-    ModelRefused, and DataRefused for `shapes` that do not fit."""
+def readings(proto: onnx.ModelProto, shapes: DeclaredShapes) -> list[Source]:
+    """The checked model as it may be read, the better way first: its leading dimension is the batch; or N is put in
+    front of all its dimensions, which must be fixed then. `shapes` replaces the declared shape of inputs by name; None
+    first is the batch. Raises ModelRefused, and DataRefused for `shapes` that do not fit."""
+    try:
+        batched = parse(proto, shapes)
+    except ModelRefused:
+        if not _is_fixed(proto.graph, shapes):
+            raise
+        return [parse(proto, shapes, whole=True)]
+    return [batched, parse(proto, shapes, whole=True)] if _is_fixed(proto.graph, shapes) else [batched]
+
+
+def _is_fixed(graph: onnx.GraphProto, shapes: DeclaredShapes) -> bool:
+    """Whether every dimension of every input is a number."""
+    tensors = [value for value in graph.input if value.name in shapes or value.type.tensor_type.HasField("shape")]
+    return len(tensors) == len(graph.input) and all(None not in _chosen(value, shapes) for value in tensors)
+
+
+def parse(proto: onnx.ModelProto, shapes: DeclaredShapes, *, whole: bool = False) -> Source:
+    """One reading of the model."""
     graph = proto.graph
     opsets = _opsets(proto)
     constants = _constants(graph)
@@ -63,8 +82,8 @@ def parse(proto: onnx.ModelProto, shapes: DeclaredShapes) -> Source:
     unknown = sorted(set(shapes) - {value.name for value in graph.input})
     if unknown:
         raise DataRefused(f"shapes[{unknown[0]!r}]", f"the model has no such input; it has {_names(graph.input)}")
-    leading = [_leading(value) for value in graph.input]
-    inputs = tuple(_input(value, shapes) for value in graph.input)
+    inputs = tuple(_whole_input(value, shapes) if whole else _input(value, shapes) for value in graph.input)
+    fixed_rows = None if whole else _fixed_rows(graph, shapes)
     nodes = _nodes(graph, opsets, {port.name for port in inputs} | set(constants))
     maps = {name for node in nodes if node.op == "ZipMap" for name in node.outputs}
     outputs = tuple(_output(value, maps) for value in graph.output)
@@ -72,8 +91,21 @@ def parse(proto: onnx.ModelProto, shapes: DeclaredShapes) -> Source:
     for port in outputs:
         if port.name not in defined:
             raise ModelRefused(f"output {port.name!r}", "no node computes it")
-    one_is_batch = bool(leading) and all(size == 1 for size in leading)
-    return Source(opsets.get("", OPSETS[""][1]), one_is_batch, inputs, outputs, constants, nodes)
+    return Source(opsets.get("", OPSETS[""][1]), fixed_rows, whole, inputs, outputs, constants, nodes)
+
+
+def _fixed_rows(graph: onnx.GraphProto, shapes: DeclaredShapes) -> int | None:
+    """The leading dimension that the file fixes in all its inputs. Raises ModelRefused where they have several."""
+    found = {value.name: size for value in graph.input if (size := _leading(value)) is not None}
+    if len(found) == len(graph.input) and len(set(found.values())) == 1:
+        return next(iter(found.values()))
+    for name, size in found.items():
+        if size != 1 or shapes.get(name, (1,))[0] not in (None, 1):
+            mend = (
+                f"pass shapes={{{name!r}: (None, ...)}} with None for the batch and a number for every other dimension"
+            )
+            raise ModelRefused(f"input {name!r}", f"its leading dimension is fixed at {size}, not the batch", mend)
+    return None
 
 
 def _opsets(proto: onnx.ModelProto) -> dict[str, int]:
@@ -166,13 +198,21 @@ def _input(value: onnx.ValueInfoProto, shapes: DeclaredShapes) -> Port:
     mend = f"pass shapes={{{value.name!r}: (None, ...)}} with None for the batch and a number for every other dimension"
     if not 1 <= len(shape) <= RANK_MAX:
         raise ModelRefused(where, f"it has {len(shape)} dimensions, 1 to {RANK_MAX} are supported", mend)
-    if shape[0] not in (None, 1):
+    if shape[0] not in (None, 1, _leading(value)):
         raise ModelRefused(where, f"its leading dimension is fixed at {shape[0]}, not the batch", mend)
     rows = tuple(size for size in shape[1:] if size is not None)
     if len(rows) != len(shape) - 1:
         raise ModelRefused(where, f"shape {list(shape)} has an open dimension after the batch", mend)
     if any(size < 1 for size in rows) or prod(rows) > ELEMENTS_MAX:
         raise ModelRefused(where, f"shape {list(shape)} is empty or too large", mend)
+    return Port(value.name, dtype, rows)
+
+
+def _whole_input(value: onnx.ValueInfoProto, shapes: DeclaredShapes) -> Port:
+    where, dtype = f"input {value.name!r}", _dtype(value, "input")
+    rows = tuple(size for size in _chosen(value, shapes) if size is not None)
+    if len(rows) > ROW_RANK_MAX or any(size < 1 for size in rows) or prod(rows) > ELEMENTS_MAX:
+        raise ModelRefused(where, f"shape {list(rows)} is empty, too large or has more than {ROW_RANK_MAX} dimensions")
     return Port(value.name, dtype, rows)
 
 

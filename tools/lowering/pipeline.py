@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
@@ -28,12 +28,14 @@ from tools.lowering.fold import FOLDERS, fold, without_dead
 from tools.lowering.fuse import fuse
 from tools.lowering.names import graph_names
 from tools.lowering.ops import HANDLERS
-from tools.lowering.parse import DeclaredShapes, decode, parse
+from tools.lowering.parse import DeclaredShapes, decode
+from tools.lowering.readings import as_rows, first_that_works
 from tools.lowering.report import Report
 from tools.lowering.shapes import resolve
 from tools.lowering.source import Array, Node, Source
 from tools.lowering.summary import summarise
 from tools.lowering.unscale import unscale
+from tools.lowering.whole import with_rows
 
 LOWERING_VERSION: Final = "armillary-lowering/1"
 REHEARSAL_LIMIT: Final = 16.0
@@ -54,28 +56,39 @@ _INSTEAD: Final = {
 @dataclass(frozen=True)
 class Lowered:
     """`model`: the canonical graph's bytes, as proven by the verifier. Rows in and out keep the source's names.
-    `classes`: of those outputs that are places in a list of classes, by the source's name."""
+    `classes`: of those outputs that are places in a list of classes, by the source's name. `fixed`: inputs of the
+    source that are constants of the graph, with the only value that they may have."""
 
     model: bytes
     report: Report
     graph: Graph
     source: Source
     classes: Mapping[str, Classes]
+    fixed: Mapping[str, Array]
 
     def quantize(self, inputs: Mapping[str, npt.ArrayLike]) -> dict[str, npt.NDArray[np.int64]]:
-        """The graph's inputs from the source model's, [N, ...] each. DataRefused names what does not fit."""
+        """The graph's inputs from the source model's, [N, ...] each; where a row is a whole run of the model, also its
+        own inputs without N: one row. DataRefused names what does not fit."""
+        for name, value in self.fixed.items():
+            if name in inputs and not np.array_equal(np.asarray(inputs[name]), value):
+                raise DataRefused(f"input {name!r}", "lowering fixed it at another value", "lower again with this one")
         names = graph_names(self.source.inputs)
-        renamed = {names.get(name, name): np.asarray(array) for name, array in inputs.items()}
+        given = {name: np.asarray(array) for name, array in inputs.items() if name not in self.fixed}
+        rows = as_rows(self.source.inputs, given, whole=self.source.whole)
+        renamed = {names.get(name, name): array for name, array in rows.items()}
         return boundary.quantize(self.graph.inputs, renamed)
 
     def dequantize(self, outputs: Mapping[str, Array]) -> dict[str, Array]:
-        """The source model's outputs in its element types; classes by the source model's names (texts or integers)."""
+        """The source model's outputs in its element types; classes by the source model's names (texts or integers).
+        Where a row is a whole run of the model, one row is returned without N."""
         names = graph_names(self.source.outputs)
         found = boundary.dequantize([output.spec for output in self.graph.outputs], outputs)
         read = {port.name: found[names[port.name]] for port in self.source.outputs}
         for name, classes in self.classes.items():
             read[name] = np.array(classes, object)[read[name]]
-        return {port.name: read[port.name].astype(port.dtype) for port in self.source.outputs}
+        one = self.source.whole and all(len(array) == 1 for array in read.values())
+        shaped = {name: array[0] if one else array for name, array in read.items()}
+        return {port.name: np.asarray(shaped[port.name]).astype(port.dtype) for port in self.source.outputs}
 
 
 def lower(
@@ -90,12 +103,28 @@ def lower(
     the model will see; without them float inputs are taken to be within +-1024 and intervals follow from that.
     Raises LoweringError: the model, shape or data at fault, the reason and the mend.
     """
-    proto = decode(model)
-    source = parse(proto, _checked_shapes(shapes))
+    given = {name: np.asarray(array) for name, array in (calibration or {}).items()}
+
+    def attempt(proto: onnx.ModelProto, source: Source, fixed: Mapping[str, Array]) -> Lowered:
+        rest = {name: array for name, array in given.items() if name not in fixed}
+        return _lowered(model, proto, source, fixed, None if calibration is None else rest)
+
+    return first_that_works(decode(model), _checked_shapes(shapes), given, attempt)
+
+
+def _lowered(
+    model: bytes,
+    proto: onnx.ModelProto,
+    source: Source,
+    fixed: Mapping[str, Array],
+    calibration: Mapping[str, Array] | None,
+) -> Lowered:
+    """One reading of the model, compiled."""
     prepared = _prepared(source)
     rows = None
     limits: dict[str, float] = {}
     if calibration is not None:
+        calibration = as_rows(source.inputs, calibration, whole=source.whole)
         rows = check_rows(source.inputs, calibration, "calibration")
         _translate(prepared, _rehearsal(prepared))  # checks each shape and attribute before onnxruntime sees the model
         limits = observe(proto, fold(source), rows)
@@ -105,16 +134,30 @@ def lower(
     encoded = encode_graph(graph)
     verified = _verified(encoded)
     comparison = _compared(proto, prepared, builder, graph, rows)
+    comparison = replace(comparison, notes=(*comparison.notes, *_told(source, fixed)))
     report = summarise(LOWERING_VERSION, model, source, prepared, builder, encoded, verified, comparison)
-    return Lowered(encoded, report, graph, prepared, builder.classes())
+    return Lowered(encoded, report, graph, prepared, builder.classes(), fixed)
+
+
+def _told(source: Source, fixed: Mapping[str, Array]) -> list[str]:
+    """What the report says of the reading."""
+    notes = [
+        f"input {name!r} has to be known beforehand: it is fixed at the calibration's value and no input of the graph"
+        for name in fixed
+    ]
+    if source.whole:
+        notes.append("rows are not independent along the first dimension: a row of the graph is one run of the model")
+    return notes
 
 
 def _prepared(source: Source) -> Source:
     """What is left to translate: no constant parts, nothing that follows from shapes, pairs of nodes fused, no scaler
     in front of trees."""
-    source = without_dead(fuse(fold(source)))
+    source = fold(source)
+    source = source if source.whole else without_dead(fuse(source))
     _check_ops(source)
-    return without_dead(unscale(fuse(resolve(source, _rehearsal(source), _lower_node))))
+    way = with_rows if source.whole else resolve
+    return without_dead(unscale(fuse(way(source, _rehearsal(source), _lower_node))))
 
 
 def _checked_shapes(shapes: Mapping[str, tuple[int | None, ...]] | None) -> DeclaredShapes:

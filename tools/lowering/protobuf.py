@@ -25,6 +25,7 @@ DTYPES: Final[dict[int, np.dtype[Any]]] = {
     TensorProto.UINT8: np.dtype(np.uint8),
     TensorProto.UINT16: np.dtype(np.uint16),
     TensorProto.UINT32: np.dtype(np.uint32),
+    TensorProto.UINT64: np.dtype(np.uint64),
     TensorProto.BOOL: np.dtype(np.bool_),
 }
 TEXT: Final = np.dtype(np.object_)

@@ -14,19 +14,20 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from tools.lowering.errors import OpRefused
+from tools.lowering.errors import ConstantNeeded, OpRefused
 
 Array = npt.NDArray[Any]
 Shape = tuple[int, ...]
 Attribute = int | float | str | tuple[int, ...] | tuple[float, ...] | tuple[str, ...] | Array
 
+HELPER: Final = -1
 _KINDS: Final = {int: "an integer", float: "a number", str: "text"}
 
 
 @dataclass(frozen=True)
 class Node:
-    """One operator. `inputs` may hold "" for an optional input left out; `index` is its place in the file; `merged`:
-    the places of those that it took in."""
+    """One operator. `inputs` may hold "" for an optional input left out; `index` is its place in the file, `HELPER` for
+    one that a pass added; `merged`: the places of those that it took in."""
 
     op: str
     name: str
@@ -44,6 +45,14 @@ class Node:
     def refuse(self, reason: str, mend: str = "") -> OpRefused:
         """The error to raise about this node."""
         return OpRefused(self.op, self.where, reason, mend)
+
+    def needs_constant(self, position: int, what: str) -> OpRefused:
+        """The error to raise where an input that must be known beforehand is computed or left out."""
+        name = self.inputs[position] if self.has_input(position) else ""
+        if not name:
+            return self.refuse(f"{what} (input {position}) is missing, a constant is needed")
+        reason = f"{what} (input {position}) is computed from the inputs, only a constant has an exact form here"
+        return ConstantNeeded(self.op, self.where, reason, name)
 
     def has_input(self, position: int) -> bool:
         """Whether the input of this number, from 0, is given and not left out."""
@@ -116,10 +125,15 @@ class Port:
 
 @dataclass(frozen=True)
 class Source:
-    """The model. `one_is_batch`: the file fixes the batch at 1, so a leading 1 in its shapes means N."""
+    """The model. How its dimensions are read:
+
+    fixed_rows: the file fixes the batch at this number, so where it leads a shape there it means N. None: it is open.
+    whole: N was put in front of all dimensions that the file knows; a row is all that one run of the file takes.
+    """
 
     opset: int
-    one_is_batch: bool
+    fixed_rows: int | None
+    whole: bool
     inputs: tuple[Port, ...]
     outputs: tuple[Port, ...]
     constants: Mapping[str, Array]

@@ -44,7 +44,7 @@ def test_invalid_nodes_are_refused_before_onnxruntime_sees_them(
 
 def test_a_coarser_grid_adds_half_a_step_to_the_error_and_a_finer_one_nothing() -> None:
     port = Port("x", np.dtype(np.float32), (3,))
-    builder = Builder(Source(17, False, (port,), (port,), {}, ()), {})
+    builder = Builder(Source(17, None, False, (port,), (port,), {}, ()), {})
     x = builder.finished("x")
     assert builder.regrid(x, 8).error == x.error + 2.0**-9
     assert builder.regrid(x, 20).error == x.error

@@ -162,10 +162,10 @@ def test_invalid_string_weights(simple: onnx.ModelProto) -> None:
     refused(simple, "initializer 'w'", "UTF-8")
 
 
-@pytest.mark.parametrize("opset", [1, 8, 24, 1000])
+@pytest.mark.parametrize("opset", [1, 6, 29, 1000])
 def test_invalid_opset(simple: onnx.ModelProto, opset: int) -> None:
     simple.opset_import[0].version = opset
-    refused(simple, f"opset {opset}", "9 to 23")
+    refused(simple, f"opset {opset}", "7 to 28")
 
 
 def test_invalid_missing_and_contradicting_opset(simple: onnx.ModelProto) -> None:
@@ -186,12 +186,6 @@ def test_invalid_missing_shape_is_mended_by_shapes(simple: onnx.ModelProto) -> N
 def test_invalid_open_dimension_is_mended_by_shapes(simple: onnx.ModelProto) -> None:
     simple.graph.input[0].type.tensor_type.shape.dim[1].dim_param = "K"
     refused(simple, "open dimension", "shapes=")
-    assert lower(simple.SerializeToString(), shapes={"x": (None, 4)}).graph.inputs[0].shape == (4,)
-
-
-def test_invalid_fixed_batch(simple: onnx.ModelProto) -> None:
-    simple.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 8
-    refused(simple, "fixed at 8", "shapes=")
     assert lower(simple.SerializeToString(), shapes={"x": (None, 4)}).graph.inputs[0].shape == (4,)
 
 

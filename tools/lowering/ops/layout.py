@@ -77,7 +77,7 @@ def flatten(node: Node, b: Builder) -> None:
 
 
 def reshape(node: Node, b: Builder) -> None:
-    """To a constant shape whose first dimension is the batch: 0, -1, or 1 where the file fixes the batch at 1."""
+    """To a constant shape whose first dimension is the batch: 0, -1, or the number at which the file fixes the batch."""
     x = b.tensor(node, 0, classes=True)
     target = [int(size) for size in b.constant(node, 1, "the shape").reshape(-1)]
     keeps_zero = not node.flag("allowzero")
@@ -89,7 +89,7 @@ def reshape(node: Node, b: Builder) -> None:
     if -1 in rest:
         known = prod(size for size in rest if size != -1)
         rest[rest.index(-1)] = prod(x.shape) // known
-    leads = (target[0] == 0 and keeps_zero) or target[0] == -1 or (target[0] == 1 and b.source.one_is_batch)
+    leads = (target[0] == 0 and keeps_zero) or target[0] == -1 or (target[0] == b.source.fixed_rows)
     if not leads or prod(rest) != prod(x.shape):
         mend = "keep the batch first: reshape to (0, ...) or (-1, ...) with all of a row's elements after it"
         raise node.refuse(f"shape {target} would mix rows of shape {list(x.shape)} with the batch", mend)
