@@ -5,13 +5,14 @@
         assert counter.submit(Counter.bump.build(step=3), signer=accounts.alice).is_ok
 
 chain: a Chain of these modules; watched: one that checks every rule of an attack after each step; accounts: by name,
-the same keys as on every test chain; localnet: validators of these modules in virtual time (localnet.py); golden:
-compares a module with its committed form (golden.py).
+the same keys as on every test chain; localnet: validators of these modules in virtual time (localnet.py); spec: a
+chain spec with them; golden: compares a module with its committed form (golden.py).
 pytest imports this file at every start: what is heavy is imported by the fixture that needs it.
 """
 
 from __future__ import annotations
 
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from runtime.testing.attacking import Watched
     from runtime.testing.localnet import Localnet
 
+FIXTURES = "armillary.fixtures"
 UPDATE = "--update-golden"
 
 
@@ -48,6 +50,14 @@ class LocalnetOf(Protocol):
 
     def __call__(self, *modules: type[Module], **options: Any) -> Localnet:
         """Validators of these modules, which run while `run` runs a story."""
+        ...
+
+
+class SpecOf(Protocol):
+    """Makes a chain spec; options: those of chain_spec.testing.sample_spec (validators, params, genesis, ...)."""
+
+    def __call__(self, *modules: type[Module] | str, **options: Any) -> Any:
+        """A valid ChainSpec of the standard modules and of these, which must be installed."""
         ...
 
 
@@ -101,6 +111,15 @@ def localnet() -> LocalnetOf:
     from runtime.testing.localnet import Localnet
 
     return lambda *modules, **options: Localnet(*modules, **options)
+
+
+@pytest.fixture
+def spec() -> SpecOf:
+    """spec(Counter, ...) makes a valid chain spec. What makes it is found as modules are: the runtime imports none of
+    the other folders."""
+    (point,) = entry_points(group=FIXTURES, name="spec")
+    made: SpecOf = point.load()
+    return made
 
 
 @pytest.fixture

@@ -172,10 +172,10 @@ class MissingRollback(Vault):
     def _add(self, account: AccountId, amount: int) -> None:
         if amount > self.params.most:
             raise TooMany(amount=amount)
-        self.held[account] += amount
-        if self.total + amount > self.params.most:
-            raise TooMany(amount=amount)
         self.total += amount
+        if self.total > self.params.most:
+            raise TooMany(amount=amount)
+        self.held[account] += amount
 
     @call(gas=20_000)
     def put_if_room(self, origin: Signed, *, amount: U64) -> None:
