@@ -57,6 +57,9 @@ def inference(names: tuple[str, ...], seconds: int, file: Path | None) -> int:
 
 
 def _machine() -> dict[str, Any]:
+    from runtime.inference import self_test
+    from tools.bench.pairs import timed
+
     lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return {
@@ -64,6 +67,7 @@ def _machine() -> dict[str, Any]:
         "cores": os.cpu_count(),
         "python": platform.python_version(),
         "onnxruntime": version("onnxruntime"),
+        "self_test_ms": round(1000 * timed(self_test), 1),
     }
 
 
