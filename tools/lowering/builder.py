@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from math import ceil, floor
 from typing import Any, Final
 
+import msgspec
 import numpy as np
 
 from runtime.inference import graph as ir
@@ -22,6 +24,7 @@ from tools.lowering.crossings import Thresholds
 from tools.lowering.errors import DataRefused, ModelRefused
 from tools.lowering.names import as_labels, graph_names
 from tools.lowering.protobuf import TEXT
+from tools.lowering.prune import pruned
 from tools.lowering.source import HELPER, Array, Node, Port, Shape, Source
 
 FRAC_BITS: Final = 16
@@ -98,7 +101,8 @@ class Builder:
     def __init__(self, source: Source, limits: Mapping[str, float]) -> None:
         self.source = source
         self.layers: list[Layer] = []
-        self._limits = limits
+        declared = [port for port in source.inputs if port.reach is not None]
+        self._limits = {**limits, **{port.name: port.magnitude for port in declared}}
         self._place = Place(constants=(), visits_left=1 << 62)
         self._nodes: list[ir.Node] = []
         self._seen: dict[ir.Node, int] = {}
@@ -219,6 +223,29 @@ class Builder:
         self._clips.append(Clipped(clipped, most))
         return clipped
 
+    def confine(self, x: Tensor, low: int, high: int) -> Tensor:
+        """x, where it is an input's elements moved about: the input's interval is cut to low..high, so that a row that
+        leaves it is refused before it runs. Any other x is returned as it is."""
+        way = [x.index]
+        while way[-1] >= len(self._specs):
+            node = self._nodes[way[-1] - len(self._specs)]
+            if not isinstance(node, ir.Reshape | ir.Transpose | ir.Slice):
+                return x
+            way.append(node.x)
+        spec = self._specs[way[-1]]
+        low, high = max(low, spec.low), min(high, spec.high)
+        if low > high or x.fact.low > low or x.fact.high < high:
+            return x
+        specs = [*self._specs]
+        specs[way[-1]] = msgspec.structs.replace(spec, low=low, high=high)
+        self._specs = tuple(specs)
+        for index in way:
+            self._place.facts[index] = replace(self._place.facts[index], low=low, high=high)
+        for name, tensor in self._tensors.items():
+            if tensor.index in way:
+                self._tensors[name] = replace(tensor, fact=self._place.facts[tensor.index])
+        return replace(x, fact=self._place.facts[x.index])
+
     def note_columns(self, classes: Classes) -> None:
         """The classes that an output's columns are for: the graph's labels, where no output is a class itself."""
         self._columns = classes
@@ -243,6 +270,9 @@ class Builder:
         else:
             info, most = np.iinfo(port.dtype), (1 << 31) - 1 if limit is None else max(1, int(limit))
             frac_bits, low, high = 0, max(int(info.min), -most), min(int(info.max), most)
+        if port.reach is not None:
+            low = max(low, ceil(port.reach[0] * 2.0**frac_bits))
+            high = min(high, floor(port.reach[1] * 2.0**frac_bits))
         fact = Fact(shape, low, high)
         error = 2.0**-frac_bits / 2 if port.dtype.kind == "f" else 0.0
         self._tensors[port.name] = Tensor(len(self._place.facts), fact, frac_bits, port.dtype, limit, error)
@@ -315,8 +345,8 @@ class Builder:
     def graph(
         self, outputs: tuple[ir.Output, ...], version: str, source_hash: bytes, labels: tuple[str, ...] = ()
     ) -> ir.Graph:
-        """The graph so far with these outputs, whatever the source's are: comparisons look at inner tensors so."""
-        return ir.Graph(
+        """What these outputs need, whatever the source's are: comparisons look at inner tensors so."""
+        everything = ir.Graph(
             version=ir.GRAPH_VERSION,
             lowering_version=version,
             source_hash=Hash(source_hash),
@@ -326,3 +356,4 @@ class Builder:
             constants=self._place.constants,
             nodes=tuple(self._nodes),
         )
+        return pruned(everything)

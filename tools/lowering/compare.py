@@ -9,12 +9,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-import msgspec
 import numpy as np
 import onnx
 
 from runtime.inference.engine import Engine
-from runtime.inference.graph import Output, TensorSpec, encode_graph
+from runtime.inference.graph import TensorSpec, encode_graph
 from runtime.inference.limits import OUTPUTS_MAX
 from runtime.types import ZERO_HASH
 from tools.lowering.builder import Builder, Layer, Tensor
@@ -121,15 +120,14 @@ def compare(
     proto: onnx.ModelProto,
     source: Source,
     builder: Builder,
-    ends: Sequence[Output],
     rows: Mapping[str, Array],
     integers: Mapping[str, Array],
 ) -> dict[str, Difference]:
     """Differences by source name. `rows` are the float inputs, `integers` the same quantised, by graph name."""
     found = {layer.name: Difference() for layer in builder.layers}
-    room = max(1, (OUTPUTS_MAX - len(ends)) // 2)
+    room = max(1, OUTPUTS_MAX // 2)
     for start in range(0, len(builder.layers), room):
-        _compare(proto, source, builder, ends, rows, integers, builder.layers[start : start + room], found)
+        _compare(proto, source, builder, rows, integers, builder.layers[start : start + room], found)
     return found
 
 
@@ -137,7 +135,6 @@ def _compare(
     proto: onnx.ModelProto,
     source: Source,
     builder: Builder,
-    ends: Sequence[Output],
     rows: Mapping[str, Array],
     integers: Mapping[str, Array],
     layers: Sequence[Layer],
@@ -148,7 +145,7 @@ def _compare(
         probes[f"probe/{number}"] = layer.tensor
         if layer.clips:
             probes[f"clip/{number}"] = layer.clips[0].tensor
-    outputs = (*_renamed(ends), *(builder.output(name, tensor) for name, tensor in probes.items()))
+    outputs = tuple(builder.output(name, tensor) for name, tensor in probes.items())
     probe = encode_graph(builder.graph(outputs, "probe", ZERO_HASH))
     engine = Engine()
     for part, expected in FloatModel(proto, source, [layer.name for layer in layers]).chunks(rows):
@@ -165,14 +162,6 @@ def _named(values: Array, tensor: Tensor) -> Array:
     if tensor.classes is None:
         return values
     return np.array(tensor.classes, TEXT if tensor.dtype == TEXT else np.int64)[values.astype(np.int64)]
-
-
-def _renamed(ends: Sequence[Output]) -> list[Output]:
-    """The model's own outputs under names that no probe has."""
-    return [
-        Output(tensor=end.tensor, spec=msgspec.structs.replace(end.spec, name=f"end/{number}"))
-        for number, end in enumerate(ends)
-    ]
 
 
 def _count_clipped(found: Difference, most: int, values: Array) -> None:

@@ -39,6 +39,7 @@ from tools.lowering.whole import with_rows
 
 LOWERING_VERSION: Final = "armillary-lowering/1"
 REHEARSAL_LIMIT: Final = 16.0
+RANGE_MAX: Final = 2.0**40
 _RANDOM: Final = (
     "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Multinomial", "Bernoulli",
 )  # fmt: skip
@@ -96,20 +97,27 @@ def lower(
     *,
     shapes: Mapping[str, tuple[int | None, ...]] | None = None,
     calibration: Mapping[str, npt.NDArray[Any]] | None = None,
+    ranges: Mapping[str, tuple[float, float]] | None = None,
 ) -> Lowered:
     """Compiles a float ONNX model to an exact-grid graph that the verifier accepts.
 
     shapes: by input, replacing the file's, None for the batch (first). calibration: rows of every input like those
     the model will see; without them float inputs are taken to be within +-1024 and intervals follow from that.
+    ranges: the least and greatest value of an input, in place of what calibration shows of it; without calibration all
+    intervals follow from them, and nothing is ever clipped.
     Raises LoweringError: the model, shape or data at fault, the reason and the mend.
     """
     given = {name: np.asarray(array) for name, array in (calibration or {}).items()}
+    decoded = decode(model)
+    reach = _checked_ranges(decoded, ranges or {})
 
     def attempt(proto: onnx.ModelProto, source: Source, fixed: Mapping[str, Array]) -> Lowered:
         rest = {name: array for name, array in given.items() if name not in fixed}
+        inputs = tuple(replace(port, reach=reach.get(port.name)) for port in source.inputs)
+        source = replace(source, inputs=inputs)
         return _lowered(model, proto, source, fixed, None if calibration is None else rest)
 
-    return first_that_works(decode(model), _checked_shapes(shapes), given, attempt)
+    return first_that_works(decoded, _checked_shapes(shapes), given, attempt)
 
 
 def _lowered(
@@ -158,6 +166,19 @@ def _prepared(source: Source) -> Source:
     _check_ops(source)
     way = with_rows if source.whole else resolve
     return without_dead(unscale(fuse(way(source, _rehearsal(source), _lower_node))))
+
+
+def _checked_ranges(
+    proto: onnx.ModelProto, ranges: Mapping[str, tuple[float, float]]
+) -> dict[str, tuple[float, float]]:
+    names = {value.name for value in proto.graph.input}
+    for name, (low, high) in ranges.items():
+        if name not in names:
+            found = ", ".join(map(repr, sorted(names)))
+            raise DataRefused(f"ranges[{name!r}]", f"the model has no such input; it has {found}")
+        if not (-RANGE_MAX <= low <= high <= RANGE_MAX):
+            raise DataRefused(f"ranges[{name!r}]", f"{low} to {high} is no range within +-{RANGE_MAX:g}")
+    return {name: (float(low), float(high)) for name, (low, high) in ranges.items()}
 
 
 def _checked_shapes(shapes: Mapping[str, tuple[int | None, ...]] | None) -> DeclaredShapes:
@@ -232,7 +253,7 @@ def _compared(
     integers = boundary.quantize(graph.inputs, {names[name]: array for name, array in rows.items()})
     count = len(next(iter(rows.values())))
     try:
-        found = compare(proto, source, builder, graph.outputs, rows, integers)
+        found = compare(proto, source, builder, rows, integers)
     except LoweringError as error:
         if calibration is not None:
             raise
