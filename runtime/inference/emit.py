@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import product
-from math import ldexp
+from math import ldexp, prod
 from typing import Any, Final
 
 import numpy as np
@@ -271,6 +271,20 @@ def _mul(node: ops.Mul, to: Writer) -> str:
     return y if node.shift == 0 else to.add("Round", to.add("Mul", y, to.scalar(ldexp(1.0, -node.shift))))
 
 
+def _matmul(node: ops.MatMul, to: Writer) -> str:
+    """The shift scales whatever is smallest: an operand or the sums."""
+    names, facts = [to.tensors[node.a], to.tensors[node.b]], [to.facts[node.a], to.facts[node.b]]
+    if node.shift == 0:
+        return to.add("MatMul", *names)
+    power = to.scalar(ldexp(1.0, -node.shift))
+    small = min((0, 1), key=lambda side: facts[side].elements)
+    before = facts[small].elements <= prod(to.made())
+    if before:
+        names[small] = to.add("Mul", names[small], power)
+    y = to.add("MatMul", *names)
+    return to.add("Round", y if before else to.add("Mul", y, power))
+
+
 def _max_pool(node: ops.MaxPool, to: Writer) -> str:
     x = _padded(to, to.tensors[node.x], node, float(to.facts[node.x].low))
     return to.add("MaxPool", x, kernel_shape=node.kernel, strides=node.strides, dilations=node.dilations)
@@ -300,6 +314,23 @@ def _axes(axes: Dims) -> list[int]:
 
 def _arg_max(node: ops.ArgMax, to: Writer) -> str:
     index = to.add("ArgMax", to.tensors[node.x], axis=node.axis + 1, keepdims=1, select_last_index=0)
+    return to.add("Cast", index, to=TensorProto.DOUBLE)
+
+
+def _take(node: ops.Take, to: Writer) -> str:
+    index, made = to.add("Cast", to.tensors[node.index], to=TensorProto.INT64), to.made()
+    if to.shape(node.index) != made:
+        index = to.add("Expand", index, to.integers(1, *made))
+    return to.add("GatherElements", to.tensors[node.x], index, axis=node.axis + 1)
+
+
+def _top_k(node: ops.TopK, to: Writer) -> str:
+    """The kernel's first output, the elements, is not used."""
+    values = f"t{len(to.nodes)}"
+    index = f"{values}i"
+    operands = [to.tensors[node.x], to.integers(node.k)]
+    largest = int(node.largest)
+    to.nodes.append(helper.make_node("TopK", operands, [values, index], axis=node.axis + 1, largest=largest, sorted=1))
     return to.add("Cast", index, to=TensorProto.DOUBLE)
 
 
@@ -351,4 +382,7 @@ _EMITTERS: Final[dict[type, Callable[[Any, Writer], str]]] = {
     ops.Sqrt: lambda node, to: _scaled_and_rounded(to, to.add("Sqrt", to.tensors[node.x]), node.shift),
     ops.Trees: emit_trees.trees,
     ops.Lookup: emit_trees.lookup,
+    ops.MatMul: _matmul,
+    ops.Take: _take,
+    ops.TopK: _top_k,
 }

@@ -186,6 +186,17 @@ class Place:
         )
 
 
+def repeated(place: Place, a: Dims, b: Dims) -> Dims:
+    """The shape of two operands together: of one rank, each dimension equal, or 1 in one of them and repeated."""
+    place.demand(
+        len(a) == len(b) and all(x == y or 1 in (x, y) for x, y in zip(a, b, strict=True)),
+        "operands have one rank and each dimension is equal or 1",
+        a=a,
+        b=b,
+    )
+    return tuple(max(x, y) for x, y in zip(a, b, strict=True))
+
+
 def check_constants(constants: tuple[Constant, ...]) -> None:
     """Shapes without zeros, bytes of the right number, the smallest width, and not too many elements in all. Raises
     Refused."""

@@ -341,6 +341,43 @@ class Lookup(Struct, tag=22):
     table: ConstantIndex
 
 
+# ---- of two computed tensors, and by computed places
+
+
+class MatMul(Struct, tag=23):
+    """y[..., m, n] = rhe(sum_k a[..., m, k] * b[..., k, n] * 2**-shift), shift 0..127.
+
+    a: [..., M, K] and b: [..., K, N] of one rank, at least 2; each dimension before the last two is equal, or 1 in one
+    of them (repeated).
+    """
+
+    a: TensorIndex
+    b: TensorIndex
+    shift: U8
+
+
+class Take(Struct, tag=24):
+    """y[..., j, ...] = x[..., index[..., j, ...], ...]: along `axis` the element that index names, elsewhere in place.
+
+    index: of x's rank; each other dimension is x's or 1 (repeated). Its interval lies inside x's dimension `axis`. y
+    has x's shape with index's size along `axis`.
+    """
+
+    x: TensorIndex
+    index: TensorIndex
+    axis: U8
+
+
+class TopK(Struct, tag=25):
+    """y = the indices along `axis` of the k largest (or smallest) elements, the largest (smallest) first; of equal ones
+    the first comes first. 1 <= k <= x's size along `axis`. The elements themselves are `Take` of these."""
+
+    x: TensorIndex
+    axis: U8
+    k: U32
+    largest: bool
+
+
 Node = (
     Gemm
     | Conv
@@ -365,6 +402,9 @@ Node = (
     | Sqrt
     | Trees
     | Lookup
+    | MatMul
+    | Take
+    | TopK
 )
 
 

@@ -210,6 +210,21 @@ def _lookup(node: ops.Lookup, run: _Run) -> Ints:
     return rows
 
 
+def _take(node: ops.Take, run: _Run) -> Ints:
+    x, axis = run.tensors[node.x], node.axis + 1
+    index = run.tensors[node.index].astype(np.int64)
+    shape = (*x.shape[:axis], index.shape[axis], *x.shape[axis + 1 :])
+    taken: Ints = np.take_along_axis(x, np.broadcast_to(index, shape), axis=axis)
+    return taken
+
+
+def _top_k(node: ops.TopK, run: _Run) -> Ints:
+    x, axis = run.tensors[node.x], node.axis + 1
+    order = (-x if node.largest else x).argsort(axis=axis, kind="stable")
+    first: Ints = order.take(range(node.k), axis=axis).astype(object)
+    return first
+
+
 _OPS: Final[dict[type, Callable[[Any, _Run], Ints]]] = {
     ops.Gemm: _gemm,
     ops.Conv: _conv,
@@ -234,4 +249,7 @@ _OPS: Final[dict[type, Callable[[Any, _Run], Ints]]] = {
     ops.Sqrt: _sqrt,
     ops.Trees: _trees,
     ops.Lookup: _lookup,
+    ops.MatMul: lambda node, run: _shift(run.tensors[node.a] @ run.tensors[node.b], node.shift),
+    ops.Take: _take,
+    ops.TopK: _top_k,
 }

@@ -7,7 +7,7 @@ rounded result of an exact value that is representable is that value). Compariso
 from __future__ import annotations
 
 from runtime.inference.arithmetic import Double, divide, rhe_shift, square_root, to_integer
-from runtime.inference.facts import Dims, Fact, Place, Proof, Work, span, with_numbers
+from runtime.inference.facts import Dims, Fact, Place, Proof, Work, repeated, span, with_numbers
 from runtime.inference.graph import Add, Clip, Div, Mul, Relu, Softmax, Sqrt, Sub
 from runtime.inference.limits import (
     DOUBLE_EXACT_MAX,
@@ -16,17 +16,6 @@ from runtime.inference.limits import (
     SOFTMAX_CLASSES_MAX,
     SOFTMAX_FRAC_BITS_MAX,
 )
-
-
-def _together(place: Place, a: Fact, b: Fact) -> Dims:
-    """The shape of an element-by-element op: equal ranks, dimensions equal or 1."""
-    place.demand(
-        len(a.shape) == len(b.shape) and all(x == y or 1 in (x, y) for x, y in zip(a.shape, b.shape, strict=True)),
-        "operands have one rank and each dimension is equal or 1",
-        a=a.shape,
-        b=b.shape,
-    )
-    return tuple(max(x, y) for x, y in zip(a.shape, b.shape, strict=True))
 
 
 def _exact(place: Place, shape: Dims, low: int, high: int) -> Fact:
@@ -46,14 +35,14 @@ def _pass(a: Fact, b: Fact, made: Fact) -> Work:
 def add(node: Add, place: Place) -> Proof:
     """Interval ends add; exact where both are within 2**53."""
     a, b = place.fact(node.a), place.fact(node.b)
-    fact = _exact(place, _together(place, a, b), a.low + b.low, a.high + b.high)
+    fact = _exact(place, repeated(place, a.shape, b.shape), a.low + b.low, a.high + b.high)
     return Proof(fact, _pass(a, b, fact))
 
 
 def sub(node: Sub, place: Place) -> Proof:
     """[a.low - b.high, a.high - b.low]; exact where both ends are within 2**53."""
     a, b = place.fact(node.a), place.fact(node.b)
-    fact = _exact(place, _together(place, a, b), a.low - b.high, a.high - b.low)
+    fact = _exact(place, repeated(place, a.shape, b.shape), a.low - b.high, a.high - b.low)
     return Proof(fact, _pass(a, b, fact))
 
 
@@ -65,7 +54,7 @@ def mul(node: Mul, place: Place) -> Proof:
     low, high = min(corners), max(corners)
     if node.a == node.b:
         low = 0 if a.low <= 0 <= a.high else min(a.low**2, a.high**2)
-    fact = _exact(place, _together(place, a, b), low, high)
+    fact = _exact(place, repeated(place, a.shape, b.shape), low, high)
     rounded = Fact(fact.shape, rhe_shift(low, node.shift), rhe_shift(high, node.shift))
     more = Work(kernels=1, streamed=fact.elements, scratch=2 * fact.elements)
     return Proof(rounded, _pass(a, b, fact) + with_numbers(fact, 1) + more)
@@ -136,7 +125,7 @@ def div(node: Div, place: Place) -> Proof:
     a, b = place.fact(node.a), place.fact(node.b)
     place.demand(b.low >= 1, "the divisor is positive", low=b.low)
     corners = [divide(x, y) for x in (a.low, a.high) for y in (b.low, b.high)]
-    fact = _rounded_fact(place, _together(place, a, b), corners, node.shift)
+    fact = _rounded_fact(place, repeated(place, a.shape, b.shape), corners, node.shift)
     more = Work(strided=fact.elements, scratch=2 * fact.elements)
     return Proof(fact, _pass(a, b, fact) + with_numbers(fact, 2) + more)
 

@@ -1,4 +1,4 @@
-"""Rules of the ops with constant weights: Gemm, Conv, Affine, Rescale.
+"""Rules of the ops that sum products: Gemm, Conv, Affine and Rescale with constant weights, MatMul of two tensors.
 
 Why they are exact. Say every x is an integer and every weight and bias one too. A dot product is computed as some tree
 of additions of products (any order, any blocking, any threads, with or without fused multiply-add, started from 0 or
@@ -9,6 +9,7 @@ with P, M the sums of the positive weights and of the magnitudes of the negative
 every intermediate is an integer that float64 represents, so every operation is exact and the order cannot matter.
 The engine stores w * 2**-s and b * 2**-s: scaling by a power of two changes no significand (IEEE 754-2019 section 3.3)
 and stays normal, since s <= 127. One roundToIntegralTiesToEven (section 5.9) then gives rhe((sum + b) * 2**-s).
+In a MatMul each of K terms lies in the interval of a product, so a subset's sum lies in K times that interval and 0.
 """
 
 from __future__ import annotations
@@ -19,11 +20,13 @@ from math import prod
 import numpy as np
 
 from runtime.inference.arithmetic import Int64Array, rhe_shift, rhe_shift_array
-from runtime.inference.facts import Dims, Fact, Place, Proof, Work, span, with_numbers
-from runtime.inference.graph import Affine, Conv, ConvForm, Gemm, Rescale
+from runtime.inference.facts import Dims, Fact, Place, Proof, Work, repeated, span, with_numbers
+from runtime.inference.graph import Affine, Conv, ConvForm, Gemm, MatMul, Rescale
 from runtime.inference.limits import DOUBLE_EXACT_MAX, SHIFT_BITS_MAX, SINGLE_EXACT_MAX, SPATIAL_RANK_MAX
 
 SUM_RULE = "every partial sum of a column is exact: within 2**53"
+PRODUCT_UNITS = 150
+"""Of each matrix product of a MatMul: it is set up anew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -289,3 +292,35 @@ def rescale(node: Rescale, place: Place) -> Proof:
     )
     more = Work(kernels=1, streamed=x.elements, scratch=x.elements)
     return Proof(Fact(x.shape, low, high), with_numbers(x, 1) + more)
+
+
+def matmul(node: MatMul, place: Place) -> Proof:
+    """a [..., M, K], b [..., K, N], both computed. The shift scales an operand or the sum: both are exact."""
+    a, b = place.fact(node.a), place.fact(node.b)
+    place.demand(node.shift <= SHIFT_BITS_MAX, "a shift is 0 to 127", shift=node.shift)
+    place.demand(
+        len(a.shape) == len(b.shape) >= 2 and a.shape[-1] == b.shape[-2],
+        "operands are [..., M, K] and [..., K, N] of one rank",
+        a=a.shape,
+        b=b.shape,
+    )
+    lead = repeated(place, a.shape[:-2], b.shape[:-2])
+    (rows, width), columns = a.shape[-2:], b.shape[-1]
+    corners = [x * y for x in (a.low, a.high) for y in (b.low, b.high)]
+    low, high = width * min(corners), width * max(corners)
+    worst = max(abs(low), abs(high))
+    place.demand(worst <= DOUBLE_EXACT_MAX, SUM_RULE, sum=worst, limit=DOUBLE_EXACT_MAX)
+    fact = Fact((*lead, rows, columns), rhe_shift(low, node.shift), rhe_shift(high, node.shift))
+    products = prod(lead)
+    read = products * (rows + columns) * width
+    return Proof(
+        fact,
+        Work(
+            kernels=3,
+            macs_double=fact.elements * width,
+            streamed=2 * read + 3 * fact.elements,
+            strided=PRODUCT_UNITS * products,
+            scratch=2 * fact.elements + min(a.elements, b.elements),
+        )
+        + with_numbers(min(a, b, fact, key=lambda found: found.elements), 1),
+    )

@@ -1,4 +1,5 @@
-"""Rules of the ops that move, select or reduce: MaxPool, Reshape, Transpose, Concat, Slice, Pad, reductions, ArgMax.
+"""Rules of the ops that move, select or reduce: MaxPool, Reshape, Transpose, Concat, Slice, Pad, Take, reductions,
+ArgMax, TopK.
 
 Moving and comparing are exact. What is proven here is that every index stays inside, and that sums fit.
 """
@@ -8,9 +9,24 @@ from __future__ import annotations
 from math import prod
 
 from runtime.inference.facts import Dims, Fact, Place, Proof, Work
-from runtime.inference.graph import ArgMax, Concat, MaxPool, Pad, ReduceMax, ReduceSum, Reshape, Slice, Transpose
+from runtime.inference.graph import (
+    ArgMax,
+    Concat,
+    MaxPool,
+    Pad,
+    ReduceMax,
+    ReduceSum,
+    Reshape,
+    Slice,
+    Take,
+    TopK,
+    Transpose,
+)
 from runtime.inference.limits import DOUBLE_EXACT_MAX
 from runtime.inference.rules_linear import out_sizes
+
+_NEAR_ELEMENTS = 1 << 18
+"""What fits near the core: reading it in any order is cheap."""
 
 
 def max_pool(node: MaxPool, place: Place) -> Proof:
@@ -49,7 +65,7 @@ def reshape(node: Reshape, place: Place) -> Proof:
 
 def _transpose_units(permutation: Dims, x: Fact) -> int:
     """Memory is the cost: what fits near the core is cheap, one axis moved past the others walks in order."""
-    near = x.elements <= 1 << 18
+    near = x.elements <= _NEAR_ELEMENTS
     for axis in range(len(permutation)):
         rest = [other for other in permutation if other != axis]
         if rest == sorted(rest):
@@ -180,4 +196,57 @@ def arg_max(node: ArgMax, place: Place) -> Proof:
     return Proof(
         Fact(shape, 0, x.shape[node.axis] - 1),
         Work(kernels=2, strided=x.elements + 2 * prod(shape), scratch=prod(shape)),
+    )
+
+
+def take(node: Take, place: Place) -> Proof:
+    """A selection. Every place that index can name lies inside, as its interval does: no error, and no negative place
+    that would count from the end."""
+    x, index = place.fact(node.x), place.fact(node.index)
+    place.demand(node.axis < len(x.shape), "the axis exists", axis=node.axis, rank=len(x.shape))
+    place.demand(
+        len(index.shape) == len(x.shape)
+        and all(
+            axis == node.axis or found in (1, full)
+            for axis, (found, full) in enumerate(zip(index.shape, x.shape, strict=True))
+        ),
+        "an index has x's rank, and each dimension but the axis is x's or 1",
+        x=x.shape,
+        index=index.shape,
+    )
+    size = x.shape[node.axis]
+    place.demand(
+        index.low >= 0 and index.high < size, "an index lies inside x", low=index.low, high=index.high, size=size
+    )
+    shape = (*x.shape[: node.axis], index.shape[node.axis], *x.shape[node.axis + 1 :])
+    fact = Fact(shape, x.low, x.high)
+    per_element = 5 if x.elements <= _NEAR_ELEMENTS else 8
+    return Proof(
+        fact,
+        Work(
+            kernels=3,
+            streamed=index.elements + fact.elements,
+            strided=per_element * fact.elements,
+            scratch=index.elements + fact.elements,
+        ),
+    )
+
+
+def top_k(node: TopK, place: Place) -> Proof:
+    """Comparisons and selections. The engine orders by value, then by index: a total order, in which k elements come
+    first in one way only; -0 and +0 compare equal. A heap or a sort: some comparisons for each bit of k."""
+    x = place.fact(node.x)
+    place.demand(node.axis < len(x.shape), "the axis exists", axis=node.axis, rank=len(x.shape))
+    size = x.shape[node.axis]
+    place.demand(1 <= node.k <= size, "k is 1 to x's size along the axis", k=node.k, size=size)
+    fact = Fact((*x.shape[: node.axis], node.k, *x.shape[node.axis + 1 :]), 0, size - 1)
+    per_bit = 3 if x.elements <= _NEAR_ELEMENTS else 12
+    return Proof(
+        fact,
+        Work(
+            kernels=2,
+            streamed=fact.elements,
+            strided=per_bit * node.k.bit_length() * x.elements,
+            scratch=2 * x.elements + 2 * fact.elements,
+        ),
     )

@@ -6,7 +6,7 @@ The proof's assumptions, each probed where it would break first:
 2. Subnormal numbers are neither flushed to zero nor read as zero, in this process and on the engine's threads.
 3. Dot products are sums of full-width products: exact while every partial sum is within 2**53 (2**24 in single
    precision), at every size where a kernel changes its blocking.
-4. ArgMax takes the first of equal maxima; Max, Clip and casts keep exact integers.
+4. ArgMax takes the first of equal maxima, TopK all of them in order; Max, Clip, casts and moves keep exact integers.
 5. Trees compare and add in float64, and go left at a threshold.
 Expected values come from integer arithmetic, never from this machine's floats. What is probed is the engine itself; a
 caller may pass other kernels to see that a fault would be caught.
@@ -134,9 +134,11 @@ def _graphs() -> Iterator[tuple[str, Graph, dict[str, Int64Array]]]:
         shifts = pack(np.arange(outputs) % 40)
         yield (
             f"Gemm {width}x{outputs}",
-            _graph(spec, (ops.Gemm(0, 0, None, 1),), (pack(weights), shifts), (outputs,)),
+            _graph((spec,), (ops.Gemm(0, 0, None, 1),), (pack(weights), shifts), (outputs,)),
             {"x": _extremes(weights, spec)},
         )
+    for rows, width, columns in ((1, 5, 3), (2, 67, 33), (9, 130, 17)):
+        yield f"MatMul {rows}x{width}x{columns}", *_product(rows, width, columns)
     for form, limit, bits in ((ConvForm.DOUBLE, DOUBLE_EXACT_MAX, 16), (ConvForm.SINGLE, SINGLE_EXACT_MAX, 8)):
         for channels, outputs in ((1, 3), (5, 9)):
             weights = _tight(outputs, channels * 9, limit >> bits).reshape(outputs, channels, 3, 3)
@@ -145,17 +147,23 @@ def _graphs() -> Iterator[tuple[str, Graph, dict[str, Int64Array]]]:
             inputs = _extremes(weights.reshape(outputs, -1), spec)
             yield (
                 f"Conv {form.name} {channels}x{outputs}",
-                _graph(spec, (node,), (pack(weights),), (outputs, 3, 3)),
+                _graph((spec,), (node,), (pack(weights),), (outputs, 3, 3)),
                 {"x": inputs},
             )
     spec = TensorSpec("x", (37,), 16, -(1 << 20), 1 << 20)
     rows = np.array([np.arange(37) ** 3 * 17 - 300_000, np.arange(37) * 5 - 90, np.zeros(37)], np.int64)
-    yield "Softmax", _graph(spec, (ops.Softmax(0, 0, 16, 30),), (), (37,)), {"x": rows}
+    yield "Softmax", _graph((spec,), (ops.Softmax(0, 0, 16, 30),), (), (37,)), {"x": rows}
+    for k, largest in ((1, True), (3, True), (3, False), (40, True)):
+        spec = TensorSpec("x", (40, 2), 0, -DOUBLE_EXACT_MAX, DOUBLE_EXACT_MAX)
+        ties = (np.arange(160).reshape(2, 40, 2) * 7 // 3 % 4 - 2) * (DOUBLE_EXACT_MAX // 2) + np.arange(2)
+        values = np.minimum(ties, DOUBLE_EXACT_MAX).astype(np.int64)
+        yield f"TopK {k}", _graph((spec,), (ops.TopK(0, 0, k, largest),), (), (k, 2)), {"x": values}
+    yield "Take", *_taking()
     spec = TensorSpec("x", (64,), 0, 0, DOUBLE_EXACT_MAX >> 6)
     total = np.full((2, 64), DOUBLE_EXACT_MAX >> 6)
     total[1, ::2] -= 1
     yield "Trees", *_forest()
-    yield "ReduceSum", _graph(spec, (ops.ReduceSum(0, (0,)),), (), (1,)), {"x": total}
+    yield "ReduceSum", _graph((spec,), (ops.ReduceSum(0, (0,)),), (), (1,)), {"x": total}
 
 
 def _forest() -> tuple[Graph, dict[str, Int64Array]]:
@@ -168,7 +176,27 @@ def _forest() -> tuple[Graph, dict[str, Int64Array]]:
     rows = np.array([[x, y] for x in values for y in values], np.int64)
     spec = TensorSpec("x", (2,), 0, -top, top)
     node = ops.Trees(0, 0, 1, 2)
-    return _graph(spec, (node,), (pack(features), pack(thresholds), pack(leaves)), (1,)), {"x": rows}
+    return _graph((spec,), (node,), (pack(features), pack(thresholds), pack(leaves)), (1,)), {"x": rows}
+
+
+def _product(rows: int, width: int, columns: int) -> tuple[Graph, dict[str, Int64Array]]:
+    """Two computed operands, several products of a row: each sum ends at the bound or one step below."""
+    high = (DOUBLE_EXACT_MAX >> 16) // width
+    a, b = TensorSpec("a", (3, rows, width), 0, -high, high), TensorSpec("b", (1, width, columns), 0, -65536, 65536)
+    weights = np.full((2, 1, width, columns), 65536) * (1 - 2 * (np.arange(columns) % 2))
+    weights[1, 0, 0] -= np.sign(weights[1, 0, 0])
+    values = np.full((2, 3, rows, width), high) * (1 - 2 * (np.arange(3) % 2)).reshape(3, 1, 1)
+    values[:, :, :, -1] -= np.sign(values[:, :, :, -1]) * (np.arange(rows) % 2)
+    return _graph((a, b), (ops.MatMul(0, 1, 1),), (), (3, rows, columns)), {"a": values, "b": weights}
+
+
+def _taking() -> tuple[Graph, dict[str, Int64Array]]:
+    """Every place along an axis, backwards and mixed, of numbers next to 2**53."""
+    x = TensorSpec("x", (2, 7, 3), 0, -DOUBLE_EXACT_MAX, DOUBLE_EXACT_MAX)
+    index = TensorSpec("index", (1, 9, 3), 0, 0, 6)
+    values = DOUBLE_EXACT_MAX - np.arange(84).reshape(2, 2, 7, 3)
+    places = (np.arange(54).reshape(2, 1, 9, 3) * 5 + 6) % 7
+    return _graph((x, index), (ops.Take(0, 1, 1),), (), (2, 9, 3)), {"x": values, "index": places}
 
 
 def _tight(outputs: int, width: int, budget: int) -> npt.NDArray[np.int64]:
@@ -189,15 +217,17 @@ def _extremes(weights: npt.NDArray[np.int64], spec: TensorSpec) -> Int64Array:
     return rows.reshape(-1, *spec.shape)
 
 
-def _graph(spec: TensorSpec, nodes: tuple[Node, ...], constants: tuple[Constant, ...], shape: tuple[int, ...]) -> Graph:
+def _graph(
+    specs: tuple[TensorSpec, ...], nodes: tuple[Node, ...], constants: tuple[Constant, ...], shape: tuple[int, ...]
+) -> Graph:
     output = TensorSpec("y", shape, 0, -DOUBLE_EXACT_MAX, DOUBLE_EXACT_MAX)
     return Graph(
         version=GRAPH_VERSION,
         lowering_version="self-test",
         source_hash=ZERO_HASH,
         labels=(),
-        inputs=(spec,),
-        outputs=(Output(1, output),),
+        inputs=specs,
+        outputs=(Output(len(specs), output),),
         constants=constants,
         nodes=nodes,
     )

@@ -33,6 +33,7 @@ from runtime.inference.graph import (
     Gemm,
     Graph,
     Lookup,
+    MatMul,
     MaxPool,
     Mul,
     Output,
@@ -46,7 +47,9 @@ from runtime.inference.graph import (
     Softmax,
     Sqrt,
     Sub,
+    Take,
     TensorSpec,
+    TopK,
     Transpose,
     Trees,
     count_parts,
@@ -94,6 +97,9 @@ RULES: Final[dict[type, Callable[[Any, Place], Proof]]] = {
     ArgMax: rules_shape.arg_max,
     Trees: rules_trees.trees,
     Lookup: rules_trees.lookup,
+    MatMul: rules_linear.matmul,
+    Take: rules_shape.take,
+    TopK: rules_shape.top_k,
 }
 """The ops of graph version 1. A later version has a table of its own; this one never changes."""
 

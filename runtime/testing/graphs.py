@@ -97,6 +97,12 @@ class Builder:
         self.nodes.append(node)
         return True
 
+    def made(self, node: Node) -> int:
+        """The tensor of a node that prepares an operand and is proven on any: a Clip, a Transpose."""
+        if not self.accept(node):
+            raise ValueError(f"{node} is not proven")
+        return len(self.place.facts) - 1
+
     def graph(self) -> Graph:
         """The graph so far; outputs are all tensors that no node uses."""
         used = {operand for node in self.nodes for operand in operands(node)}
@@ -161,7 +167,7 @@ def operands(node: Node) -> Dims:
     """The tensors that a node uses."""
     if isinstance(node, ops.Concat):
         return node.tensors
-    return tuple(getattr(node, name) for name in ("x", "a", "b") if hasattr(node, name))
+    return tuple(getattr(node, name) for name in ("x", "a", "b", "index") if hasattr(node, name))
 
 
 @st.composite
@@ -362,6 +368,59 @@ def _lookup(to: Builder, x: int) -> Node:
     return ops.Lookup(index, to.constant(to.random.integers(-DOUBLE_EXACT_MAX, DOUBLE_EXACT_MAX, shape, endpoint=True)))
 
 
+def _matmul(to: Builder, x: int) -> Node | None:
+    """Of x and what fits it, or x turned; cut so that the sums meet the bound."""
+    shape = to.fact(x).shape
+    if len(shape) < 2:
+        return None
+    fits = [at for at, fact in enumerate(to.place.facts) if _multiply(shape, fact.shape)]
+    turned = ops.Transpose(x, (*range(len(shape) - 2), len(shape) - 1, len(shape) - 2))
+    y = to.draw(st.sampled_from(fits)) if fits else to.made(turned)
+    width, room = shape[-1], DOUBLE_EXACT_MAX // shape[-1]
+    if to.fact(x).magnitude * to.fact(y).magnitude * width > DOUBLE_EXACT_MAX:
+        small = 1 << to.draw(st.sampled_from([0, 8, 26]))
+        y = to.made(ops.Clip(y, -small, small - 1))
+        most = room // max(to.fact(y).magnitude, 1)
+        x = to.made(ops.Clip(x, -most, most))
+    return ops.MatMul(x, y, to.draw(st.one_of(st.just(0), st.integers(0, 60), st.integers(0, 127))))
+
+
+def _multiply(a: Dims, b: Dims) -> bool:
+    lead = zip(a[:-2], b[:-2], strict=False)
+    return len(a) == len(b) and a[-1] == b[-2] and all(p == q or 1 in (p, q) for p, q in lead)
+
+
+def _take(to: Builder, x: int) -> Node | None:
+    """By a tensor whose interval lies inside: there may be one, or it is made."""
+    shape = to.fact(x).shape
+    if not shape:
+        return None
+    axis = to.draw(st.integers(0, len(shape) - 1))
+    fits = [at for at, fact in enumerate(to.place.facts) if _index(shape, fact.shape, axis)]
+    inside = [at for at in fits if to.fact(at).low >= 0 and to.fact(at).high < shape[axis]]
+    if inside:
+        return ops.Take(x, to.draw(st.sampled_from(inside)), axis)
+    low, high = to.draw(st.integers(0, shape[axis] - 1)), shape[axis] - 1
+    return ops.Take(x, to.made(ops.Clip(to.draw(st.sampled_from(fits)), low, high)), axis)
+
+
+def _index(shape: Dims, found: Dims, axis: int) -> bool:
+    return len(found) == len(shape) and all(
+        place == axis or size in (1, shape[place]) for place, size in enumerate(found)
+    )
+
+
+def _top_k(to: Builder, x: int) -> Node | None:
+    """Often of few different values: ties."""
+    shape = to.fact(x).shape
+    if not shape:
+        return None
+    if to.draw(st.booleans()):
+        x = to.made(ops.Clip(x, 0, 1))
+    axis = to.draw(st.integers(0, len(shape) - 1))
+    return ops.TopK(x, axis, to.draw(st.integers(1, shape[axis])), to.draw(st.booleans()))
+
+
 _Propose = Callable[[Builder, int], Node | None]
 PROPOSALS: dict[type, _Propose] = {
     ops.Gemm: _gemm, ops.Conv: _conv, ops.Affine: _affine, ops.Rescale: _rescale, ops.Add: _pair(ops.Add),
@@ -369,6 +428,7 @@ PROPOSALS: dict[type, _Propose] = {
     ops.MaxPool: _max_pool, ops.Reshape: _reshape, ops.Transpose: _transpose, ops.Concat: _concat, ops.Slice: _slice,
     ops.Pad: _pad, ops.ReduceSum: _reduce(ops.ReduceSum), ops.ReduceMax: _reduce(ops.ReduceMax), ops.ArgMax: _arg_max,
     ops.Softmax: _softmax, ops.Div: _div, ops.Sqrt: _sqrt, ops.Trees: _trees, ops.Lookup: _lookup,
+    ops.MatMul: _matmul, ops.Take: _take, ops.TopK: _top_k,
 }  # fmt: skip
 """One for each op that a graph may hold."""
 

@@ -300,3 +300,48 @@ def test_a_table_s_interval_is_that_of_the_rows_in_reach() -> None:
     graph = wrap([x((), 1, 2)], [np.array([-9, 4, 3, 99])], [ops.Lookup(0, 0)])
     facts = verify(encode_graph(graph)).facts
     assert (facts[1].low, facts[1].high) == (3, 4)
+
+
+def product(a: tuple[int, int], b: tuple[int, int], shift: int = 0, width: int = 2) -> Graph:
+    specs = [x((3, width), *a), x((width, 2), *b, "z")]
+    return wrap(specs, [], [ops.MatMul(0, 1, shift)], (3, 2))
+
+
+def test_invalid_a_product_of_matrices_one_step_over() -> None:
+    half = TOP >> 27
+    for shift in (0, 1, 53, 127):
+        accept(product((-half, half), (-(1 << 26), 1 << 26), shift))
+    refuse(product((-half, half + 1), (-(1 << 26), 1 << 26)), "nodes[0] MatMul", "partial sum", sum=TOP + (1 << 27))
+    refuse(product((-half, half), (-(1 << 26), 1 << 26), width=3), "nodes[0] MatMul", "partial sum")
+    refuse(product((0, 1), (0, 1), 128), "nodes[0] MatMul", "a shift is 0 to 127", shift=128)
+
+
+def test_the_interval_of_a_product_of_matrices_is_that_of_its_corners() -> None:
+    facts = verify(encode_graph(product((-3, 1), (2, 5), 1))).facts
+    assert (facts[2].shape, facts[2].low, facts[2].high) == ((3, 2), -15, 5)
+
+
+def test_matrices_are_repeated_along_the_dimensions_before() -> None:
+    specs = [x((4, 1, 3, 2), -9, 9), x((1, 5, 2, 1), -9, 9, "z")]
+    accept(wrap(specs, [], [ops.MatMul(0, 1, 1)], (4, 5, 3, 1)))
+
+
+def test_invalid_a_place_outside() -> None:
+    def taken(low: int, high: int, shape: tuple[int, ...] = (3, 1)) -> Graph:
+        specs = [x((2, 4), -TOP, TOP), x(shape, low, high, "z")]
+        return wrap(specs, [], [ops.Take(0, 1, 0)], (shape[0], 4))
+
+    accept(taken(0, 1))
+    accept(taken(1, 1, (1, 4)))
+    refuse(taken(0, 2), "nodes[0] Take", "an index lies inside x", high=2, size=2)
+    refuse(taken(-1, 1), "nodes[0] Take", "an index lies inside x", low=-1)
+    refuse(taken(0, 1, (3, 2)), "nodes[0] Take", "an index has x's rank")
+
+
+def test_invalid_more_of_the_largest_than_there_are() -> None:
+    def first(k: int, size: int) -> Graph:
+        return wrap([x((2, size), -TOP, TOP)], [], [ops.TopK(0, 1, k, True)], (2, k))
+
+    accept(first(4, 4))
+    refuse(first(5, 4), "nodes[0] TopK", "k is 1 to", k=5, size=4)
+    refuse(first(0, 4), "nodes[0] TopK", "k is 1 to", k=0)

@@ -56,6 +56,8 @@ SHAPES: list[tuple[str, list[Any], Node, str]] = [
     ("affine size", [np.ones((2, 3, 1), np.int64)], ops.Affine(0, 0, None, None), "x's rank"),
     ("affine mixed", [np.ones((1, 1, 1), np.int64), np.ones((1, 1, 4), np.int64)], ops.Affine(0, 0, 1, None), "one sh"),
     ("affine of nothing", [np.ones((1, 1, 1), np.int64)], ops.Affine(0, None, None, 0), "weights or a bias"),
+    ("take axis", [], ops.Take(0, 0, 3), "the axis exists"),
+    ("top k axis", [], ops.TopK(0, 3, 1, True), "the axis exists"),
     ("clip order", [], ops.Clip(0, 2, 1), "ordered"),
     ("clip range", [], ops.Clip(0, 0, (1 << 53) + 1), "within 2**53"),
     ("pool window in padding before", [], pool(pads_begin=(2, 0)), "every window"),
@@ -94,6 +96,11 @@ def test_invalid_elementwise_operands_of_other_shapes() -> None:
     for spec in (other, third):
         refuse(wrap([X, spec], [], [ops.Add(0, 1)]), "nodes[0] Add", "one rank")
         refuse(wrap([X, spec], [], [ops.Concat((0, 1), 0)]), "nodes[0] Concat", "agree")
+        refuse(wrap([spec, X], [], [ops.MatMul(0, 1, 0)]), "nodes[0] MatMul", "[..., M, K] and [..., K, N]")
+        refuse(wrap([X, spec], [], [ops.Take(0, 1, 0)]), "nodes[0] Take", "x's rank")
+    refuse(wrap([FLAT], [], [ops.MatMul(0, 0, 0)]), "nodes[0] MatMul", "[..., M, K] and [..., K, N]")
+    three = TensorSpec("z", (3, 4, 4), 0, 0, 1)
+    refuse(wrap([X, three], [], [ops.MatMul(0, 1, 0)]), "nodes[0] MatMul", "each dimension is equal or 1")
 
 
 GOOD = wrap([FLAT], [ONES], [ops.Gemm(0, 0, None, None)], (3,))
