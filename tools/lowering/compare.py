@@ -111,7 +111,8 @@ def random_rows(ports: Sequence[Port], specs: Sequence[TensorSpec]) -> dict[str,
     for port, spec in zip(ports, specs, strict=True):
         integers = random.integers(spec.low, spec.high, (RANDOM_ROWS, *spec.shape), endpoint=True)
         shifts = octaves.reshape(-1, *[1] * len(spec.shape))
-        values = np.ldexp((integers >> shifts).astype(np.float64), -spec.frac_bits)
+        integers = np.clip(integers >> shifts, spec.low, spec.high)
+        values = np.ldexp(integers.astype(np.float64), -spec.frac_bits)
         rows[port.name] = values.astype(port.dtype) if port.dtype.kind in "iu" else values
     return rows
 
@@ -152,7 +153,9 @@ def _compare(
         exact = engine.run(probe, {name: array[part] for name, array in integers.items()})
         for number, layer in enumerate(layers):
             values = np.ldexp(exact[f"probe/{number}"].astype(np.float64), -layer.tensor.frac_bits)
-            found[layer.name].add(_named(values, layer.tensor), expected[layer.name])
+            found[layer.name].add(
+                _named(values, layer.tensor), np.moveaxis(expected[layer.name], layer.tensor.batch_axis, 0)
+            )
             if layer.clips:
                 _count_clipped(found[layer.name], layer.clips[0].most, exact[f"clip/{number}"])
 

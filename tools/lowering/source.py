@@ -116,11 +116,18 @@ class Node:
 
 @dataclass(frozen=True)
 class Port:
-    """An input or output of the model. `shape` is the row shape of an input; an output's is found by lowering."""
+    """An input or output of the model. `shape` is the row shape of an input; an output's is found by lowering.
+    `reach`: an input's least and greatest value, where the caller declared them."""
 
     name: str
     dtype: np.dtype[Any]
     shape: Shape | None
+    reach: tuple[float, float] | None = None
+
+    @property
+    def magnitude(self) -> float:
+        """The largest that was declared; not zero."""
+        return max(2.0**-20, *map(abs, self.reach or ()))
 
 
 @dataclass(frozen=True)

@@ -128,9 +128,11 @@ def _output(name: str, builder: Builder, difference: Difference | None) -> Outpu
 
 def _notes(builder: Builder, comparison: Comparison) -> list[str]:
     notes = [*([comparison.failure] if comparison.failure else []), *comparison.notes]
-    if comparison.calibrated or all(port.dtype.kind != "f" for port in builder.source.inputs):
+    ports = builder.source.inputs
+    if comparison.calibrated or all(port.dtype.kind != "f" for port in ports):
         return notes
-    notes.append(f"without calibration rows every float input is taken to lie within +-{INPUT_MAGNITUDE:g}")
+    if any(port.reach is None for port in ports):
+        notes.append(f"without calibration rows every float input is taken to lie within +-{INPUT_MAGNITUDE:g}")
     dropped = max((layer.dropped_bits for layer in builder.layers), default=0)
     if dropped:
         notes.append(f"intervals grew so wide that up to {dropped} bits were dropped: calibration rows would keep them")
