@@ -137,6 +137,7 @@ def broken_specs(draw: st.DrawFn) -> BrokenSpec:
 
 
 def _wrong_kind(draw: st.DrawFn, made: Document) -> str:
+    path: str
     path, holder, key = draw(st.sampled_from(list(_scalars("$", made))))
     holder[key] = [[]]
     return path
