@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from math import inf
 from pathlib import Path
 
 import click
@@ -20,7 +21,7 @@ from tools.cli.output import progress
 from tools.cli.registered import describe_model
 from tools.cli.rows import read_rows
 from tools.client import NodeClient, NodeError
-from tools.lowering import check_agreement, dequantize, report_lines
+from tools.lowering import check_agreement, check_error, dequantize, report_lines, report_page
 from tools.lowering import lower as lower_model
 from tools.lowering.tensors import load_tensors, save_tensors
 from tools.registration import register
@@ -39,6 +40,13 @@ def model() -> None:
 @click.argument("source", type=FILE)
 @click.option("--out", "-o", type=OUT, help="Where to write the graph; SOURCE with the ending .graph if not given.")
 @click.option("--calibration", type=FILE, help="Typical inputs (.npz, .npy or JSON): ranges are taken from them.")
+@click.option(
+    "--range",
+    "ranges",
+    multiple=True,
+    metavar="NAME=LOW:HIGH",
+    help="The values of an input, in place of calibration's.",
+)
 @click.option("--shape", "shapes", multiple=True, metavar="NAME=D,D,...", help="An input's shape; N is the batch.")
 @click.option(
     "--agreement",
@@ -48,16 +56,27 @@ def model() -> None:
     type=click.FloatRange(0, 1),
     help="The share of compared rows in which the float model must give the same class.",
 )
-@click.option("--allow-disagreement", is_flag=True, help="Write the graph even if fewer rows agree.")
-@click.option("--json", "json_file", type=OUT, help="Write the report as JSON, also where too few rows agree.")
+@click.option(
+    "--error",
+    "error_max",
+    default=0.01,
+    show_default=True,
+    type=click.FloatRange(0),
+    help="The largest error of an output, as a share of the float model's largest value of it.",
+)
+@click.option(
+    "--allow-disagreement", is_flag=True, help="Write the graph even if fewer rows agree, or errors are larger."
+)
+@click.option("--json", "json_file", type=OUT, help="Write the report as JSON, also where the models disagree.")
+@click.option("--report", "page", type=OUT, help="Draw the report as one HTML page, also where the models disagree.")
 def lower(
-    source: Path, out: Path | None, calibration: Path | None, shapes: tuple[str, ...], wanted: float,
-    allow_disagreement: bool, json_file: Path | None,
+    source: Path, out: Path | None, calibration: Path | None, ranges: tuple[str, ...], shapes: tuple[str, ...],
+    wanted: float, error_max: float, allow_disagreement: bool, json_file: Path | None, page: Path | None,
 ) -> None:  # fmt: skip
     """Compile the float ONNX model SOURCE into an exact-grid graph and print what was done.
 
     The result is compared with the float model on the calibration rows, or on random ones without. Where fewer rows
-    agree than asked, nothing is written and the exit code is 1.
+    agree than asked, or an output errs by more, no graph is written and the exit code is 1.
     """
     target = out or source.with_suffix(".graph")
     if target.resolve() == source.resolve():
@@ -67,13 +86,17 @@ def lower(
             source.read_bytes(),
             shapes=dict(_shape(text) for text in shapes) or None,
             calibration=load_tensors(calibration) if calibration else None,
+            ranges=dict(_range(text) for text in ranges) or None,
         )
     for line in report_lines(lowered.report):
         click.echo(line)
     if json_file:
         json_file.write_text(json.dumps(lowered.report.as_dict(), indent=2) + "\n", encoding="utf-8")
+    if page:
+        page.write_text(report_page(lowered.report, source.name), encoding="utf-8")
     if not allow_disagreement:
         check_agreement(lowered.report, wanted)
+        check_error(lowered.report, error_max)
     target.write_bytes(lowered.model)
     click.echo(f"wrote {target} ({len(lowered.model):,} bytes), model hash {model_hash(lowered.model).hex()}")
 
@@ -190,6 +213,18 @@ def _show_registered(client: NodeClient, name: str, *, as_json: bool) -> None:
         raise NodeError(f"no model {name} is registered on this chain", 404)
     for line in [json.dumps(found, indent=2)] if as_json else describe_model(name, found):
         click.echo(line)
+
+
+def _range(text: str) -> tuple[str, tuple[float, float]]:
+    name, _, bounds = text.rpartition("=")
+    low, colon, high = bounds.partition(":")
+    try:
+        found = (float(low), float(high))
+    except ValueError:
+        found = (1.0, 0.0)
+    if not name or not colon or not -inf < found[0] <= found[1] < inf:
+        raise UsageError(f"--range {text!r}: write NAME=LOW:HIGH with two numbers, the least and the greatest")
+    return name, found
 
 
 def _shape(text: str) -> tuple[str, tuple[int | None, ...]]:

@@ -55,11 +55,12 @@ def _nodes() -> Iterator[Case]:
         from onnx.backend.test.case.node import collect_testcases
 
         found = collect_testcases(None)
-    ops = {case.name: case.model.graph.node[0].op_type for case in found}
+    models: dict[str, onnx.ModelProto] = {case.name: case.model for case in found if case.model is not None}
     for case in found:
-        op = ops.get(case.name.split(_EXPANDED)[0], ops[case.name])
-        samples = tuple(_sample(case.model, inputs, outputs) for inputs, outputs in case.data_sets)
-        yield Case("node", case.name, op, bytes(case.model.SerializeToString()), samples)
+        op = models.get(case.name.split(_EXPANDED)[0], models[case.name]).graph.node[0].op_type
+        model = models[case.name]
+        samples = tuple(_sample(model, inputs, outputs) for inputs, outputs in case.data_sets or ())
+        yield Case("node", case.name, op, bytes(model.SerializeToString()), samples)
 
 
 def _sample(model: onnx.ModelProto, inputs: Sequence[Any], outputs: Sequence[Any]) -> Sample:

@@ -19,6 +19,7 @@ from tools.lowering.report import (
     check_agreement,
     check_error,
 )
+from tools.lowering.report_html import report_page
 from tools.lowering.report_text import report_lines
 from tools.lowering.tensors import TensorFileError, load_tensors, save_tensors
 
@@ -26,5 +27,5 @@ __all__ = [
     "LOWERING_VERSION", "DataRefused", "InputReport", "LayerReport", "Lowered", "LoweringError", "ModelRefused",
     "ModelsDiffer", "ModelsDisagree", "OpRefused", "OutputReport", "Report", "SourceNodeReport", "TensorFileError",
     "check_agreement", "check_error",
-    "dequantize", "load_tensors", "lower", "quantize", "report_lines", "save_tensors",
+    "dequantize", "load_tensors", "lower", "quantize", "report_lines", "report_page", "save_tensors",
 ]  # fmt: skip

@@ -34,7 +34,8 @@ class SourceNodeReport:
 
 @dataclass(frozen=True)
 class LayerReport:
-    """One tensor of the source model. is_new: nodes were added for it; else it is another one under its own name.
+    """One tensor of the source model. reads: the tensors that its node reads. is_new: nodes were added for it; else it
+    is another one under its own name.
 
     bits: of the largest proven integer. weight_bits: the fewest and the most that a column's largest weight kept.
     dropped_bits: given up by the operand. magnitude: the float model's largest on the compared rows. saturated: the
@@ -43,6 +44,7 @@ class LayerReport:
 
     where: str
     tensor: str
+    reads: tuple[str, ...]
     is_new: bool
     frac_bits: int
     bits: int
@@ -126,7 +128,7 @@ def check_error(report: Report, relative: float, absolute: float = 0.0) -> None:
             continue
         allowed = relative * output.magnitude + absolute
         if output.error_max > allowed:
-            raise ModelsDiffer(output.name, output.error_max, allowed, _mend(report, "--allow-error"))
+            raise ModelsDiffer(output.name, output.error_max, allowed, _mend(report, "--allow-disagreement"))
 
 
 def _mend(report: Report, option: str) -> str:

@@ -95,6 +95,7 @@ def _layer(layer: Layer, difference: Difference | None) -> LayerReport:
     return LayerReport(
         where=layer.node.where,
         tensor=layer.name,
+        reads=tuple(name for name in layer.node.inputs if name),
         is_new=bool(layer.became),
         frac_bits=tensor.frac_bits,
         bits=tensor.fact.magnitude.bit_length(),
