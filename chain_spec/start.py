@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from chain_spec.errors import SpecError
+from chain_spec.late_engine import LateEngine
 from chain_spec.resolve import ResolvedChain
 from runtime.errors import CodecError, DefinitionError
 from runtime.execution import Application, GenesisError, InvariantBroken
@@ -17,7 +18,7 @@ def start_in_memory(chain: ResolvedChain) -> Application:
     """The chain's state machine at height 0, its invariants checked. Raises SpecError with the path of what a module
     refuses."""
     try:
-        application = Application(chain.genesis, chain.modules, MemoryStore())
+        application = Application(chain.genesis, chain.modules, MemoryStore(), engine=LateEngine())
         application.start()
         application.check_invariants()
     except GenesisError as error:

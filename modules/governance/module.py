@@ -19,6 +19,7 @@ from modules.governance.protocol import (
     PARTS,
     Choice,
     Content,
+    GenesisProposal,
     Proposal,
     ProposalCalls,
     ProposalEntry,
@@ -28,6 +29,7 @@ from modules.governance.protocol import (
     Tally,
     Title,
     VoteEntry,
+    follows,
     outcome,
 )
 from modules.tokens.protocol import BurningLedger
@@ -41,6 +43,7 @@ from runtime import (
     AccountId,
     CallError,
     CallFailure,
+    DatedGenesis,
     Denom,
     Event,
     Item,
@@ -64,6 +67,8 @@ EVERYTHING = 1 << 62
 CONTENT_BYTES_MAX = 48 * 1024
 BLOCKS_MAX = 10_000_000
 """The longest period of voting, the longest delay, and how far ahead an enactment may be."""
+GENESIS_PROPOSALS_MAX = 1 << 20
+"""More than fit into a genesis by their bytes."""
 CLOSED_PER_BLOCK = 2
 ENACTED_PER_BLOCK = 2
 ENACTMENT_GAS = 25_000_000
@@ -171,6 +176,12 @@ class NoTitle(CallError):
     """A proposal has a title."""
 
 
+class BadProposal(CallError):
+    """Status, tally and failure of a proposal that the chain begins with contradict each other, or its rules."""
+
+    proposal: U64
+
+
 class ParamOutOfRange(CallError):
     """A parameter is outside of what it can be."""
 
@@ -233,6 +244,47 @@ class Governance(Module):
             if not low <= value <= high:
                 raise ParamOutOfRange(param=Name(name), low=low, high=high)
 
+    class GenesisConfig(DatedGenesis):
+        """proposals: of a chain before this one, in the order of their numbers; what is voted on or waits goes on.
+        votes: by number and validator."""
+
+        proposals: Annotated[tuple[GenesisProposal, ...], MaxLen(GENESIS_PROPOSALS_MAX)] = ()
+        votes: dict[U64, dict[PublicKey, Choice]] = {}
+
+    def genesis(self, config: GenesisConfig) -> None:
+        """Proposals and votes as they are, queued by what they wait for. Raises BadProposal, UnknownProposal for a
+        vote on none."""
+        for number, entry in enumerate(config.proposals):
+            found = entry.proposal
+            if not follows(found):
+                raise BadProposal(proposal=number)
+            self._begin(
+                number,
+                replace(
+                    found,
+                    submitted=config.at(found.submitted),
+                    voting_ends=config.at(found.voting_ends),
+                    enact_at=config.at(found.enact_at),
+                ),
+                entry.content,
+            )
+        for number, votes in config.votes.items():
+            if number not in self.proposals:
+                raise UnknownProposal(proposal=number)
+            for validator, choice in votes.items():
+                self.ballots[number, validator] = choice
+
+    def export_genesis(self) -> GenesisConfig:
+        """Every proposal with its content and votes; the queues and the deposits follow from them."""
+        votes: dict[int, dict[PublicKey, Choice]] = {}
+        for (number, validator), choice in self.ballots.items(limit=EVERYTHING):
+            votes.setdefault(number, {})[validator] = choice
+        proposals = self.proposals.items(limit=EVERYTHING)
+        return self.GenesisConfig(
+            proposals=tuple(GenesisProposal(proposal=each, content=self.contents[n]) for n, each in proposals),
+            votes=votes,
+        )
+
     @hook(gas=80_000_000)
     def end_block(self) -> None:
         """Enact what is due, then count the votes of what ends: the oldest first, a few of each in one block."""
@@ -263,9 +315,7 @@ class Governance(Module):
         voting_ends = self.height + params.voting_blocks
         enact_at = self._enactment(enact_at, voting_ends + params.delay_blocks)
         self.ledger.move(origin.account, self.account, params.deposit_denom, params.deposit)
-        self._keep(params.deposit_denom, params.deposit)
-        self.next_id = number + 1
-        self.proposals[number] = Proposal(
+        made = Proposal(
             proposer=origin.account,
             title=title,
             submitted=self.height,
@@ -278,8 +328,7 @@ class Governance(Module):
             tally=None,
             failure=None,
         )
-        self.contents[number] = Content(text=text, calls=calls)
-        self.closing[voting_ends, number] = True
+        self._begin(number, made, Content(text=text, calls=calls))
         self.emit(Proposed(proposal=number, proposer=origin.account, voting_ends=voting_ends, enact_at=enact_at))
 
     @call(gas=20_000)
@@ -361,15 +410,7 @@ class Governance(Module):
     def outcomes_follow_from_tallies(self) -> None:
         """What was counted is no more than there was, and decided as the proposal's rules say."""
         for number, each in self.proposals.items(limit=EVERYTHING):
-            if each.status in (Status.VOTING, Status.CANCELLED):
-                assert each.tally is None, f"proposal {number} was counted"
-                continue
-            assert each.tally is not None, f"proposal {number} was not counted"
-            voted = each.tally.yes + each.tally.no + each.tally.abstain + each.tally.veto
-            assert voted <= each.tally.total, f"proposal {number}: {voted} of {each.tally.total} voted"
-            decided = Status.PASSED if each.status in (Status.ENACTED, Status.FAILED) else each.status
-            assert outcome(each.tally, each.rules) is decided, f"proposal {number} should not be {each.status.name}"
-            assert (each.failure is not None) == (each.status is Status.FAILED), f"proposal {number} failed, or did not"
+            assert follows(each), f"proposal {number} should not be {each.status.name}, with {each.tally}"
 
     @invariant
     def queues_name_what_waits(self) -> None:
@@ -382,6 +423,17 @@ class Governance(Module):
         assert set(self.closing.keys(limit=EVERYTHING)) == voting, "closing is not what is voted on"
         assert set(self.enacting.keys(limit=EVERYTHING)) == passed, "enacting is not what has passed"
         assert all(n in proposals for n, _ in self.ballots.keys(limit=EVERYTHING)), "a vote on nothing"
+
+    def _begin(self, number: int, made: Proposal, content: Content) -> None:
+        """Keep the next proposal, queued by what it waits for."""
+        self.next_id = number + 1
+        self.proposals[number] = made
+        self.contents[number] = content
+        if made.status is Status.VOTING:
+            self._keep(made.deposit_denom, made.deposit)
+            self.closing[made.voting_ends, number] = True
+        elif made.status is Status.PASSED:
+            self.enacting[made.enact_at, number] = True
 
     def _voted_on(self, number: int) -> Proposal:
         found = self.proposals.get(number)

@@ -100,6 +100,13 @@ class VoteEntry(Struct):
     choice: Choice
 
 
+class GenesisProposal(Struct):
+    """A proposal that a chain begins with."""
+
+    proposal: Proposal
+    content: Content
+
+
 def outcome(tally: Tally, rules: Rules) -> Status:
     """NO_QUORUM where less than `quorum` of the total voted, or nobody; VETOED where more than `veto` of those who
     voted vetoed; PASSED where yes is more than `threshold` of yes, no and veto; else REJECTED."""
@@ -112,3 +119,16 @@ def outcome(tally: Tally, rules: Rules) -> Status:
     if tally.yes * PARTS > (tally.yes + against) * rules.threshold:
         return Status.PASSED
     return Status.REJECTED
+
+
+def follows(proposal: Proposal) -> bool:
+    """Whether tally and failure are there where the status says so, no more voted than there is, and the rules make of
+    the tally what the status says."""
+    tally, status = proposal.tally, proposal.status
+    if (proposal.failure is not None) != (status is Status.FAILED):
+        return False
+    if tally is None or status in (Status.VOTING, Status.CANCELLED):
+        return tally is None and status in (Status.VOTING, Status.CANCELLED)
+    decided = Status.PASSED if status in (Status.ENACTED, Status.FAILED) else status
+    voted = tally.yes + tally.no + tally.abstain + tally.veto
+    return voted <= tally.total and outcome(tally, proposal.rules) is decided

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Annotated
 
+from msgspec.structs import replace
+
 from modules.oracle.labels import label_output, labels_of
 from modules.oracle.protocol import OUTPUTS_MAX, ROWS_MAX, Labelled, Record
 from modules.registry.protocol import Models, Profile, Standing
@@ -19,6 +21,7 @@ from runtime import (
     U64,
     AccountId,
     CallError,
+    DatedGenesis,
     Event,
     Hash,
     Inference,
@@ -41,6 +44,8 @@ EVERYTHING = 1 << 62
 OUTPUT_BYTES_MAX = 32 * 1024
 PAGE_MAX = 64
 INPUTS_MAX = 16
+GENESIS_RECORDS_MAX = 1 << 20
+"""More than fit into a genesis by their bytes."""
 
 Inputs = Annotated[tuple[Tensor, ...], MaxLen(INPUTS_MAX)]
 RecordIds = Annotated[tuple[U64, ...], MaxLen(PAGE_MAX)]
@@ -89,6 +94,13 @@ class TooManyRows(CallError):
     limit: U32
 
 
+class WrongNumber(CallError):
+    """Records are numbered from 0 without a gap."""
+
+    found: U64
+    expected: U64
+
+
 class OutputTooLarge(CallError):
     """The outputs of so many rows do not fit into a record."""
 
@@ -117,6 +129,22 @@ class Oracle(Module):
     ledger: Uses[Ledger]
     inference: Uses[Inference]
 
+    class GenesisConfig(DatedGenesis):
+        """records: of runs on a chain before this one, in the order of their numbers."""
+
+        records: Annotated[tuple[Record, ...], MaxLen(GENESIS_RECORDS_MAX)] = ()
+
+    def genesis(self, config: GenesisConfig) -> None:
+        """The records as they are, of heights before this chain's first. Raises WrongNumber."""
+        for number, record in enumerate(config.records):
+            if record.id != number:
+                raise WrongNumber(found=record.id, expected=number)
+            self._keep(replace(record, height=config.at(record.height)))
+
+    def export_genesis(self) -> GenesisConfig:
+        """Every record."""
+        return self.GenesisConfig(records=tuple(record for _, record in self.records.items(limit=EVERYTHING)))
+
     def _runs(self, *, model: Hash, inputs: Inputs) -> tuple[InferenceRequest, ...]:
         return (InferenceRequest(model, inputs),)
 
@@ -134,21 +162,20 @@ class Oracle(Module):
         price = rows * terms.price.amount
         self.ledger.move(origin.account, terms.owner, terms.price.denom, price)
         number = self.next_id
-        self.next_id = number + 1
-        self.records[number] = Record(
-            id=number,
-            model=model,
-            input_hash=inputs_hash(inputs),
-            rows=rows,
-            outputs=outputs,
-            caller=origin.account,
-            height=self.height,
-            gas=profile.gas_load + profile.gas_fixed + rows * profile.gas_per_row,
-            paid=price,
-            denom=terms.price.denom,
+        self._keep(
+            Record(
+                id=number,
+                model=model,
+                input_hash=inputs_hash(inputs),
+                rows=rows,
+                outputs=outputs,
+                caller=origin.account,
+                height=self.height,
+                gas=profile.gas_load + profile.gas_fixed + rows * profile.gas_per_row,
+                paid=price,
+                denom=terms.price.denom,
+            )
         )
-        self.by_model[model, number] = True
-        self.by_caller[origin.account, number] = True
         self.emit(Inferred(record=number, model=model, caller=origin.account, rows=rows))
 
     # --- queries
@@ -196,6 +223,13 @@ class Oracle(Module):
         return self.records.get(record)
 
     # --- rules
+
+    def _keep(self, record: Record) -> None:
+        """The next record, with its places in the indexes."""
+        self.next_id = record.id + 1
+        self.records[record.id] = record
+        self.by_model[record.model, record.id] = True
+        self.by_caller[record.caller, record.id] = True
 
     @invariant
     def records_are_numbered_and_indexed(self) -> None:

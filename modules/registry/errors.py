@@ -134,6 +134,12 @@ class WrongModelHash(CallError):
     found: Hash
 
 
+class NoVerdict(CallError):
+    """A retired model's verdict is kept; the genesis has none."""
+
+    model: Hash
+
+
 class UnknownParent(CallError):
     """A parent is a registered model."""
 

@@ -1,18 +1,19 @@
 """The module `registry`: models by hash, uploaded in chunks, proven exact before anyone can run them.
 
 Lives here: what must always hold of them. The rest, a layer each: catalogue.py (registered models, their owners, their
-approval), lineage.py (parents and children), uploads.py (how bytes come and go). Must not: run models (oracle does).
+approval), lineage.py (parents and children), uploads.py (how bytes come and go), beginning.py (models of a chain before
+this one). Must not: run models (oracle does).
 """
 
 from __future__ import annotations
 
-from modules.registry.uploads import Uploads
+from modules.registry.beginning import Beginning
 from runtime import AccountId, Denom, Hash, invariant
 
 EVERYTHING = 1 << 62
 
 
-class Registry(Uploads):
+class Registry(Beginning):
     """Models by hash: owner, licence, version, parents, price; uploaded in chunks, verified before they can be run,
     approved where the chain requires that. Invariant: the module holds the deposits of all uploads and models."""
 

@@ -256,8 +256,15 @@ class Uploads(Lineage):
         del self.uploads[owner, model]
         del self.endings[upload.expires, owner, model]
 
+    def _keep(self, model: Hash, record: Model) -> None:
+        """A registered model, with its places in the indexes."""
+        self.models[model] = record
+        self.owned[record.owner, model] = True
+        for parent in record.card.parents:
+            self.children[parent, model] = True
+
     def _register(self, owner: AccountId, upload: Upload, info: ModelInfo) -> None:
-        self.models[info.model] = Model(
+        made = Model(
             owner=owner,
             uploader=owner,
             card=upload.card,
@@ -267,15 +274,13 @@ class Uploads(Lineage):
             deposit=upload.deposit,
             deposit_denom=upload.deposit_denom,
             height=self.height,
-            profile=_profile(info),
+            profile=profile_of(info),
             approval=Approval.UNDECIDED,
             next_price=None,
             offered_to=None,
             retired=None,
         )
-        self.owned[owner, info.model] = True
-        for parent in upload.card.parents:
-            self.children[parent, info.model] = True
+        self._keep(info.model, made)
         self.emit(
             ModelRegistered(
                 model=info.model,
@@ -292,7 +297,7 @@ def _chunk_bytes(size_bytes: int, index: int) -> int:
     return min(BLOB_CHUNK_BYTES_MAX, size_bytes - index * BLOB_CHUNK_BYTES_MAX)
 
 
-def _profile(info: ModelInfo) -> Profile:
+def profile_of(info: ModelInfo) -> Profile:
     """What a run takes and leaves: its outputs are 64-bit integers."""
     return Profile(
         gas_load=info.gas_load,

@@ -18,8 +18,8 @@ from runtime import (
     U128,
     AccountId,
     CallError,
+    DatedGenesis,
     Event,
-    Genesis,
     Item,
     Map,
     MaxLen,
@@ -64,6 +64,9 @@ class GenesisValidator(Struct):
     operator: AccountId
     power: U64
     peer: PeerId
+
+
+GenesisValidators = Annotated[tuple[GenesisValidator, ...], MaxLen(VALIDATORS_MAX)]
 
 
 class ValidatorAdded(Event):
@@ -184,25 +187,36 @@ class Validators(Module):
     by_peer: Map[PeerId, PublicKey] = Map()
     sums: Item[Totals] = Item(default=Totals(members=0, voting=0, power=0))
 
-    class GenesisConfig(Genesis):
-        """The validators of height 1. At least one, for a chain to begin."""
+    class GenesisConfig(DatedGenesis):
+        """validators: those of height 1; at least one, for a chain to begin. jailed: who else there is. settled: by
+        key, where it was released: an equivocation at this height or below counts no more."""
 
-        validators: Annotated[tuple[GenesisValidator, ...], MaxLen(VALIDATORS_MAX)] = ()
+        validators: GenesisValidators = ()
+        jailed: GenesisValidators = ()
+        settled: dict[PublicKey, U64] = {}
 
     def genesis(self, config: GenesisConfig) -> None:
-        """Adds each as `add` does, and raises what it raises."""
+        """Adds each as `add` does, and raises what it raises; UnknownValidator for what is settled of nobody."""
         for entry in config.validators:
             self._add(entry.public_key, entry.operator, entry.power, entry.peer)
+        for entry in config.jailed:
+            self._add(entry.public_key, entry.operator, entry.power, entry.peer, jailed=True)
+        for key, height in config.settled.items():
+            self.members[key] = replace(self._member(key), offences_after=config.at(height))
 
     def export_genesis(self) -> GenesisConfig:
-        """Who votes: jailed validators are left out, and so is what was settled of them."""
-        return self.GenesisConfig(
-            validators=tuple(
+        """All of them."""
+        members = dict(self.members.items(limit=VALIDATORS_MAX))
+        voting, jailed = (
+            tuple(
                 GenesisValidator(public_key=key, operator=member.operator, power=member.power, peer=member.peer)
-                for key, member in self.members.items(limit=VALIDATORS_MAX)
-                if not member.jailed
+                for key, member in members.items()
+                if member.jailed is is_jailed
             )
+            for is_jailed in (False, True)
         )
+        settled = {key: member.offences_after for key, member in members.items() if member.offences_after}
+        return self.GenesisConfig(validators=voting, jailed=jailed, settled=settled)
 
     @hook(gas=4_000_000)
     def begin_block(self) -> None:
@@ -345,7 +359,9 @@ class Validators(Module):
             return None
         return ValidatorEntry(public_key=public_key, validator=self._member(public_key))
 
-    def _add(self, public_key: PublicKey, operator: AccountId, power: int, peer: PeerId) -> None:
+    def _add(
+        self, public_key: PublicKey, operator: AccountId, power: int, peer: PeerId, *, jailed: bool = False
+    ) -> None:
         if public_key in self.members:
             raise ValidatorExists(public_key=public_key)
         taken = self.by_operator.get(operator)
@@ -354,10 +370,10 @@ class Validators(Module):
         self._check_peer(public_key, peer)
         if power == 0:
             raise ZeroPower()
-        self._count(public_key, members=1, voting=1, power=power)
+        self._count(public_key, members=1, voting=not jailed, power=0 if jailed else power)
         self.by_operator[operator] = public_key
         self.by_peer[peer] = public_key
-        self.members[public_key] = Validator(operator=operator, power=power, jailed=False, peer=peer, offences_after=0)
+        self.members[public_key] = Validator(operator=operator, power=power, jailed=jailed, peer=peer, offences_after=0)
 
     def _check_peer(self, public_key: PublicKey, peer: PeerId) -> None:
         taken = self.by_peer.get(peer)

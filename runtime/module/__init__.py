@@ -16,7 +16,7 @@ from runtime.module.authorisation import (
     multisig_account,
 )
 from runtime.module.block import NOBODY, BlockInfo, Offence
-from runtime.module.config import Genesis, ModuleParams
+from runtime.module.config import DatedGenesis, Genesis, ModuleParams
 from runtime.module.context import Context
 from runtime.module.errors import (
     RUNTIME_ERRORS,
@@ -84,6 +84,7 @@ __all__ = [
     "CallMethod",
     "ChunkMissing",
     "Context",
+    "DatedGenesis",
     "ErrorInfo",
     "ErrorRecord",
     "Event",

@@ -15,6 +15,7 @@ from typing import Any, Final
 
 import trio
 
+from chain_spec.late_engine import LateEngine
 from runtime.errors import UsageError
 from runtime.execution import Application
 from runtime.node.config import HttpConfig, LogConfig
@@ -26,7 +27,6 @@ from runtime.node.signer import Signer
 from runtime.state.disk import DiskStore
 from tools.dev.alone import Alone
 from tools.dev.home import DevHome, Plan
-from tools.dev.late_engine import LateEngine
 from tools.dev.patience import patiently
 from tools.dev.report import of_block, of_invariants
 from tools.dev.sources import Broken, Chosen, fingerprint, load, own_files

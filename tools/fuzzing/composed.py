@@ -139,6 +139,7 @@ class _Traffic:
                     for step in self._choose(pair):
                         self._do(pair, step)
                     self._turn(pair)
+                pair.check_same()
             except RuleBroken as broken:
                 return broken
         return None

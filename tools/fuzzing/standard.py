@@ -183,7 +183,6 @@ ARGUMENTS: Final[dict[str, Any]] = {
     "governance.vote": _vote,
     "governance.cancel": _ballot,
 }
-_INDEXES: Final = ("validators.members", "validators.by_operator", "validators.by_peer", "validators.sums")
 
 
 def options_of(module: type[Module]) -> dict[str, Any]:
@@ -202,7 +201,7 @@ _OPTIONS: Final[dict[type[Module], dict[str, Any]]] = {
     Tokens: {"also": (Accounts,), "genesis": _BALANCES, "weights": {"create_denom": 3}},
     Registry: {
         "also": (Accounts, Tokens),
-        "genesis": _BALANCES,
+        "genesis": _BALANCES | {"registry": {}},
         "params": {"registry": {"upload_blocks": 20, "price_notice_blocks": 3, "deposit_base": 10}},
         "silent": ("registry.cancel_upload",),  # it says so once all is cleared
         "begin": has_a_model_and_an_upload,
@@ -215,11 +214,15 @@ _OPTIONS: Final[dict[type[Module], dict[str, Any]]] = {
             "cancel_upload": 2,
         },
     },
-    Oracle: {"also": (Accounts, Tokens, Registry), "genesis": _BALANCES, "begin": has_a_model},
-    Validators: {"also": (Accounts,), "genesis": _VALIDATORS, "forgets": _INDEXES},
+    Oracle: {
+        "also": (Accounts, Tokens, Registry),
+        "genesis": _BALANCES | {"registry": {}, "oracle": {}},
+        "begin": has_a_model,
+    },
+    Validators: {"also": (Accounts,), "genesis": _VALIDATORS},
     Governance: {
         "also": (Accounts, Tokens, Validators),
-        "genesis": _BALANCES | _VALIDATORS,
+        "genesis": _BALANCES | _VALIDATORS | {"governance": {}},
         "params": {"governance": {"deposit": 1_000, "voting_blocks": 6, "delay_blocks": 2}},
         "weights": {"vote": 5, "cancel": 2},
     },

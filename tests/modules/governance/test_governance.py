@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from fractions import Fraction
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from modules.accounts import Accounts
 from modules.governance import Governance
@@ -17,6 +19,7 @@ from modules.governance.module import (
     CONTENT_BYTES_MAX,
     ENACTED_PER_BLOCK,
     ENACTMENT_GAS,
+    BadProposal,
     Cancelled,
     Closed,
     ContentTooLarge,
@@ -34,7 +37,7 @@ from modules.governance.module import (
     UnknownProposal,
     Voted,
 )
-from modules.governance.protocol import Choice, Content, Proposal, Rules, Status, Tally, outcome
+from modules.governance.protocol import Choice, Content, GenesisProposal, Proposal, Rules, Status, Tally, outcome
 from modules.tokens import Tokens
 from modules.validators import Validators
 from modules.validators.module import GenesisValidator
@@ -534,3 +537,71 @@ def test_invalid_denomination_of_deposits(chain: Chain) -> None:
     wrong = codec(Governance.Params).encode(Governance.Params(deposit_denom=Denom("tin")))
     with pytest.raises(UnknownDepositDenom, match="tin"):
         chain.root(Core.set_params.build(module=Name("governance"), params=wrong))
+
+
+# --- the next chain
+
+
+def test_what_is_voted_on_and_what_waits_goes_on_on_the_next_chain(continued: Callable[..., Chain]) -> None:
+    chain = chain_of()
+    chain.blocks(5)
+    passed = propose(chain, mint(chain, 7))
+    vote(chain, passed, alice=YES, bob=YES)
+    until(chain, state_of(chain, passed).voting_ends)
+    voted = propose(chain, mint(chain, 9))
+    vote(chain, voted, alice=YES)
+    before = {number: state_of(chain, number) for number in (passed, voted)}
+    height, again = chain.height, continued(chain)
+    assert balance(again, "bob") == balance(chain, "bob")
+    for number, proposal in before.items():
+        assert state_of(again, number).voting_ends == max(proposal.voting_ends - height, 0)
+        assert state_of(again, number).enact_at == proposal.enact_at - height
+        assert again.query(Governance.content, id=number) == chain.query(Governance.content, id=number)
+    vote(again, voted, bob=YES)
+    until(again, state_of(again, voted).enact_at)
+    assert [state_of(again, number).status for number in before] == [Status.ENACTED] * 2
+    assert balance(again, "bob") == FUNDS + 16
+
+
+def proposal_of(**changes: Any) -> GenesisProposal:
+    """An open one without a deposit."""
+    person = Chain().account("dora").id
+    rules = Rules(quorum=1, threshold=1, veto=1, cancel_burn=1, burns_without_quorum=False)
+    made = Proposal(
+        *(person, "t", 0, 3, 5, 0, ARM, rules, Status.VOTING, None, None),
+    )
+    return GenesisProposal(replace(made, **changes), Content("", ()))
+
+
+NONE, ALL = Tally(0, 0, 0, 0, 10), Tally(10, 0, 0, 0, 10)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"tally": NONE},
+        {"status": Status.PASSED},
+        {"status": Status.PASSED, "tally": NONE},
+        {"status": Status.PASSED, "tally": Tally(11, 0, 0, 0, 10)},
+        {"status": Status.REJECTED, "tally": ALL},
+        {"status": Status.ENACTED, "tally": ALL, "failure": CallFailure(0, "x")},
+        {"status": Status.FAILED, "tally": ALL},
+    ],
+)
+def test_invalid_genesis_of_a_proposal_that_contradicts_itself(changes: dict[str, Any]) -> None:
+    genesis = {"governance": {"proposals": (proposal_of(), proposal_of(**changes))}}
+    with pytest.raises(GenesisError, match=rf"{BadProposal.__name__}.*1"):
+        Chain(Accounts, Tokens, Validators, Governance, genesis=_founded() | genesis)
+
+
+def test_invalid_genesis_of_a_vote_on_nothing() -> None:
+    votes = {1: {Chain().account("alice-key").key.public_key: YES}}
+    genesis = {"governance": {"proposals": (proposal_of(),), "votes": votes}}
+    with pytest.raises(GenesisError, match=UnknownProposal.__name__):
+        Chain(Accounts, Tokens, Validators, Governance, genesis=_founded() | genesis)
+
+
+def _founded() -> dict[str, Any]:
+    named = Chain().account
+    founder = GenesisValidator(named("alice-key").key.public_key, named("alice").id, power=1, peer=peer(0))
+    return {"tokens": {"balances": {named("alice").id: {ARM: FUNDS}}}, "validators": {"validators": (founder,)}}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -270,12 +271,28 @@ def test_pages_come_in_order_and_join_without_a_gap() -> None:
     assert len(chain.query(Validators.page, after=None, limit=255)) == 5
 
 
-def test_export_and_genesis_are_inverse() -> None:
+def test_who_is_jailed_or_was_released_stays_so_on_the_next_chain(continued: Callable[..., Chain]) -> None:
     chain = chain_of(*NAMES)
-    chain.block(evidence=[Offence(public_key=key("v3"), height=1)])
-    exported = chain.application.export_genesis("validators")
-    again = chain_of(*(name for name in NAMES if name != "v3"))
-    assert again.application.export_genesis("validators") == exported
+    chain.block()
+    chain.block(evidence=[Offence(public_key=key("v3"), height=1), Offence(public_key=key("v4"), height=1)])
+    chain.root(Validators.unjail.build(public_key=key("v4")))
+    again = continued(chain)
+    assert again.query(Validators.totals) == chain.query(Validators.totals) == Totals(members=5, voting=4, power=40)
+    assert again.query(Validators.validator, public_key=key("v3")) == chain.query(
+        Validators.validator, public_key=key("v3")
+    )
+    again.root(Validators.unjail.build(public_key=key("v3")))
+    again.block(evidence=[Offence(public_key=key("v4"), height=1)])
+    assert [each.public_key for each in again.application.validators()] == sorted(key(f"v{n}") for n in range(4))
+
+
+def test_invalid_genesis_that_jails_all_or_settles_for_nobody() -> None:
+    alone = {"jailed": (entry("v0"),)}
+    with pytest.raises(GenesisError, match=LastValidator.__name__):
+        Chain(Accounts, Validators, genesis={"validators": alone})
+    nobody = {"validators": (entry("v0"),), "settled": {key("v1"): 3}}
+    with pytest.raises(GenesisError, match=UnknownValidator.__name__):
+        Chain(Accounts, Validators, genesis={"validators": nobody})
 
 
 class Asks(Module):

@@ -11,10 +11,13 @@ import pytest
 
 from chain_spec.files import render_spec
 from chain_spec.presets import FoundingValidator, make_spec
+from modules.accounts import Accounts
+from modules.governance import Governance
 from modules.tokens import Tokens
-from runtime import AccountId
+from runtime import AccountId, DatedGenesis
 from runtime.execution.block import Executed
 from runtime.testing import RuleBroken
+from runtime.testing.attacking.watched import EXPORT
 from tools.cli.app import run
 from tools.fuzzing import pair as pairs
 from tools.fuzzing import planted as planting
@@ -135,9 +138,40 @@ def test_a_program_of_a_composed_chain_runs(spec: Path, tmp_path: Path) -> None:
         )
         assert [receipt.error for receipt in executed.receipts] == [None, None]
         chain.reopen()
-        assert chain.restart() == ("registry", "oracle", "governance")
+        assert chain.restart() == ()
         chain.block()
         assert chain.first.query("tokens", "balance_of", {"account": bob.id, "denom": "arm"}) == pairs.FUNDS + 3
+
+
+def test_an_export_that_forgets_is_told_at_the_restart(
+    spec: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = Accounts.export_genesis
+    monkeypatch.setattr(Accounts, "export_genesis", lambda self: whole(self).model_copy(update={"nonces": {}}))
+    with Pair(spec, tmp_path / "state") as chain:
+        chain.block(chain.transaction(Tokens.set_issuer.build(denom="arm", issuer=None), signer="alice"))
+        with pytest.raises(RuleBroken, match=r"of height 2 has other state of accounts") as caught:
+            chain.restart()
+        assert caught.value.rule == EXPORT
+
+
+def test_an_export_that_lets_another_future_begin_is_told_once_it_comes(
+    spec: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As though heights were not lowered: a vote would end later on the new chain."""
+    with Pair(spec, tmp_path / "state") as chain:
+        proposed = Governance.propose.build(title="t", text="", calls=(), enact_at=None)
+        assert chain.block(chain.transaction(proposed, signer="alice")).receipts[0].is_ok
+        blocks(chain, 10)
+        monkeypatch.setattr(DatedGenesis, "at", lambda self, height: height)
+        chain.restart()
+        with pytest.raises(RuleBroken, match=r"the export of height 28 has other state"):
+            blocks(chain, 2 * pairs.COMPARED_EVERY_BLOCKS)
+
+
+def blocks(chain: Pair, count: int) -> None:
+    for _ in range(count):
+        chain.block()
 
 
 def test_a_node_that_comes_to_another_state_is_told(spec: Path, tmp_path: Path) -> None:

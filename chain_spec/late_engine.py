@@ -1,5 +1,5 @@
-"""An engine that is loaded, and tested as a validator's is, when a first model is verified or run: most chains of a
-developer never run one, and its library takes a good part of a second to load."""
+"""An engine that is loaded, and tested as a validator's is, when a first model is verified or run: most specs and most
+chains of a developer never need one, and its library takes a good part of a second to load."""
 
 from __future__ import annotations
 
