@@ -53,6 +53,7 @@ class Tensor:
     limit: the largest magnitude, as a real number, that calibration asks to keep; None where nothing was observed.
     error: a bound on the distance to the real-valued model, as long as no Clip saturates; infinite where none is known.
     classes: what the integers stand for, where they are places in a list of class names or numbers.
+    batch_axis: where N stands among the dimensions that the file knows. In a graph it is always the first.
     """
 
     index: int
@@ -62,6 +63,7 @@ class Tensor:
     limit: float | None = None
     error: float = 0.0
     classes: Classes | None = None
+    batch_axis: int = 0
 
     @property
     def shape(self) -> Shape:
@@ -119,9 +121,9 @@ class Builder:
 
     # ---- operands
 
-    def tensor(self, node: Node, position: int, *, classes: bool = False) -> Tensor:
+    def tensor(self, node: Node, position: int, *, classes: bool = False, anywhere: bool = False) -> Tensor:
         """A computed operand; refused where it is a constant or left out, or holds classes that the caller must not
-        compute with."""
+        compute with, or has the batch elsewhere than first and the caller did not ask for that."""
         name = node.inputs[position] if node.has_input(position) else ""
         if name not in self._tensors:
             what = "constant" if name in self.source.constants else "missing"
@@ -129,6 +131,11 @@ class Builder:
         found = self._tensors[name]
         if found.classes is not None and not classes:
             raise node.refuse("it computes with names of classes", "let it read scores or probabilities instead")
+        if found.batch_axis and not anywhere:
+            reason = (
+                f"dimension {found.batch_axis} of its input {position} is the batch, which should be the first here"
+            )
+            raise node.refuse(reason, "transpose before, so that the batch is dimension 0 (batch_first=True)")
         return found
 
     def constant(self, node: Node, position: int, what: str, *, text: bool = False) -> Array:
@@ -187,6 +194,24 @@ class Builder:
         clips, became = tuple(self._clips), tuple(self._became)
         self.layers.append(Layer(node, name, bound, self._weight_bits, self._dropped_bits, clips, became))
         self._weight_bits, self._dropped_bits, self._clips, self._became = None, 0, [], []
+
+    def is_bound(self, name: str) -> bool:
+        """Whether the tensor is computed already."""
+        return name in self._tensors
+
+    def reread(self, name: str, tensor: Tensor) -> None:
+        """The name stands for another reading of the same elements from now on."""
+        self._tensors[name] = tensor
+
+    def rebind(self, node: Node, tensor: Tensor, position: int = 0) -> None:
+        """Another tensor for an output that was bound last."""
+        name = node.outputs[position]
+        self._tensors[name] = bound = replace(tensor, limit=self._limits.get(name, tensor.limit))
+        if node.index != HELPER:
+            place = max(place for place, layer in enumerate(self.layers) if layer.name == name)
+            became = (*self.layers[place].became, *self._became)
+            self.layers[place] = replace(self.layers[place], tensor=bound, became=became)
+            self._became = []
 
     # ---- grids
 
@@ -319,6 +344,11 @@ class Builder:
         """The classes of those outputs that are places in such a list, by source name."""
         found = {port.name: self._tensors[port.name].classes for port in self.source.outputs}
         return {name: classes for name, classes in found.items() if classes is not None}
+
+    def batch_axes(self) -> dict[str, int]:
+        """Where the file has N, of those outputs that do not have it first, by source name."""
+        found = {port.name: self._tensors[port.name].batch_axis for port in self.source.outputs}
+        return {name: axis for name, axis in found.items() if axis}
 
     def _labels(self) -> tuple[str, ...]:
         """The one list of class names that the outputs are places in, or that their columns are for."""

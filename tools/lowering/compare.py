@@ -153,9 +153,8 @@ def _compare(
         exact = engine.run(probe, {name: array[part] for name, array in integers.items()})
         for number, layer in enumerate(layers):
             values = np.ldexp(exact[f"probe/{number}"].astype(np.float64), -layer.tensor.frac_bits)
-            found[layer.name].add(
-                _named(values, layer.tensor), np.moveaxis(expected[layer.name], layer.tensor.batch_axis, 0)
-            )
+            wanted = np.moveaxis(expected[layer.name], layer.tensor.batch_axis, 0)[: part.stop - part.start]
+            found[layer.name].add(_named(values, layer.tensor), wanted)
             if layer.clips:
                 _count_clipped(found[layer.name], layer.clips[0].most, exact[f"clip/{number}"])
 

@@ -67,8 +67,8 @@ class FloatModel:
             raise ModelRefused("file", f"onnxruntime cannot load it ({_first_line(error)})") from error
 
     def chunks(self, rows: Mapping[str, Array]) -> Iterator[tuple[slice, dict[str, Array]]]:
-        """The chosen tensors for successive parts of the rows, of the size that the file fixes if it does. Raises
-        ModelRefused where onnxruntime fails."""
+        """The chosen tensors for successive parts of the rows, of the size that the file fixes if it does: the last
+        ones may have rows too many. Raises ModelRefused where onnxruntime fails."""
         count = len(next(iter(rows.values())))
         fixed, whole = self._source.fixed_rows, self._source.whole
         step = 1 if whole else fixed or ROWS_AT_ONCE
@@ -85,8 +85,6 @@ class FloatModel:
                 raise ModelRefused("file", f"onnxruntime cannot run it ({_first_line(error)})") from error
             if whole:
                 values = [np.asarray(array)[np.newaxis] for array in values]
-            elif fixed:
-                values = [array[: part.stop - start] if np.ndim(array) else array for array in values]
             yield part, dict(zip(self._names, values, strict=True))
 
 

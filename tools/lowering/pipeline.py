@@ -58,7 +58,8 @@ _INSTEAD: Final = {
 class Lowered:
     """`model`: the canonical graph's bytes, as proven by the verifier. Rows in and out keep the source's names.
     `classes`: of those outputs that are places in a list of classes, by the source's name. `fixed`: inputs of the
-    source that are constants of the graph, with the only value that they may have."""
+    source that are constants of the graph, with the only value that they may have. `batch_axes`: of those outputs that
+    have the batch elsewhere than first."""
 
     model: bytes
     report: Report
@@ -66,6 +67,7 @@ class Lowered:
     source: Source
     classes: Mapping[str, Classes]
     fixed: Mapping[str, Array]
+    batch_axes: Mapping[str, int]
 
     def quantize(self, inputs: Mapping[str, npt.ArrayLike]) -> dict[str, npt.NDArray[np.int64]]:
         """The graph's inputs from the source model's, [N, ...] each; where a row is a whole run of the model, also its
@@ -87,6 +89,8 @@ class Lowered:
         read = {port.name: found[names[port.name]] for port in self.source.outputs}
         for name, classes in self.classes.items():
             read[name] = np.array(classes, object)[read[name]]
+        for name, axis in self.batch_axes.items():
+            read[name] = np.moveaxis(read[name], 0, axis)
         one = self.source.whole and all(len(array) == 1 for array in read.values())
         shaped = {name: array[0] if one else array for name, array in read.items()}
         return {port.name: np.asarray(shaped[port.name]).astype(port.dtype) for port in self.source.outputs}
@@ -144,7 +148,7 @@ def _lowered(
     comparison = _compared(proto, prepared, builder, graph, rows)
     comparison = replace(comparison, notes=(*comparison.notes, *_told(source, fixed)))
     report = summarise(LOWERING_VERSION, model, source, prepared, builder, encoded, verified, comparison)
-    return Lowered(encoded, report, graph, prepared, builder.classes(), fixed)
+    return Lowered(encoded, report, graph, prepared, builder.classes(), fixed, builder.batch_axes())
 
 
 def _told(source: Source, fixed: Mapping[str, Array]) -> list[str]:

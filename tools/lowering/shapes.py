@@ -21,6 +21,8 @@ from tools.lowering.source import Array, Node, Source
 
 WITNESS: Final = 61
 MEASURES: Final = ("Shape", "Size")
+INITIAL_STATES: Final[dict[str, tuple[int, ...]]] = {"LSTM": (5, 6), "GRU": (5,), "RNN": (5,)}
+"""Operands that have N in the middle: constant ones may repeat there."""
 Pair = tuple[Array, Array]
 
 
@@ -54,8 +56,9 @@ class _Resolver:
         return replace(self.source, nodes=tuple(self.nodes))
 
     def _measured(self, node: Node) -> Pair:
-        shape = self.builder.finished(node.inputs[0]).shape
-        stand_in = (np.broadcast_to(np.int8(0), (rows, *shape)) for rows in (1, WITNESS))
+        tensor = self.builder.finished(node.inputs[0])
+        before, after = tensor.shape[: tensor.batch_axis], tensor.shape[tensor.batch_axis :]
+        stand_in = (np.broadcast_to(np.int8(0), (*before, rows, *after)) for rows in (1, WITNESS))
         one, many = (evaluate(node, [array]) for array in stand_in)
         return one, many
 
@@ -86,16 +89,40 @@ class _Resolver:
         return replace(node, inputs=tuple(inputs))
 
     def _target(self, node: Node, position: int, one: Array, many: Array) -> str:
+        if node.op in INITIAL_STATES and position in INITIAL_STATES[node.op] and _is_repeated(one, many):
+            return self._store(f"{node.outputs[0]}/state", one)
+        if node.op == "Reshape" and position == 1 and self._is_around(node, one, many):
+            return self._store(f"{node.outputs[0]}/shape", np.where(one != many, 0 if -1 in one else -1, one))
         leads = one.shape == many.shape and one.ndim == 1 and one[0] == 1 and many[0] == WITNESS
         if node.op not in ("Reshape", "Expand") or position != 1 or not leads or (one[1:] != many[1:]).any():
             mend = "keep the batch as the first dimension, and the number of rows out of the arithmetic"
             raise node.refuse("it computes with the number of rows, but rows are independent", mend)
         lead = 1 if node.op == "Expand" else 0 if -1 in one[1:] else -1
-        name = f"{node.outputs[0]}/shape"
+        return self._store(f"{node.outputs[0]}/shape", np.concatenate([[lead], one[1:]]).astype(np.int64))
+
+    def _is_around(self, node: Node, one: Array, many: Array) -> bool:
+        """Whether a target has the number of rows once, and what is reshaped has not got the batch first; beside a -1
+        at the same place as that has it."""
+        at = self.builder.finished(node.inputs[0]).batch_axis
+        if not at or one.shape != many.shape or one.ndim != 1:
+            return False
+        (places,) = np.nonzero(one != many)
+        alone = len(places) == 1 and (one[places[0]], many[places[0]]) == (1, WITNESS)
+        return alone and (-1 not in one or places[0] == at)
+
+    def _store(self, name: str, array: Array) -> str:
         while name in self.constants or name in self.pairs:
             name += "'"
-        self.constants[name] = np.concatenate([[lead], one[1:]]).astype(np.int64)
+        self.constants[name] = array
         return name
+
+
+def _is_repeated(one: Array, many: Array) -> bool:
+    """Whether many is one, repeated along some dimension of size 1."""
+    if one.ndim != many.ndim or any(m not in (o, WITNESS * o) for o, m in zip(one.shape, many.shape, strict=True)):
+        return False
+    repeated = [o != m for o, m in zip(one.shape, many.shape, strict=True)]
+    return sum(repeated) == 1 and one.shape[repeated.index(True)] == 1 and bool((one == many).all())
 
 
 def _same_in_every_row(one: Array, many: Array) -> bool:

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from tools.lowering.source import Node, Shape
 
 
-def row_axis(node: Node, axis: int, shape: Shape) -> int:
+def row_axis(node: Node, axis: int, shape: Shape, batch_axis: int = 0) -> int:
     """The axis of a row that ONNX's `axis` names; refused where it is the batch or lies outside."""
     rank = len(shape) + 1
     if not -rank <= axis < rank:
         raise node.refuse(f"axis {axis} lies outside a tensor of {rank} dimensions")
-    if axis % rank == 0:
+    if axis % rank == batch_axis:
         raise node.refuse("it works along the batch, so rows would influence each other")
-    return axis % rank - 1
+    return axis % rank - (axis % rank > batch_axis)
 
 
 def constant_shape(node: Node, found: tuple[int, ...], shape: Shape) -> Shape:

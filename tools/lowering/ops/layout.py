@@ -29,13 +29,13 @@ def identity(node: Node, b: Builder) -> None:
         raise node.refuse("its mask is read", "export for inference (model.eval())")
     if node.has_input(2) and b.constant(node, 2, "training_mode").any():
         raise node.refuse("it is in training mode", "export for inference (model.eval())")
-    b.bind(node, b.tensor(node, 0, classes=True))
+    b.bind(node, b.tensor(node, 0, classes=True, anywhere=True))
 
 
 def cast(node: Node, b: Builder) -> None:
     """Between floating point types (one grid serves all), from integers to those, and to integers that hold them, also
     of whole numbers that are exact. Classes that are numbers stay classes."""
-    x = b.tensor(node, 0, classes=True)
+    x = b.tensor(node, 0, classes=True, anywhere=True)
     to = dtype_of(node.integer("to", 0), node.where, text=True)
     if x.classes is not None:
         if to != x.dtype and (TEXT in (to, x.dtype) or not _keeps(x.classes, to)):
@@ -78,11 +78,14 @@ def flatten(node: Node, b: Builder) -> None:
 
 def reshape(node: Node, b: Builder) -> None:
     """To a constant shape whose first dimension is the batch: 0, -1, or the number at which the file fixes the batch."""
-    x = b.tensor(node, 0, classes=True)
+    x = b.tensor(node, 0, classes=True, anywhere=True)
     target = [int(size) for size in b.constant(node, 1, "the shape").reshape(-1)]
     keeps_zero = not node.flag("allowzero")
     if not target:
         raise node.refuse("an empty shape leaves no batch")
+    if x.batch_axis:
+        _reshape_around(node, b, x, target, keeps_zero=keeps_zero)
+        return
     rest = [_copied(node, x, axis, size, keeps_zero) for axis, size in enumerate(target)][1:]
     if rest.count(-1) > 1 or any(size < -1 or size == 0 for size in rest):
         raise node.refuse(f"shape {target} is not supported")
@@ -94,6 +97,21 @@ def reshape(node: Node, b: Builder) -> None:
         mend = "keep the batch first: reshape to (0, ...) or (-1, ...) with all of a row's elements after it"
         raise node.refuse(f"shape {target} would mix rows of shape {list(x.shape)} with the batch", mend)
     b.bind(node, reshaped(b, x, tuple(rest)))
+
+
+def _reshape_around(node: Node, b: Builder, x: Tensor, target: list[int], *, keeps_zero: bool) -> None:
+    """Where the batch is not first: it stays between the same elements."""
+    full = [*x.shape[: x.batch_axis], -1, *x.shape[x.batch_axis :]]
+    sizes = [full[axis] if size == 0 and keeps_zero and axis < len(full) else size for axis, size in enumerate(target)]
+    if keeps_zero and target[x.batch_axis : x.batch_axis + 1] == [0] and sizes.count(-1) == 2:
+        rest = next(axis for axis, size in enumerate(sizes) if size == -1 and axis != x.batch_axis)
+        sizes[rest] = prod(x.shape) // max(1, prod(size for size in sizes if size != -1))
+    place = sizes.index(-1) if sizes.count(-1) == 1 else len(sizes)
+    before, after = tuple(sizes[:place]), tuple(sizes[place + 1 :])
+    if prod(before) != prod(x.shape[: x.batch_axis]) or prod(after) != prod(x.shape[x.batch_axis :]) or 0 in sizes:
+        reason = f"shape {target} would mix rows of shape {list(x.shape)} with the batch, dimension {x.batch_axis}"
+        raise node.refuse(reason, "transpose before, so that the batch is dimension 0")
+    b.bind(node, replace(reshaped(b, x, (*before, *after)), batch_axis=place))
 
 
 def _copied(node: Node, x: Tensor, axis: int, size: int, keeps_zero: bool) -> int:
@@ -108,16 +126,20 @@ def _copied(node: Node, x: Tensor, axis: int, size: int, keeps_zero: bool) -> in
 def concat(node: Node, b: Builder) -> None:
     """Tensors side by side on the coarsest of their grids that holds them all; constants are repeated in each row."""
     axis = node.integer("axis", 0)
-    like = next(b.tensor(node, place) for place, name in enumerate(node.inputs) if not b.is_constant(name))
+    like = next(
+        b.tensor(node, place, anywhere=True) for place, name in enumerate(node.inputs) if not b.is_constant(name)
+    )
     parts = [_part(node, b, place, like) for place in range(len(node.inputs))]
     rank = len(parts[0].shape)
-    place = row_axis(node, axis, parts[0].shape)
+    place = row_axis(node, axis, parts[0].shape, like.batch_axis)
     for part in parts:
         rest = [part.shape[dim] == parts[0].shape[dim] for dim in range(rank) if dim != place and dim < len(part.shape)]
         if len(part.shape) != rank or not all(rest):
             raise node.refuse(f"rows of shape {list(parts[0].shape)} and {list(part.shape)} do not fit each other")
         if part.dtype != parts[0].dtype:
             raise node.refuse(f"it joins {parts[0].dtype} and {part.dtype}")
+        if part.batch_axis != like.batch_axis:
+            raise node.refuse(f"it joins tensors with the batch as dimension {like.batch_axis} and {part.batch_axis}")
     finest = max(part.frac_bits for part in parts)
     b.bind(node, joined(b, regridded(node, b, parts, finest), place))
 
@@ -125,7 +147,7 @@ def concat(node: Node, b: Builder) -> None:
 def _part(node: Node, b: Builder, place: int, like: Tensor) -> Tensor:
     """An operand; a constant one with a leading 1 is the same in every row."""
     if not b.is_constant(node.inputs[place]):
-        return b.tensor(node, place)
+        return b.tensor(node, place, anywhere=True)
     values = b.constant(node, place, "an operand")
     if values.ndim != len(like.shape) + 1 or values.shape[0] != 1 or like.dtype.kind != "f":
         reason = f"its constant operand of shape {list(values.shape)} would not be the same in every row of floats"
@@ -175,20 +197,20 @@ def _runs(places: Sequence[int]) -> list[tuple[int, int, int]]:
 
 
 def transpose(node: Node, b: Builder) -> None:
-    """Any permutation that leaves the batch first."""
-    x = b.tensor(node, 0)
+    """Any permutation; the batch may be elsewhere than first after it, which only some operators read."""
+    x = b.tensor(node, 0, anywhere=True)
     rank = len(x.shape) + 1
     order = node.integers("perm") or tuple(reversed(range(rank)))
     if sorted(order) != list(range(rank)):
         raise node.refuse(f"perm {list(order)} is no permutation of {rank} dimensions")
-    if order[0] != 0:
-        raise node.refuse("it would move the batch")
-    b.bind(node, b.derive(x, ir.Transpose(x=x.index, permutation=tuple(axis - 1 for axis in order[1:]))))
+    rows = tuple(axis - (axis > x.batch_axis) for axis in order if axis != x.batch_axis)
+    moved = x if rows == tuple(range(rank - 1)) else b.derive(x, ir.Transpose(x=x.index, permutation=rows))
+    b.bind(node, replace(moved, batch_axis=order.index(x.batch_axis)))
 
 
 def slice_(node: Node, b: Builder) -> None:
     """Constant starts, ends, axes and steps: attributes before opset 10, inputs since. Not along the batch."""
-    x = b.tensor(node, 0)
+    x = b.tensor(node, 0, anywhere=True)
     rank = len(x.shape)
     starts, ends = (numbers(node, b, place, name) for place, name in ((1, "starts"), (2, "ends")))
     if starts is None or ends is None:
@@ -199,7 +221,7 @@ def slice_(node: Node, b: Builder) -> None:
         raise node.refuse("its starts, ends, axes and steps do not fit each other")
     begin, count, step = [0] * rank, list(x.shape), [1] * rank
     for first, last, axis, by in zip(starts, ends, axes, steps, strict=True):
-        place = row_axis(node, axis, x.shape)
+        place = row_axis(node, axis, x.shape, x.batch_axis)
         reach = range(x.shape[place])[slice(first, last, by)]
         if not reach:
             raise node.refuse(f"nothing is left of dimension {axis}")
@@ -217,14 +239,15 @@ def numbers(node: Node, b: Builder, position: int, name: str) -> tuple[int, ...]
 
 def squeeze(node: Node, b: Builder) -> None:
     """Drops dimensions of size 1."""
-    x = b.tensor(node, 0, classes=True)
+    x = b.tensor(node, 0, classes=True, anywhere=True)
     axes = numbers(node, b, 1, "axes")
     if not axes:
         raise node.refuse("it names no axes, so it would drop a batch of one row")
-    places = {row_axis(node, axis, x.shape) for axis in axes}
+    places = {row_axis(node, axis, x.shape, x.batch_axis) for axis in axes}
     if any(x.shape[place] != 1 for place in places):
         raise node.refuse(f"axes {list(axes)} of rows of shape {list(x.shape)} are not all of size 1")
-    b.bind(node, reshaped(b, x, tuple(size for place, size in enumerate(x.shape) if place not in places)))
+    found = reshaped(b, x, tuple(size for place, size in enumerate(x.shape) if place not in places))
+    b.bind(node, replace(found, batch_axis=x.batch_axis - sum(place < x.batch_axis for place in places)))
 
 
 def unsqueeze(node: Node, b: Builder) -> None:

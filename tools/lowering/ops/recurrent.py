@@ -213,8 +213,18 @@ class _Direction:
         else:
             kept = self._times_r(times(self.node, self.b, r, h), 2, 1)
         new = self._curve(1, self._sum(self._part(x, 2), kept))
-        stays, comes = times(self.node, self.b, z, h), times(self.node, self.b, _complement(self.node, self.b, z), new)
-        return [self._sum(stays, comes)]
+        return [self._between(z, h, new)]
+
+    def _between(self, z: Tensor, h: Tensor, new: Tensor) -> Tensor:
+        """z * h + (1 - z) * new, of z between 0 and 1: no larger than the larger of the two, which a Clip says."""
+        comes = times(self.node, self.b, _complement(self.node, self.b, z), new)
+        mixed = self._sum(times(self.node, self.b, z, h), comes)
+        if not 0 <= z.fact.low <= z.fact.high <= 1 << z.frac_bits:
+            return mixed
+        most = float(np.ldexp(max(h.magnitude, new.magnitude), mixed.frac_bits))
+        error = max(h.error, new.error) + (h.magnitude + new.magnitude) * z.error + 2.0 ** (1 - mixed.frac_bits)
+        cut = ir.Clip(x=mixed.index, low=-int(most), high=int(most))
+        return self.b.derive(mixed, cut, error=error)
 
 
 # ---- the sequence
@@ -248,15 +258,17 @@ def _batched_first(node: Node) -> bool:
 
 def _sequence(node: Node, b: Builder) -> tuple[Tensor, bool]:
     """x as [steps, B, features], and whether B is N."""
-    x = floating(node, b.tensor(node, 0))
+    x = floating(node, b.tensor(node, 0, anywhere=True))
+    batch = 0 if _batched_first(node) else 1
+    x, at = replace(x, batch_axis=0), x.batch_axis
     if len(x.shape) == 3:
         turned = ir.Transpose(x=x.index, permutation=(1, 0, 2))
         x, alone = b.derive(x, turned) if _batched_first(node) else x, False
-    elif len(x.shape) == 2 and _batched_first(node):
+    elif len(x.shape) == 2 and at == batch:
         x, alone = reshaped(b, x, (x.shape[0], 1, x.shape[1])), True
     else:
-        mend = "export with a dynamic batch dimension (batch_first=True)"
-        raise node.refuse(f"its sequence cannot be told from the batch in rows of shape {list(x.shape)}", mend)
+        reason = f"dimension {batch} of its input should be the batch, but that is dimension {at}"
+        raise node.refuse(reason, "export with batch_first=True and a dynamic batch dimension")
     if x.shape[0] > STEPS_MAX:
         raise node.refuse(f"its sequence has {x.shape[0]} steps, at most {STEPS_MAX} are unrolled")
     return x, alone
@@ -267,6 +279,7 @@ def _bind(node: Node, b: Builder, y: Tensor, place: int, batch: int, *, alone: b
     rest = [axis for axis in range(len(y.shape)) if axis != batch]
     if alone:
         y = reshaped(b, y, tuple(y.shape[axis] for axis in rest))
+        y = replace(y, batch_axis=0 if _batched_first(node) else batch)
     elif _batched_first(node):
         y = b.derive(y, ir.Transpose(x=y.index, permutation=(batch, *rest)))
     b.bind(node, y, place)
@@ -365,7 +378,10 @@ def _initial(
                 f"an initial state of shape {list(array.shape)} does not fit {list(shape)}, or differs in N"
             )
         return filled(node, b, x, np.broadcast_to(array[number], (batch, hidden)))
-    state = floating(node, b.tensor(node, position))
+    state = floating(node, b.tensor(node, position, anywhere=True))
+    state, at = replace(state, batch_axis=0), state.batch_axis
+    if alone and at != (0 if first else 1):
+        raise node.refuse(f"the batch is dimension {at} of its initial state")
     if alone:
         state = reshaped(b, state, (state.shape[0], 1, *state.shape[1:]))
     elif first and len(state.shape) == 3:
