@@ -1,15 +1,18 @@
-"""Gemm, MatMul, Conv: sums of products with constants along a dimension."""
+"""Gemm, MatMul, Conv: sums of products along a dimension."""
 
 from __future__ import annotations
+
+from dataclasses import replace
+from math import isfinite
 
 import numpy as np
 
 from runtime.inference import graph as ir
 from runtime.inference.limits import SINGLE_EXACT_MAX
-from tools.lowering.builder import Builder, Tensor
-from tools.lowering.grids import Floats
+from tools.lowering.builder import CALIBRATE, FRAC_BITS, Builder, Tensor
+from tools.lowering.grids import SUM_BITS, WEIGHT_BITS, Floats
 from tools.lowering.ops.axes import constant_shape, window
-from tools.lowering.ops.columns import dense, finished, floating, floats, grid_of, prepared, tail
+from tools.lowering.ops.columns import dense, filled, finished, floating, floats, grid_of, prepared, tail
 from tools.lowering.source import Node, Shape
 
 
@@ -32,14 +35,27 @@ def gemm(node: Node, b: Builder) -> None:
 
 def matmul(node: Node, b: Builder) -> None:
     """x @ B with a constant matrix or vector B; `fuse` may have added a bias as a third input. A constant matrix on the
-    left is one on the right of what is transposed."""
-    if b.is_constant(node.inputs[0]):
+    left is one on the right of what is transposed. Else two tensors, or one and a constant list of matrices."""
+    given = [b.is_constant(name) for name in node.inputs[:2]]
+    ranks = [b.constant(node, place, "an operand").ndim if given[place] else 0 for place in (0, 1)]
+    if given[1] and ranks[1] <= 2:
+        _with_constant(node, b)
+    elif given[0] and ranks[0] <= 2:
         b.bind(node, _from_left(node, b, floating(node, b.tensor(node, 1))))
-        return
+    else:
+        like = floating(node, b.tensor(node, 1 if given[0] else 0))
+        x, y = (
+            _matrices(node, b, place, like) if given[place] else floating(node, b.tensor(node, place))
+            for place in (0, 1)
+        )
+        b.bind(node, multiplied(node, b, x, y, b.wanted_frac_bits(node.outputs[0])))
+
+
+def _with_constant(node: Node, b: Builder) -> None:
     x = floating(node, b.tensor(node, 0))
     weights = floats(b.constant(node, 1, "the right operand"))
-    if weights.ndim not in (1, 2):
-        raise node.refuse(f"its weights have shape {list(weights.shape)}; one matrix or vector is supported")
+    if not weights.ndim:
+        raise node.refuse("its right operand is a number; a matrix or vector is needed")
     if not x.shape:
         raise node.refuse("its input has one dimension, the batch; rows would be summed")
     bias = floats(b.constant(node, 2, "bias")) if node.has_input(2) else None
@@ -48,6 +64,64 @@ def matmul(node: Node, b: Builder) -> None:
         return
     result = dense(node, b, x, weights.reshape(1, -1), bias)
     b.bind(node, b.derive(result, ir.Reshape(x=result.index, shape=result.shape[:-1])))
+
+
+def _matrices(node: Node, b: Builder, place: int, beside: Tensor) -> Tensor:
+    """A constant operand of more than two dimensions as a tensor of the other one's rank, the same in every row."""
+    values, rank = floats(b.constant(node, place, "an operand")), len(beside.shape)
+    if values.ndim == rank + 1 and values.shape[0] == 1:
+        values = values[0]
+    if values.ndim > rank:
+        raise node.refuse(f"a constant of shape {list(values.shape)} does not fit rows of shape {list(beside.shape)}")
+    return weights_of(node, b, beside, values.reshape((1,) * (rank - values.ndim) + values.shape))
+
+
+def weights_of(node: Node, b: Builder, like: Tensor, values: Floats) -> Tensor:
+    """Constant weights as a tensor, the largest with WEIGHT_BITS. `like`: any tensor of floats."""
+    power = WEIGHT_BITS - FRAC_BITS - int(np.frexp(np.abs(values).max())[1])
+    made = b.regrid(filled(node, b, like, np.ldexp(values, power)), FRAC_BITS)
+    return replace(made, frac_bits=made.frac_bits + power, error=made.error * 2.0**-power)
+
+
+def multiplied(node: Node, b: Builder, x: Tensor, y: Tensor, wanted: int) -> Tensor:
+    """[..., M, K] @ [..., K, N], both computed, with that many fractional bits or as many as the products have."""
+    if len(x.shape) != len(y.shape) or len(x.shape) < 2:
+        raise node.refuse(f"rows of shape {list(x.shape)} and {list(y.shape)}: matrices of one rank are needed")
+    lead = zip(x.shape[:-2], y.shape[:-2], strict=True)
+    if x.shape[-1] != y.shape[-2] or any(p != q and 1 not in (p, q) for p, q in lead):
+        raise node.refuse(f"rows of shape {list(x.shape)} and {list(y.shape)}: matrices that fit are needed")
+    width = x.shape[-1]
+    x, y = _within_sums(node, b, x, y, width)
+    fine = x.frac_bits + y.frac_bits
+    frac_bits = max(0, min(fine, wanted))
+    known = isfinite(x.error + y.error)
+    error = x.magnitude * y.error + y.magnitude * x.error + x.error * y.error if known else float("inf")
+    error = width * error + (2.0**-frac_bits / 2 if fine > frac_bits else 0.0)
+    emitted = ir.MatMul(a=x.index, b=y.index, shift=fine - frac_bits)
+    return b.derive(x, emitted, frac_bits=frac_bits, error=error, limit=None)
+
+
+def _within_sums(node: Node, b: Builder, x: Tensor, y: Tensor, width: int) -> tuple[Tensor, Tensor]:
+    """The two, clipped and coarsened until a sum of `width` products fits. An error of a low bit of one counts as much
+    as the other is large: both end with equally many bits, unless one has fewer from the start."""
+
+    def fits(p: int, q: int) -> bool:
+        return p * q * width <= 1 << SUM_BITS
+
+    if not fits(x.fact.magnitude, y.fact.magnitude):
+        x = b.within_limit(x)
+    if not fits(x.fact.magnitude, y.fact.magnitude):
+        y = b.within_limit(y)
+    p, q, drops = x.fact.magnitude, y.fact.magnitude, [0, 0]
+    while not fits(p, q):
+        spare = [drops[0] < x.frac_bits, drops[1] < y.frac_bits]
+        if not any(spare):
+            raise node.refuse("its values are too large for sums of their products to be exact", CALIBRATE)
+        if spare[0] and (p >= q or not spare[1]):
+            p, drops[0] = (p + 1) // 2, drops[0] + 1
+        else:
+            q, drops[1] = (q + 1) // 2, drops[1] + 1
+    return (x if not drops[0] else b.drop(x, drops[0])), (y if not drops[1] else b.drop(y, drops[1]))
 
 
 def _from_left(node: Node, b: Builder, x: Tensor) -> Tensor:
