@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+PATIENCE_S = 180
 MODULE = """
 from runtime import Item, Module, Signed, U64, call, invariant, query
 
@@ -47,7 +49,7 @@ class Dev:
 
     def wait(self, text: str) -> str:
         """Until it says so, after what was waited for before; the whole line."""
-        end = time.monotonic() + 60
+        end = time.monotonic() + PATIENCE_S
         while not (found := re.search(f".*{re.escape(text)}.*\n", self._said()[self.heard :])):
             assert self.process.poll() is None, (self.folder / "err").read_text()
             assert time.monotonic() < end, self._said()
@@ -62,16 +64,19 @@ class Dev:
         file = self.folder / "tally.py"
         text = file.read_text()
         assert old in text
-        file.write_text(text.replace(old, new))
+        file.with_suffix(".new").write_text(text.replace(old, new))
+        file.with_suffix(".new").replace(file)  # at once: what is half written is nobody's to read
 
     def armillary(self, *arguments: str) -> str:
         command = [sys.executable, "-m", "tools.cli", *arguments]
-        done = subprocess.run(command, env=self.environment, capture_output=True, text=True, timeout=60, check=False)
+        done = subprocess.run(
+            command, env=self.environment, capture_output=True, text=True, timeout=PATIENCE_S, check=False
+        )
         return done.stdout + done.stderr
 
     def stop(self) -> int:
         self.process.send_signal(signal.SIGINT)
-        return self.process.wait(timeout=30)
+        return self.process.wait(timeout=PATIENCE_S)
 
 
 Start = Callable[..., Dev]
@@ -139,7 +144,7 @@ def test_a_home_keeps_its_chain_and_is_used_once(start: Start, tmp_path: Path) -
     assert "ok in block" in dev.armillary("tx", "tally", "add", "--more", "3", "--key", "carol")
     second = subprocess.run(
         [sys.executable, "-m", "tools.cli", "dev", "--home", "home"],
-        cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False,
+        cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE_S, check=False,
     )  # fmt: skip
     assert second.returncode != 0
     assert "held by process" in second.stderr
@@ -149,6 +154,31 @@ def test_a_home_keeps_its_chain_and_is_used_once(start: Start, tmp_path: Path) -
     assert again.stop() == 0
 
 
+def test_a_module_that_must_be_told_its_genesis_is_told_by_a_spec(start: Start, tmp_path: Path) -> None:
+    (tmp_path / "tally.py").write_text(
+        MODULE.replace("import Item", "import Genesis, Item").replace(
+            "    @call",
+            "    class GenesisConfig(Genesis):\n        first: U64\n\n"
+            "    def genesis(self, config: GenesisConfig) -> None:\n        self.count = config.first\n\n    @call",
+            1,
+        )
+    )
+    spec = tmp_path / "draft.json"
+    command = [sys.executable, "-m", "tools.cli", "spec", "new", "--draft", "--out", str(spec)]
+    subprocess.run(command, timeout=60, check=True)
+    document = json.loads(spec.read_text())
+    document["modules"].append({"name": "tally", "genesis": {"first": 7}})
+    document["address_prefix"] = "ours"
+    spec.write_text(json.dumps(document))
+    dev = start("--spec", str(spec))
+    assert "ok in block" in dev.armillary("tx", "tally", "add", "--more", "3", "--key", "alice")
+    assert dev.armillary("query", "tally", "value").strip() == "10"
+    assert dev.armillary("keys", "show", "alice").startswith("ours1")
+    dev.save("+= more", "+= 2 * more")
+    dev.wait("on the same state")
+    assert dev.stop() == 0
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [
@@ -156,12 +186,13 @@ def test_a_home_keeps_its_chain_and_is_used_once(start: Start, tmp_path: Path) -
         (["--module", "tokens"], "composed already"),
         (["--home", "."], "no dev chain's"),
         (["--module", "tally.py:Other"], "has no class Other"),
+        (["--module", "tally.py:Tally", "--spec", "none.json"], "none.json: cannot be read"),
     ],
 )
 def test_invalid_start_is_one_sentence(tmp_path: Path, options: list[str], said: str) -> None:
     """In a process of its own: the command imports modules anew, which is nothing for a process of tests."""
     (tmp_path / "tally.py").write_text(MODULE)
     command = [sys.executable, "-m", "tools.cli", "dev", *options]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
     assert said in done.stderr

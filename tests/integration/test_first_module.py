@@ -39,7 +39,7 @@ class Package:
         command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-k", "types_allow or form", *options]
         environment = {**os.environ, "CI": ""}
         done = subprocess.run(
-            command, cwd=self.folder, env=environment, capture_output=True, text=True, timeout=120, check=False
+            command, cwd=self.folder, env=environment, capture_output=True, text=True, timeout=300, check=False
         )
         return re.sub(r"^E? *", "", done.stdout, flags=re.MULTILINE)
 

@@ -33,7 +33,7 @@ BLOCKS = re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL)
 BASE, PORTS = 27_500, 10
 SPEC = TensorSpec("x", (2,), 0, -100, 100)
 MODEL = encode_graph(wrap([SPEC], [np.array([[3, -2]], np.int64)], [Gemm(0, 0, None, None)], (1,)))
-START_S, DECISION_S = 60, 120
+PATIENCE_S = 300
 
 
 class Terminals:
@@ -55,8 +55,8 @@ class Terminals:
         """Run a block to its end; what it printed."""
         script = f"set -ea\n{self.block(needle, place)}\nenv -0 > environment"
         done = subprocess.run(
-            ["bash", "-c", script], cwd=self.folder, env=self.environment, capture_output=True, text=True, timeout=60,
-            check=False,
+            ["bash", "-c", script], cwd=self.folder, env=self.environment, capture_output=True, text=True,
+            timeout=PATIENCE_S, check=False,
         )  # fmt: skip
         assert done.returncode == 0, f"{script}\n{done.stdout}{done.stderr}"
         lines = (self.folder / "environment").read_text().split("\0")
@@ -81,26 +81,31 @@ class Terminals:
     def stop(self) -> None:
         for process in reversed(self.running):
             process.send_signal(signal.SIGINT)
-        for number, process in enumerate(self.running):
-            assert process.wait(timeout=40) in (0, 130), self.log(number).read_text()
+        try:
+            for number, process in enumerate(self.running):
+                assert process.wait(PATIENCE_S) in (0, 130), self.log(number).read_text()
+        finally:
+            for process in self.running:
+                process.kill()
 
-    def until(self, what: Callable[[], Any], within_s: float) -> Any:
+    def until(self, what: Callable[[], Any]) -> Any:
         """The first answer that is true."""
-        end = time.monotonic() + within_s
+        end = time.monotonic() + PATIENCE_S
         while True:
             found = what()
             if found:
                 return found
             self.check_running()
-            assert time.monotonic() < end, f"not within {within_s} s"
+            assert time.monotonic() < end, f"not within {PATIENCE_S} s"
             time.sleep(0.1)
 
     def ask(self, node: int, path: str) -> dict[str, Any]:
         """What a node answers; {} while it does not."""
         try:
-            answer: dict[str, Any] = httpx.get(f"http://127.0.0.1:{self.base + 2 * node + 1}{path}", timeout=10).json()
+            response = httpx.get(f"http://127.0.0.1:{self.base + 2 * node + 1}{path}", timeout=60)
         except httpx.TransportError:
             return {}
+        answer: dict[str, Any] = response.json() if response.is_success else {}
         return answer
 
     def pass_time(self, done: Callable[[], Any]) -> Any:
@@ -112,10 +117,10 @@ class Terminals:
             call = Tokens.transfer.build(to=sender.account, denom="arm", amount=1)
 
             def step() -> Any:
-                client.wait(sender.send([call], gas_limit=5_000_000))
+                client.wait(sender.send([call], gas_limit=5_000_000), timeout_s=PATIENCE_S)
                 return done()
 
-            return self.until(step, DECISION_S)
+            return self.until(step)
 
 
 @pytest.fixture(scope="module")
@@ -125,7 +130,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Terminals]:
     made = Terminals(tmp_path_factory.mktemp("governance"), base)
     made.leave_running("armillary localnet")
     try:
-        made.until(lambda: all(made.ask(node, "/status") for node in range(4)), START_S)
+        made.until(lambda: all(made.ask(node, "/status") for node in range(4)))
         yield made
     finally:
         made.stop()
@@ -147,13 +152,25 @@ def gas(shown: str) -> int:
     return int(found[1].replace(",", ""))
 
 
+def block(page: Terminals, node: int, height: int) -> dict[str, Any]:
+    """As a node has it, once it does."""
+    found: dict[str, Any] = page.until(lambda: page.ask(node, f"/blocks/{height}"))
+    return found
+
+
 def signed_by(page: Terminals, key: str, since: int) -> int:
     """A height whose commit certificate, as the first node has it, holds the validator's signature; 0: none yet."""
-    for height in range(since, page.ask(0, "/status")["height"] + 1):
-        certificate = page.ask(0, f"/blocks/{height}")["certificate"]
+    for height in range(since, page.until(lambda: page.ask(0, "/status"))["height"] + 1):
+        certificate = block(page, 0, height)["certificate"]
         if key in [each["public_key"] for each in certificate["signatures"]]:
             return height
     return 0
+
+
+def voting_at(page: Terminals, node: int) -> int:
+    """A height at which the node is a validator; 0 while it is none."""
+    status = page.ask(node, "/status")
+    return int(status["height"]) if status.get("voting") else 0
 
 
 def test_a_chain_changes_its_price_of_inference_and_takes_in_a_validator_as_the_page_says(page: Terminals) -> None:
@@ -163,6 +180,7 @@ def test_a_chain_changes_its_price_of_inference_and_takes_in_a_validator_as_the_
 
     page.type("armillary init")
     page.leave_running("armillary node")
+    assert not page.until(lambda: page.ask(4, "/status"))["voting"]
     said = page.type("governance propose")
     assert "runtime.inference_gas_percent: 100 becomes 250" in said
     shown = page.type("governance list")
@@ -170,9 +188,7 @@ def test_a_chain_changes_its_price_of_inference_and_takes_in_a_validator_as_the_
     assert "inference_gas_percent: 100 becomes 250" in shown
     page.type("governance vote")
 
-    page.until(lambda: page.ask(4, "/status"), START_S)
-    assert not page.ask(4, "/status")["voting"]
-    enacted = page.pass_time(lambda: page.ask(4, "/status")["voting"] and page.ask(4, "/status")["height"])
+    enacted = page.pass_time(lambda: voting_at(page, 4))
 
     shown = page.type("governance params runtime")
     assert "enacted: A fifth validator" in shown
@@ -183,9 +199,8 @@ def test_a_chain_changes_its_price_of_inference_and_takes_in_a_validator_as_the_
     assert gas(shown) - before == -(-proven * 250 // 100) - proven
 
     signed = page.pass_time(lambda: signed_by(page, page.environment["KEY"], enacted))
-    ours, theirs = (page.ask(node, f"/blocks/{signed}")["header"] for node in (4, 0))
-    assert ours == theirs
-    assert page.ask(4, f"/blocks/{signed}")["block_id"] == page.ask(0, f"/blocks/{signed}")["block_id"]
+    ours, theirs = (block(page, node, signed) for node in (4, 0))
+    assert (ours["header"], ours["block_id"]) == (theirs["header"], theirs["block_id"])
 
 
 def test_the_page_names_commands_that_exist() -> None:

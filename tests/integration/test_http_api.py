@@ -49,7 +49,7 @@ def test_the_programs_of_the_page_do_what_they_say(network: Localnet, url: str, 
     (program,) = [text for text in PROGRAMS if f" {needle}" in text]
     program = program.replace("http://127.0.0.1:8400", url)
     command = [sys.executable, "-W", "error", "-c", program]
-    done = subprocess.run(command, cwd=network.home.parent, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, cwd=network.home.parent, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
     assert all(words in done.stdout for words in shown), done.stdout
 

@@ -31,6 +31,7 @@ MODEL = encode_graph(wrap([SPEC], [np.array([[3, -2]], np.int64)], [Gemm(0, 0, N
 """y = 3 x0 - 2 x1, of two numbers from -100 to 100."""
 ROWS = {"x": [[1, 2], [-100, 100], [0, 0]]}
 SEED = 23
+PATIENCE_S = 120
 
 
 def transfer(localnet: Localnet, amount: str) -> list[str]:
@@ -85,6 +86,13 @@ def test_an_amount_with_a_symbol_is_signed_in_base_units(armillary: CommandLine,
     shown = armillary(*transfer(localnet, "1.5GLD"), signer=0)
     assert (shown.code, shown.out) == (2, "")
     assert shown.err == "error: --amount: GLD is not the symbol of arm, which is ARM\n"
+
+
+def until(holds: Callable[[], bool]) -> None:
+    end = time.monotonic() + PATIENCE_S
+    while not holds():
+        assert time.monotonic() < end
+        time.sleep(0.05)
 
 
 CARD = {
@@ -239,6 +247,7 @@ def test_status_names_the_chain_and_the_node(localnet: Localnet) -> None:
     keys = {node.key("validator").public_key.hex() for node in localnet.nodes}
     for node in localnet.nodes:
         with node.client() as client:
+            until(lambda client=client: client.status()["peers"] == 3)  # type: ignore[misc]  # bound
             status = client.status()
         assert status["name"] == node.name
         assert status["genesis_hash"] == chain.genesis_hash.hex()
@@ -265,21 +274,19 @@ def test_blocks_are_a_chain_that_a_quorum_signed(localnet: Localnet) -> None:
                 assert receipt == client.get(f"/transactions/{sent}")
             last = block
         assert client.get("/blocks/latest")["height"] >= top
-        deadline = time.monotonic() + 20
-        while other.status()["height"] < top and time.monotonic() < deadline:
-            time.sleep(0.05)
+        until(lambda: other.status()["height"] >= top)
         theirs = other.get(f"/blocks/{top}")
         assert (theirs["block_id"], theirs["header"]) == (last["block_id"], last["header"])
 
 
 def test_openapi_has_every_path_that_others_rely_on(localnet: Localnet) -> None:
-    document = httpx.get(localnet.nodes[0].http_url + "/openapi.json", timeout=10).json()
+    document = httpx.get(localnet.nodes[0].http_url + "/openapi.json", timeout=60).json()
     paths = {re.sub(r"\{[^}]*\}", "{}", path) for path in document["paths"]}
     assert {
         *("/status", "/transactions", "/transactions/{}", "/blocks/{}", "/receipts/{}", "/query/{}/{}"),
         "/certificates/{}",
     } <= paths
-    unknown = httpx.get(localnet.nodes[0].http_url + "/transactions/" + "0" * 64, timeout=10).json()
+    unknown = httpx.get(localnet.nodes[0].http_url + "/transactions/" + "0" * 64, timeout=60).json()
     nothing = dict.fromkeys(["height", "index", "gas_used", "fee", "events", "error"])
     assert unknown == {"hash": "0" * 64, "status": "unknown", **nothing}
 

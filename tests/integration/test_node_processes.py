@@ -45,7 +45,7 @@ def transfer(sender: Sender, amount: int = 1) -> str:
     return sender.send([call], gas_limit=GAS_LIMIT)
 
 
-def agree(net: Localnet, height: int, within_s: float = 60) -> dict[str, Any]:
+def agree(net: Localnet, height: int, within_s: float = 120) -> dict[str, Any]:
     """Wait until every node has the block at `height`; all must have the same one. Returns it."""
     deadline = time.monotonic() + within_s
     blocks: list[dict[str, Any]] = []
@@ -67,10 +67,11 @@ def test_a_transaction_is_in_one_of_the_next_blocks_and_all_nodes_agree(net: Loc
     with net.nodes[0].client() as client:
         sender = Sender(client, operator(net, 0))
         for _ in range(15):
-            before = client.status()["height"]
-            outcome = client.wait(transfer(sender))
+            sent = transfer(sender)
+            waits_at = client.status()["height"]
+            outcome = client.wait(sent, timeout_s=120)
             assert outcome["status"] == "committed"
-            assert outcome["height"] <= before + 2  # the next, or the one after where a block was under way
+            assert outcome["height"] <= waits_at + 2  # the next, or the one after where a block was under way
         agree(net, outcome["height"])
 
 
@@ -119,10 +120,10 @@ def test_kill_9_at_random_moments_loses_nothing_and_signs_nothing_twice(net: Loc
             time.sleep(rng.uniform(0, 0.25))
             victim.kill()
             sent += [transfer(sender) for _ in range(3)]
-            assert client.wait(sent[-1], timeout_s=60)["status"] == "committed", "three of four go on"
+            assert client.wait(sent[-1], timeout_s=120)["status"] == "committed", "three of four go on"
             victim.start()
             time.sleep(rng.uniform(0, 2.5))
-        heights = [client.wait(hash_, timeout_s=60)["height"] for hash_ in sent]
+        heights = [client.wait(hash_, timeout_s=120)["height"] for hash_ in sent]
         agree(net, max(heights))
         top = client.status()["height"]
         for height in range(1, top + 1):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import re
 import signal
 import subprocess
@@ -16,6 +17,7 @@ import pytest
 
 from tools.localnet.ports import free_base_port
 
+PATIENCE_S = 300
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 FENCES = re.findall(r"```(\w+)\n(.*?)```", README, re.DOTALL)
@@ -49,7 +51,9 @@ def environment(package: Path, **more: str) -> dict[str, str]:
 
 def test_the_counters_own_tests_pass(package: Path) -> None:
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", str(package), str(package)]
-    done = subprocess.run(command, env=environment(package), capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(
+        command, env=environment(package), capture_output=True, text=True, timeout=PATIENCE_S, check=False
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "2 passed" in done.stdout
 
@@ -57,8 +61,8 @@ def test_the_counters_own_tests_pass(package: Path) -> None:
 def test_the_counter_is_typed_as_the_readme_writes_it(package: Path) -> None:
     command = [sys.executable, "-m", "mypy", "--strict", "--cache-dir", str(package / "cache"), "counter.py"]
     done = subprocess.run(
-        command, cwd=package, env={**os.environ, "MYPYPATH": str(ROOT)}, capture_output=True, text=True, timeout=120,
-        check=False,
+        command, cwd=package, env={**os.environ, "MYPYPATH": str(ROOT)}, capture_output=True, text=True,
+        timeout=PATIENCE_S, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout
 
@@ -68,12 +72,12 @@ def network(package: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     """One validator that composes the counter; yields the environment of the README's second terminal."""
     folder = tmp_path_factory.mktemp("network")
     command = [sys.executable, "-m", "tools.cli", "localnet", "--validators", "1", "--home", str(folder / "net")]
-    command += ["--base-port", str(free_base_port(2, start=28_000)), "--module", "counter"]
+    command += ["--base-port", str(free_base_port(2, start=random.randrange(20_000, 26_000))), "--module", "counter"]
     command += ["--json", str(folder / "net.json")]
     with (folder / "log").open("w") as log:
         process = subprocess.Popen(command, env=environment(package), stdout=log, stderr=log)
     try:
-        end = time.monotonic() + 60
+        end = time.monotonic() + PATIENCE_S
         while not (folder / "net.json").exists():
             assert process.poll() is None, (folder / "log").read_text()
             assert time.monotonic() < end, (folder / "log").read_text()
@@ -84,12 +88,12 @@ def network(package: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         yield environment(package, **known)
     finally:
         process.send_signal(signal.SIGINT)
-        assert process.wait(timeout=30) == 0
+        assert process.wait(timeout=PATIENCE_S) == 0
 
 
 def armillary(environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "tools.cli", *arguments]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
 
 
 def test_the_counter_counts_on_a_node(network: dict[str, str]) -> None:

@@ -42,16 +42,17 @@ def chunk_of(height: int) -> bytes:
     return b"chunk %d" % height
 
 
-def run_and_kill(path: Path, seconds: float) -> list[tuple[int, str]]:
-    """Acknowledged heights and roots of a writer that is killed after about `seconds` of writing."""
+def run_and_kill(path: Path, blocks: int, seconds: float) -> list[tuple[int, str]]:
+    """Acknowledged heights and roots of a writer that is killed `seconds` after as many blocks."""
     arguments = [sys.executable, "-c", WRITER, str(path), str(Path(__file__).parent)]
     with subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as writer:
         assert writer.stdout is not None
         assert writer.stderr is not None
         opened = writer.stdout.readline().split()
+        lines = [writer.stdout.readline() for _ in range(blocks)]
         time.sleep(seconds)
         writer.kill()
-        lines = writer.stdout.read().splitlines()
+        lines += writer.stdout.read().splitlines()
         assert writer.stderr.read() == ""
     assert opened[0] == "open"
     acknowledged = [(int(height), root) for height, root in (line.split() for line in lines if len(line.split()) == 2)]
@@ -64,7 +65,7 @@ def test_killed_at_random_moments_every_acknowledged_block_is_there(tmp_path: Pa
     roots: dict[int, str] = {}
     reached = -1
     for _ in range(KILLS):
-        acknowledged = run_and_kill(tmp_path / "store", rng.uniform(0.0, 0.4))
+        acknowledged = run_and_kill(tmp_path / "store", rng.choice([0, 1, 20, 40]), rng.uniform(0.0, 0.02))
         assert [height for height, _ in acknowledged] == list(range(reached + 1, reached + 1 + len(acknowledged)))
         store = DiskStore(tmp_path / "store")
         assert store.height >= reached + len(acknowledged)

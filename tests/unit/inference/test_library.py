@@ -25,7 +25,7 @@ def test_a_process_with_an_engine_writes_no_identifier(tmp_path: Path) -> None:
         env={**environment, "HOME": str(tmp_path), "TMPDIR": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path)},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         check=False,
     )
     assert (done.returncode, done.stdout) == (0, "1\n"), done.stderr

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import trio
+import trio.testing
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from trio_websocket import ConnectionClosed, ConnectionRejected, WebSocketConnection, wrap_client_stream
@@ -177,7 +178,7 @@ async def test_a_reader_that_does_not_read_is_cut_and_holds_up_nobody(
                 node.emit(*[("tokens", "Moved", ())] * 4, filler="x" * 60_000)
             heights = [json.loads(await other.get_message())["height"] for _ in range(60)]
         assert heights == list(range(1, 61))
-        await trio.sleep(1.5)
+        await trio.testing.wait_all_tasks_blocked(1.5)  # longer than SEND_S_MAX with nothing to do: it has passed
         received = 0
         with pytest.raises(trio.BrokenResourceError):  # noqa: PT012
             while data := await deaf.receive_some(1 << 20):
@@ -195,7 +196,7 @@ async def test_a_slow_reader_is_told_where_to_go_on(
     for _ in range(40):
         node.emit(*[("tokens", "Moved", ())] * 4, filler="x" * 60_000)
     async with serve(node) as port, socket_at(port, "from_height=1", is_narrow=True) as reader:
-        await trio.sleep(0.3)  # by now the way to here is full
+        await trio.testing.wait_all_tasks_blocked(0.3)  # the way to here is full, and for longer than SLOW_S_MAX
         came, code, reason = await until_closed(reader)
     last = came[-1]["height"]
     assert code == 1013

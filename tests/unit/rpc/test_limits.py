@@ -36,7 +36,7 @@ HOSTILE = {
 }  # fmt: skip
 
 
-async def read(stream: trio.SocketStream, within_s: float = 5.0) -> bytes:
+async def read(stream: trio.SocketStream, within_s: float = 60.0) -> bytes:
     data = b""
     with trio.move_on_after(within_s):
         try:
@@ -103,14 +103,14 @@ async def test_a_body_that_does_not_come_is_not_waited_for(
 async def test_an_answer_that_is_not_ready_is_not_waited_for(
     make_node: Any, serve: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bounds, "REQUEST_S_MAX", 0.1)
-
     class Slow(make_node):  # type: ignore[misc]  # a class from a fixture
         async def status(self) -> Any:
             await trio.sleep_forever()
 
     async with serve(Slow()) as port, httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as http:
-        answer = await http.get("/status")
+        with monkeypatch.context() as hurried:
+            hurried.setattr(bounds, "REQUEST_S_MAX", 0.1)
+            answer = await http.get("/status")
         assert (answer.status_code, answer.json()["type"]) == (503, "urn:armillary:problem:busy")
         assert answer.headers["retry-after"] == "1"
         assert (await http.get("/certificates/1")).status_code == 200

@@ -271,7 +271,7 @@ def pytest_in(tmp_path: Path) -> Callable[..., str]:
 
     def run(*options: str) -> str:
         command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-W", "error", *options]
-        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False)
         return done.stdout + done.stderr
 
     return run
@@ -296,5 +296,5 @@ def test_fixtures_come_with_the_package(pytest_in: Callable[..., str], tmp_path:
 def test_the_plugin_brings_nothing_heavy_to_pytests_start() -> None:
     heavy = {"hypothesis", "onnxruntime", "numpy", "libp2p", "trio"}
     program = f"import runtime.testing.plugin, sys; print(sorted({heavy} & set(sys.modules)))"
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=300, check=True)
     assert done.stdout.strip() == "[]"

@@ -18,7 +18,7 @@ from runtime.errors import CallerError, CodecError, OurError, PeerError, UsageEr
 from tools.cli import app
 from tools.cli.app import run
 
-TIMEOUT_S = 30
+TIMEOUT_S = 120
 
 
 def raising(error: BaseException) -> click.Command:

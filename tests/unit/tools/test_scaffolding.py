@@ -31,7 +31,7 @@ def tool(package: Path, *command: str) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "MYPYPATH": str(ROOT)}
     return subprocess.run(
         [sys.executable, "-m", *command],
-        cwd=package, env=environment, capture_output=True, text=True, timeout=120, check=False,
+        cwd=package, env=environment, capture_output=True, text=True, timeout=300, check=False,
     )  # fmt: skip
 
 

@@ -21,13 +21,13 @@ async def test_invalid_work_raises_what_it_raised() -> None:
 
 
 async def test_work_that_ends_soon_is_waited_for() -> None:
-    ended = threading.Event()
+    may_end, ended = threading.Event(), threading.Event()
     started = trio.Event()
     token = trio.lowlevel.current_trio_token()
 
     def work() -> None:
         trio.from_thread.run_sync(started.set, trio_token=token)
-        ended.wait(0.2)
+        may_end.wait()
         ended.set()
 
     with trio.CancelScope() as scope:
@@ -35,6 +35,7 @@ async def test_work_that_ends_soon_is_waited_for() -> None:
             nursery.start_soon(patiently, work)
             await started.wait()
             scope.cancel()
+            may_end.set()
     assert ended.is_set()
     assert scope.cancelled_caught
 
