@@ -126,7 +126,8 @@ def hostile_blocks(draw: st.DrawFn, chain: Chain, *, signers: Sequence[str] = PE
     """A valid block, and in it one hostile transaction, or one of its own again."""
     inputs = draw(blocks(chain, signers=signers))
     listed = list(inputs.transactions)
-    if listed and draw(st.booleans()):
+    is_repeated = draw(st.booleans())
+    if listed and is_repeated:
         data, what, earliest = draw(st.sampled_from(listed)), "twice", 1
         earliest += listed.index(data)
     else:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Final
 
-from runtime import U64, AccountId, MaxLen, Module, Signed, call, hook, query
+from runtime import U64, AccountId, MaxLen, Module, Signed, call, hash_bytes, hook, query
 from tools.planted.model import VaultModel
 from tools.planted.vault import (
     EVERYTHING,
@@ -250,6 +250,40 @@ class ConstantGas(Vault):
         self.emit(Noted(total=total))
 
 
+class FreeHashes(Vault):
+    """Hashes a note over and over for one price."""
+
+    @call(gas=20_000)
+    def note(self, origin: Signed, *, text: Annotated[bytes, MaxLen(16_000)]) -> None:
+        """Keep a number that is hard to make."""
+        digest = b""
+        for _ in range(64):
+            digest = hash_bytes("vault/note", digest + text)
+        self.note_sum = digest[0]
+        self.emit(Noted(total=digest[0]))
+
+
+class TurningSwitch(Vault):
+    """A switch outside of the state turns whenever a ticket is opened, in a dry run too."""
+
+    @call(gas=20_000)
+    def open_ticket(self, origin: Signed) -> None:
+        """Make a ticket with a number of its own."""
+        _REFUSED.append(0)
+        self.charge(1_000 * (len(_REFUSED) % 2))
+        Vault.open_ticket.function(self, origin)
+
+
+class HookAtAnyPrice(Vault):
+    """The hook pays out everybody at once, however many wait."""
+
+    @hook(gas=150_000)
+    def end_block(self) -> None:
+        """Pays out all."""
+        for account, _ in list(self.waiting.items(limit=EVERYTHING)):
+            del self.waiting[account]
+
+
 class DivisionByZero(Vault):
     """Divides by what the chain may set to 0."""
 
@@ -318,12 +352,15 @@ FOUND_BY_ATTACK: Final[dict[type[Module], Planted]] = {
     EventWithoutChange: Planted("an event has a change"),
     UnboundedLoop: Planted(GAS),
     ConstantGas: Planted(GAS),
+    FreeHashes: Planted(GAS),
     DivisionByZero: Planted("no undeclared exception"),
     HookOnEmptyList: Planted("hooks never fail"),
+    HookAtAnyPrice: Planted("hooks never fail"),
     QueryThatWrites: Planted("queries are pure"),
     GenesisDropsAField: Planted(EXPORT),
     GenesisUnchecked: Planted("invariant vault.tickets_are_older_than_the_next"),
     StaleCache: Planted(PURE),
     EffectBeforeError: Planted(PURE),
+    TurningSwitch: Planted("a dry run tells what happens"),
     SetOrder: Planted("every process has the same state"),
 }

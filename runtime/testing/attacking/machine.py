@@ -23,7 +23,7 @@ from runtime.execution.errors import GenesisError, InvalidTransaction
 from runtime.module import CallInfo, Module, QueryInfo, Root, Signed
 from runtime.module.params import PARAMS_KEY
 from runtime.state import Store
-from runtime.testing.attacking.pools import Entry, Pools, known_schema, leaves
+from runtime.testing.attacking.pools import Entry, Pools, form_of, known_schema, leaves
 from runtime.testing.attacking.program import program_of
 from runtime.testing.attacking.rules import RuleBroken
 from runtime.testing.attacking.second_process import Diverged, Played, check_second_process, mark, shortened
@@ -32,6 +32,7 @@ from runtime.testing.attacking.steps import Accuse, Ask, AsRoot, Export, Made, S
 from runtime.testing.attacking.watched import Rule, Watched
 from runtime.testing.attacking.world import World, closure
 from runtime.testing.attacking.writing import NAMES, PEOPLE
+from runtime.types import U64
 
 STEPS: Final = 1_000
 STEPS_PER_CHAIN: Final = 50
@@ -188,7 +189,7 @@ class _Machine:
                 continue
             except RuleBroken as broken:
                 raise self._explained(world, (), broken) from None
-            pools.see_state(learnt(chain.application.store, self.world.modules))
+            self._see(pools, chain)
             return world, chain, pools
         raise AssertionError("unreachable: the given genesis is tried last, and raises")
 
@@ -233,7 +234,12 @@ class _Machine:
                     pools.keep(known_schema(item.type), made.arguments[item.name])
         if not isinstance(step, Ask | Export):
             self.report.events.update(f"{event.module}.{event.name}" for event in chain.last_events)
-            pools.see_state(learnt(chain.application.store, self.world.modules))
+            self._see(pools, chain)
+
+    def _see(self, pools: Pools, chain: Watched) -> None:
+        """What stands in the state, and now: arguments may mean heights and times."""
+        now = tuple((form_of(known_schema(U64)), each) for each in (chain.height, chain.time_ms))
+        pools.see_state((*learnt(chain.application.store, self.world.modules), now))
 
     def _unreached(self) -> Iterator[str]:
         for module in self.world.attacked:

@@ -16,7 +16,7 @@ from runtime.execution.core import NAME as CORE
 from runtime.execution.core import HookFailed
 from runtime.execution.dispatch import explain, traceback_of
 from runtime.execution.receipts import Receipt
-from runtime.module import BadValue, CallError, EventRecord, ModuleFault, ModuleMetadata, QueryWrites
+from runtime.module import BadValue, CallError, EventRecord, ModuleFault, ModuleMetadata, OutOfGas, QueryWrites
 from runtime.module.params import PARAMS_KEY
 from runtime.testing.attacking.observed import LINE_GAS, Changes, Seen
 from runtime.testing.attacking.writing import Writing
@@ -38,6 +38,7 @@ RULES: Final = (
     "the model agrees",
 )
 """All of them, as docs/testing.md tells them; besides, invariants and the author's own."""
+GAS: Final = "gas covers the work"
 _BUGS: Final = (ModuleFault, BadValue, QueryWrites)
 
 
@@ -83,7 +84,7 @@ def check_transaction(subject: Subject, seen: Seen, calls: tuple[str, ...]) -> N
     changes = tuple(describe(subject.metadata, seen.before, subject.told(seen.changes)))
     for rule, detail in (
         *_undeclared(subject, seen),
-        *_failed(subject, seen),
+        *_failed(seen),
         *_gas(seen),
         *_events(subject, seen, calls),
         *_round_trips(subject.metadata, seen.changes),
@@ -124,24 +125,38 @@ def _undeclared(subject: Subject, seen: Seen) -> Iterator[tuple[str, str]]:
         yield "no undeclared exception", f"{module} raises {name}, which none of the modules declares"
 
 
-def _failed(subject: Subject, seen: Seen) -> Iterator[tuple[str, str]]:
-    """A failed transaction leaves nonce and fee, and nothing else."""
+def _failed(seen: Seen) -> Iterator[tuple[str, str]]:
+    """A failed transaction leaves nonce and fee, which are written off the meter, and nothing else."""
     if seen.outcome is None or seen.outcome.receipt.error is None:
         return
-    left = sorted(seen.changes.keys() - subject.keepers)
+    left = {module for module, table in seen.changes.items() for key in table if (module, key) not in seen.work.kept}
     if left:
-        yield "a failed call changes nothing but the fee", f"the call failed and {', '.join(left)} changed"
+        names = ", ".join(sorted(left))
+        yield "a failed call changes nothing but the fee", f"the call failed, and the state of {names} changed"
 
 
 def _gas(seen: Seen) -> Iterator[tuple[str, str]]:
-    if seen.outcome is None:
+    """What was charged pays for what was counted beside the meter, and is never above the limit."""
+    if seen.outcome is None or seen.prepared is None:
         return
-    used, work = seen.outcome.receipt.gas_used, seen.work
+    receipt, work = seen.outcome.receipt, seen.work
+    used, limit = receipt.gas_used, seen.prepared.body.gas_limit
+    if used > limit:
+        yield GAS, f"{used} gas was used, and the limit of the transaction is {limit}"
     if work.lines * LINE_GAS > used:
         yield (
-            "gas covers the work",
+            GAS,
             f"{work.lines} lines of Python ran for {used} gas, which pays for {used // LINE_GAS}: charge for work that "
             "grows with the input, self.charge(...), before doing it",
+        )
+    if receipt.error is not None and receipt.error.name == OutOfGas.__name__:
+        return  # the last thing was begun and not paid, and that is why it failed
+    paid = used - seen.prepared.fixed_gas
+    if work.least_gas > paid:
+        yield (
+            GAS,
+            f"the calls were charged {paid} gas; {work.operations} storage operations, {work.hashed} bytes hashed and "
+            f"{work.runs} runs of models cost {work.least_gas} at least: charge for them, self.charge(...), before",
         )
 
 
