@@ -14,6 +14,7 @@ from tools.lowering.builder import Builder
 from tools.lowering.ops import (
     activations,
     classes,
+    curved,
     elementwise,
     layout,
     linear,
@@ -113,5 +114,6 @@ HANDLERS: Final[dict[str, Handler]] = {
     "Unsqueeze": layout.unsqueeze,
     "Upsample": resize.resize,
     "ZipMap": classes.zip_map,
+    **curved.CURVED,
     **logic.LOGIC,
 }
