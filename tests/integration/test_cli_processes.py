@@ -171,7 +171,7 @@ def test_the_demo_holds_and_says_what_it_measured(tmp_path: Path) -> None:
         assert words in said
     decision, record = verify_file((keep / "decision.certificate").read_bytes(), resolve(read_spec(keep / "spec.json")))
     assert record.rows == 1
-    assert decision.header.height <= measured["height"] + 1
+    assert decision.header.height >= measured["height"]
     assert {"digits.graph", "input.npz"} <= {path.name for path in keep.iterdir()}
     assert list((tmp_path / "temporary").iterdir()) == []
 
