@@ -15,6 +15,7 @@ import onnx
 
 from runtime.inference.library import onnxruntime
 from tools.lowering.errors import DataRefused, ModelRefused
+from tools.lowering.masks import shown
 from tools.lowering.parse import OPSETS
 from tools.lowering.source import Array, Port, Source
 
@@ -105,6 +106,7 @@ def observe(proto: onnx.ModelProto, source: Source, rows: Mapping[str, Array]) -
         for name, array in values.items():
             if array.dtype.kind not in "fiu":
                 continue
+            array = shown(array) if name in source.hidden else array
             if not np.isfinite(array).all():
                 raise DataRefused("calibration", f"the float model makes NaN or infinity of it at {name!r}")
             largest[name] = max(largest[name], float(np.abs(array).max(initial=0.0)))

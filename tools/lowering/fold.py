@@ -75,11 +75,18 @@ def evaluate(node: Node, inputs: list[Array]) -> Array:
             result = np.asarray(FOLDERS[node.op](node, inputs))
     except (ValueError, TypeError, IndexError, OverflowError) as error:
         raise node.refuse(f"its constant value cannot be computed ({error})") from error
-    if result.dtype.kind == "f" and not np.isfinite(result).all():
+    if result.dtype.kind == "f" and not np.isfinite(result).all() and not _is_mask(node, inputs, result):
         raise node.refuse("its constant value holds NaN or infinity")
     result = np.array(result)
     result.flags.writeable = False
     return result
+
+
+def _is_mask(node: Node, inputs: list[Array], result: Array) -> bool:
+    """Whether it holds minus infinity, because what it is made of does; masks.py judges those."""
+    made_of = [*inputs, *(np.asarray(value) for value in node.attributes.values() if not isinstance(value, str | tuple))]
+    given = any(array.dtype.kind == "f" and bool(np.isneginf(array).any()) for array in made_of)
+    return given and bool((np.isfinite(result) | np.isneginf(result)).all())
 
 
 def _constant(node: Node, inputs: list[Array]) -> Array:

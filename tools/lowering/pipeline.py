@@ -26,6 +26,7 @@ from tools.lowering.errors import DataRefused, LoweringError, ModelRefused, OpRe
 from tools.lowering.float_model import check_rows, observe
 from tools.lowering.fold import FOLDERS, fold, without_dead
 from tools.lowering.fuse import fuse
+from tools.lowering.masks import check_finite, without_masks
 from tools.lowering.names import graph_names
 from tools.lowering.ops import HANDLERS
 from tools.lowering.parse import DeclaredShapes, decode
@@ -139,7 +140,7 @@ def _lowered(
         calibration = as_rows(source.inputs, calibration, whole=source.whole)
         rows = check_rows(source.inputs, calibration, "calibration")
         _translate(prepared, _rehearsal(prepared))  # checks each shape and attribute before onnxruntime sees the model
-        limits = observe(proto, fold(source), rows)
+        limits = observe(proto, replace(fold(source), hidden=prepared.hidden), rows)
     builder = _translate(prepared, limits)
     _check_outputs(prepared, builder)
     graph = builder.build(LOWERING_VERSION, hashlib.sha256(model).digest())
@@ -165,7 +166,8 @@ def _told(source: Source, fixed: Mapping[str, Array]) -> list[str]:
 def _prepared(source: Source) -> Source:
     """What is left to translate: no constant parts, nothing that follows from shapes, pairs of nodes fused, no scaler
     in front of trees."""
-    source = fold(source)
+    file, source = source, without_masks(fold(source))
+    check_finite(source, file)
     source = source if source.whole else without_dead(fuse(source))
     _check_ops(source)
     way = with_rows if source.whole else resolve

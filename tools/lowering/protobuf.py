@@ -45,7 +45,8 @@ def dtype_of(kind: int, where: str, *, text: bool = False) -> np.dtype[Any]:
 
 
 def read_tensor(tensor: TensorProto, where: str) -> Array:
-    """The constant, read-only. Refused: external data, empty, too large, non-finite, data that does not fit."""
+    """The constant, read-only. Refused: external data, empty, too large, NaN or infinity (minus infinity may be a mask),
+    data that does not fit."""
     if tensor.data_location != TensorProto.DEFAULT or tensor.external_data:
         mend = "save the model as one file (onnx.save_model with save_as_external_data=False)"
         raise ModelRefused(where, "its data lies in another file", mend)
@@ -66,7 +67,7 @@ def read_tensor(tensor: TensorProto, where: str) -> Array:
         array: Array = numpy_helper.to_array(tensor)
     except (ValueError, TypeError) as error:
         raise ModelRefused(where, f"its data cannot be read ({error})") from error
-    if array.dtype.kind == "f" and not np.isfinite(array).all():
+    if array.dtype.kind == "f" and not (np.isfinite(array) | np.isneginf(array)).all():
         raise ModelRefused(where, "it holds NaN or infinity", "train or export again: such weights have no exact form")
     array = np.array(array)
     array.flags.writeable = False

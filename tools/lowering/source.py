@@ -136,6 +136,7 @@ class Source:
 
     fixed_rows: the file fixes the batch at this number, so where it leads a shape there it means N. None: it is open.
     whole: N was put in front of all dimensions that the file knows; a row is all that one run of the file takes.
+    hidden: tensors in which an attention mask's numbers were made moderate (masks.py).
     """
 
     opset: int
@@ -145,6 +146,7 @@ class Source:
     outputs: tuple[Port, ...]
     constants: Mapping[str, Array]
     nodes: tuple[Node, ...]
+    hidden: frozenset[str] = frozenset()
 
     def readers(self, name: str) -> list[Node]:
         """The nodes that read a tensor."""
