@@ -51,7 +51,6 @@ _NEVER: Final = {
 }
 _INSTEAD: Final = {
     "LogSoftmax": "end the model at its operand, or use Softmax: the largest stays the largest",
-    "Einsum": "write it as Transpose, Reshape and MatMul",
 }
 
 

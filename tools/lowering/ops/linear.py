@@ -37,10 +37,12 @@ def matmul(node: Node, b: Builder) -> None:
     """x @ B with a constant matrix or vector B; `fuse` may have added a bias as a third input. A constant matrix on the
     left is one on the right of what is transposed. Else two tensors, or one and a constant list of matrices."""
     given = [b.is_constant(name) for name in node.inputs[:2]]
-    ranks = [b.constant(node, place, "an operand").ndim if given[place] else 0 for place in (0, 1)]
-    if given[1] and ranks[1] <= 2:
+    ranks = [b.constant(node, place, "an operand").ndim if given[place] else None for place in (0, 1)]
+    if 0 in ranks:
+        raise node.refuse("one of its operands is a number; a matrix or vector is needed")
+    if ranks[1] in (1, 2):
         _with_constant(node, b)
-    elif given[0] and ranks[0] <= 2:
+    elif ranks[0] in (1, 2):
         b.bind(node, _from_left(node, b, floating(node, b.tensor(node, 1))))
     else:
         like = floating(node, b.tensor(node, 1 if given[0] else 0))
@@ -54,8 +56,6 @@ def matmul(node: Node, b: Builder) -> None:
 def _with_constant(node: Node, b: Builder) -> None:
     x = floating(node, b.tensor(node, 0))
     weights = floats(b.constant(node, 1, "the right operand"))
-    if not weights.ndim:
-        raise node.refuse("its right operand is a number; a matrix or vector is needed")
     if not x.shape:
         raise node.refuse("its input has one dimension, the batch; rows would be summed")
     bias = floats(b.constant(node, 2, "bias")) if node.has_input(2) else None
