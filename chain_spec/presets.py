@@ -55,13 +55,12 @@ def make_spec(
     """
     if not is_prefix(prefix):
         raise SpecError("$.address_prefix", f"{prefix!r} is not 1 to 16 of a-z and 0-9, a letter first")
-    founders = sorted(validators, key=attrgetter("public_key"))  # in whatever order they are given: one spec
     genesis: dict[str, dict[str, Any]] = {
         "tokens": {
             "balances": {encode_address(a, prefix): {FEE_DENOM: str(n)} for a, n in balances.items()},
             "metadata": {FEE_DENOM: FEE_METADATA},
         },
-        "validators": {"validators": [_validator(each, prefix) for each in founders]},
+        "validators": genesis_of_validators(validators, prefix),
     }
     entries = [_module(name, genesis.get(name, {}), (params or {}).get(name, {}), prefix) for name in modules]
     document = {
@@ -75,6 +74,12 @@ def make_spec(
     }
     made: ChainSpec = of_form(ChainSpec, document, "$", None)
     return made
+
+
+def genesis_of_validators(validators: Sequence[FoundingValidator], prefix: str) -> dict[str, Any]:
+    """The genesis of the module `validators`. In whatever order they are given, one spec comes of them."""
+    founders = sorted(validators, key=attrgetter("public_key"))
+    return {"validators": [_validator(each, prefix) for each in founders]}
 
 
 def check_modules(names: Sequence[str], where: str) -> None:

@@ -13,7 +13,7 @@ import click
 from chain_spec.presets import FOUNDER_BALANCE
 from runtime.errors import UsageError
 from tools.cli.keyring import HOME_VARIABLE, PASSWORD_FILE_VARIABLE
-from tools.cli.options import FOLDER, Whole
+from tools.cli.options import FILE, FOLDER, Whole
 from tools.cli.output import progress
 from tools.localnet.ports import first_busy, free_base_port
 from tools.localnet.signals import stop_on_signals
@@ -34,11 +34,15 @@ PORT = 8400
 @click.option(
     "--home", type=FOLDER, metavar="HOME", help="Keep the chain here; a folder that ends with it if left out."
 )
-def dev(modules: tuple[str, ...], port: int | None, home: Path | None) -> int:
+@click.option(
+    "--spec", "spec_file", type=FILE, help="The chain of this spec, with a validator and accounts made for it."
+)
+def dev(modules: tuple[str, ...], port: int | None, home: Path | None, spec_file: Path | None) -> int:
     """Run a chain of one validator, which makes a block as soon as a transaction is there, until Ctrl-C.
 
     When the source of a MODULE is saved, its new code runs on the same state; from a fresh genesis where it declares
-    its state in another way. The accounts alice, bob and carol have tokens and are in the keyring of the home.
+    its state in another way. The accounts alice, bob and carol have tokens and are in the keyring of the home. A module
+    whose genesis asks for something takes it from --spec; what --module names besides is added to that.
     """
     started_s = time.monotonic()
     stop_on_signals()
@@ -49,12 +53,13 @@ def dev(modules: tuple[str, ...], port: int | None, home: Path | None) -> int:
             home = Path(opened.enter_context(tempfile.TemporaryDirectory(prefix="armillary-dev-")))
         with progress("starting"):
             from tools.dev import DevChain  # the node: only when one runs
-            from tools.dev.home import DevHome
+            from tools.dev.home import DevHome, read_base
             from tools.dev.sources import choose
 
             chosen = [choose(text) for text in modules]
             found = free_base_port(1, start=PORT) if port is None else port
-            made = DevHome(home)
+            base = None if spec_file is None else read_base(spec_file)
+            made = DevHome(home, base)
             chain = DevChain(made, chosen, found, click.echo)
         known = {
             "ARMILLARY_NODE": f"http://127.0.0.1:{found}",

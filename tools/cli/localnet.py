@@ -8,12 +8,14 @@ from pathlib import Path
 
 import click
 
+from runtime.errors import UsageError
 from runtime.node.files import write_atomically
 from tools.cli.options import FILE, FOLDER, Whole
 from tools.cli.output import progress
 from tools.localnet import Localnet
 from tools.localnet.homes import VALIDATORS_MAX
 from tools.localnet.signals import stop_on_signals
+from tools.localnet.specs import read_for_network
 
 
 @click.command()
@@ -34,14 +36,22 @@ from tools.localnet.signals import stop_on_signals
 @click.option(
     "--module", "modules", multiple=True, metavar="NAME", help="Also compose this module. Repeat for several."
 )
-def localnet(validators: int, home: Path, base_port: int | None, file: Path | None, modules: tuple[str, ...]) -> int:
+@click.option("--spec", "spec_file", type=FILE, help="The chain of this spec, with validators made for it.")
+def localnet(
+    validators: int, home: Path, base_port: int | None, file: Path | None, modules: tuple[str, ...],
+    spec_file: Path | None,
+) -> int:  # fmt: skip
     """Run a network of validators on this machine, in the foreground, until Ctrl-C.
 
     HOME gets a folder for each node, spec.json, and the password of their keys in the file `password`.
-    Each node's operator has tokens: armillary tx ... --home HOME/node0 --key operator.
+    Each node's operator has tokens: armillary tx ... --home HOME/node0 --key operator. With --spec the chain has that
+    spec's modules, parameters and state at height 0; only who validates is another, and the operators have tokens.
     """
+    if spec_file and modules:
+        raise UsageError("--module: the spec of --spec says which modules there are; add it there")
     stop_on_signals()
-    with Localnet(home, validators, base_port=base_port, modules=modules) as network:
+    spec = None if spec_file is None else read_for_network(spec_file)
+    with Localnet(home, validators, base_port=base_port, modules=modules, spec=spec) as network:
         with progress(f"starting {validators} validators"):
             network.start()
         if file:

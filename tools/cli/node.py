@@ -8,15 +8,14 @@ from pathlib import Path
 import click
 from pydantic import ValidationError
 
-from chain_spec import ChainSpec, ResolvedChain, plugins, read_spec, resolve
+from chain_spec import read_spec, resolve
+from chain_spec.pins import other_sources
 from runtime.bech32m import DEFAULT_PREFIX
 from runtime.errors import UsageError
-from runtime.module import Module
 from runtime.node.config import NodeConfig, parse_host_port
 from runtime.node.config_file import read_config
 from runtime.node.home import NodeHome
 from runtime.node.run import run_node
-from runtime.types import Hash
 from tools.cli.home import make_home
 from tools.cli.keyring import password
 from tools.cli.options import FOLDER, Prefix
@@ -66,8 +65,8 @@ def node(home: Path, overrides: tuple[str, ...]) -> None:
     config = read_config(home, overrides)
     spec = read_spec(home / config.spec)
     chain = resolve(spec)
-    for sentence in changed_modules(spec, chain):
-        click.echo(f"{sentence}; this node will not sign", err=True)
+    for problem in other_sources(spec, chain):
+        click.echo(f"{problem.reason}; this node will not sign", err=True)
         config = config.model_copy(update={"keys": config.keys.model_copy(update={"validator": ""})})
     run_node(NodeHome(home, config), chain.genesis, chain.modules, password=password, bootnodes=spec.bootnodes)
 
@@ -92,19 +91,3 @@ def _peer_address(listen: str, peer_id: str) -> str:
         return f"/dns/{host}/tcp/{port}/p2p/{peer_id}"
     shown = "HOST" if address.is_unspecified else host
     return f"/ip{address.version}/{shown}/tcp/{port}/p2p/{peer_id}"
-
-
-def changed_modules(spec: ChainSpec, chain: ResolvedChain) -> list[str]:
-    """A sentence for each module that is pinned to other sources than those that are installed, or loaded."""
-    return [
-        f"module {chosen.name}: {reason}"
-        for chosen, module in zip(spec.modules, chain.modules, strict=True)
-        if chosen.digest is not None and (reason := _changed(chosen.digest, module))
-    ]
-
-
-def _changed(pinned: Hash, module: type[Module]) -> str | None:
-    found, outdated = plugins.digest(module), plugins.outdated(module)
-    if found != pinned:
-        return f"the spec pins sources {pinned.hex()}, not {found.hex()}"
-    return None if outdated is None else f"Python runs other bytecode than of {outdated}: remove the __pycache__ there"

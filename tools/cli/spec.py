@@ -1,16 +1,19 @@
-"""armillary spec: chain specs. Founding together is in spec_ceremony.py, comparing in spec_diff.py."""
+"""armillary spec: chain specs. Founding together is in spec_ceremony.py, comparing in spec_diff.py, a new chain from an
+old one in spec_export.py."""
 
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import click
 
-from chain_spec import make_spec, read_chain, render_spec, resolve
-from chain_spec.errors import refuse
+from chain_spec import ChainSpec, SpecError, make_spec, read_chain, render_spec, resolve
+from chain_spec.errors import Problem, refuse
 from chain_spec.fitting import no_validators
 from chain_spec.json_schema import spec_schema
+from chain_spec.pins import check_sources
 from chain_spec.presets import FOUNDER_BALANCE, STANDARD_MODULES, check_modules
 from chain_spec.start import start_in_memory
 from runtime.bech32m import DEFAULT_PREFIX, Bech32mError, decode_address
@@ -22,11 +25,12 @@ from tools.cli.groups import Listed, first_sentence
 from tools.cli.options import FILE, Prefix
 from tools.cli.spec_ceremony import add_account, add_validator, entry
 from tools.cli.spec_diff import diff
+from tools.cli.spec_export import export
 
 
 @click.group(cls=Listed)
 def spec() -> None:
-    """Make, check, compare and show chain specs; found a chain together.
+    """Make, check, compare and show chain specs; found a chain together, or from another chain's state.
 
     A chain spec is a JSON file that pins a chain down. All that is wrong with one is said at once, each with its JSON
     path and the mend.
@@ -69,12 +73,24 @@ def new(
     founders = [founder_of(home) for home in homes]
     held = {founder.operator: FOUNDER_BALANCE for founder in founders} | dict(_balance(b, prefix) for b in balances)
     made = make_spec(name, founders, held, prefix=prefix, modules=(*STANDARD_MODULES, *modules))
-    resolved = resolve(made)
+    lacks = _lacks(made) if draft else no_validators(made)
+    found = "a draft" if lacks else f"genesis {resolve(made).genesis_hash.hex()}"
     if homes:
-        start_in_memory(resolved)
+        start_in_memory(resolve(made))
     write_atomically(out, render_spec(made).encode())
-    lacks = "" if homes else "; it lacks validators: armillary spec add-validator"
-    click.echo(f"wrote {out}: chain {name}, genesis {resolved.genesis_hash.hex()}{lacks}")
+    click.echo("\n  it lacks ".join([f"wrote {out}: chain {name}, {found}", *map(str, lacks)]))
+
+
+def _lacks(made: ChainSpec) -> list[Problem]:
+    """What a draft lacks: validators, and what modules ask for at height 0 that only a person can say. Raises SpecError
+    where anything else is wrong."""
+    try:
+        resolve(made)
+    except SpecError as error:
+        if not all(re.match(r"\$\.modules\[\d+\]\.genesis\b", problem.path) for problem in error.problems):
+            raise
+        return [*error.problems, *no_validators(made)]
+    return no_validators(made)
 
 
 @spec.command()
@@ -83,11 +99,13 @@ def validate(file: Path) -> None:
     """Check FILE as a node would, and say all that is wrong.
 
     Checked are its form, its modules and their versions, how they fit together, and the state that it makes at height
-    0. A draft without validators is not valid yet.
+    0. A draft without validators is not valid yet. Sources that are not those that FILE pins are no fault of FILE:
+    exit code 1, not 2.
     """
     read, resolved = read_chain(file)
     refuse(no_validators(read))
     power = sum(validator.power for validator in start_in_memory(resolved).validators())
+    check_sources(read, resolved)
     click.echo(f"valid: genesis {resolved.genesis_hash.hex()}, {len(resolved.modules)} modules, voting power {power}")
 
 
@@ -135,7 +153,7 @@ def show(file: Path) -> None:
         click.echo(f"validator  {validator.public_key.hex()}  power {validator.power}")
 
 
-for command in (diff, entry, add_validator, add_account):
+for command in (diff, export, entry, add_validator, add_account):
     spec.add_command(command)
 
 

@@ -17,13 +17,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
-from chain_spec import ResolvedChain, SpecError, make_spec, plugins, read_spec, render_spec, resolve
+from chain_spec import FoundingValidator, ResolvedChain, SpecError, make_spec, plugins, read_spec, render_spec, resolve
+from chain_spec.founding import refounded
 from chain_spec.presets import FOUNDER_BALANCE, LOCAL_PARAMS, STANDARD_MODULES, check_modules
 from chain_spec.start import start_in_memory
 from chain_spec.types import ChainSpec
 from runtime import Module
 from runtime.bech32m import DEFAULT_PREFIX, encode_address
-from runtime.crypto import SigningKey
+from runtime.crypto import SigningKey, hash_bytes
 from runtime.errors import UsageError
 from runtime.execution import Chain
 from runtime.network.transport import PeerId
@@ -55,12 +56,13 @@ class Plan:
 
 
 class DevHome:
-    """The folder of one dev chain. Raises UsageError for a folder that holds something else."""
+    """The folder of one dev chain. base: the chain that is to be, but for its founders; None: of the standard modules.
+    Raises UsageError for a folder that holds something else."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, base: ChainSpec | None = None) -> None:
         if path.exists() and any(path.iterdir()) and not (path / MARK).exists():
             raise UsageError(f"--home {path}: it is not empty, and no dev chain's; name a new folder")
-        self.path = path
+        self.path, self.base = path, base
         self.password_file = path / "password"
         self.data = path / _DATA
         if not (path / MARK).exists():
@@ -70,10 +72,11 @@ class DevHome:
         self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
         password = secrets.token_urlsafe(24)
         write_atomically(self.password_file, f"{password}\n".encode(), mode=0o600)
-        make_home(self.path, NodeConfig(), password, prefix=DEFAULT_PREFIX, scrypt_n=THROWAWAY_SCRYPT_N)
+        make_home(self.path, NodeConfig(), password, prefix=self.prefix, scrypt_n=THROWAWAY_SCRYPT_N)
         for name in PEOPLE:
             file = self.path / "keys" / f"{name}.json"
-            write_keystore(file, Chain.account_named(name).key, password, scrypt_n=THROWAWAY_SCRYPT_N)
+            key = Chain.account_named(name).key
+            write_keystore(file, key, password, prefix=self.prefix, scrypt_n=THROWAWAY_SCRYPT_N)
         self._remember({})
 
     # --- what is here
@@ -89,9 +92,14 @@ class DevHome:
         return NodeHome(self.path, NodeConfig()).network_key().peer_id
 
     @property
+    def prefix(self) -> str:
+        """Of the chain's addresses."""
+        return DEFAULT_PREFIX if self.base is None else self.base.address_prefix
+
+    @property
     def addresses(self) -> dict[str, str]:
         """Of the development accounts."""
-        return {name: encode_address(Chain.account_named(name).id, DEFAULT_PREFIX) for name in PEOPLE}
+        return {name: encode_address(Chain.account_named(name).id, self.prefix) for name in PEOPLE}
 
     # --- modules as plugins of this chain
 
@@ -151,16 +159,24 @@ class DevHome:
         return self.path / "spec.json"
 
     def _remember(self, forms: Mapping[str, Any]) -> None:
-        write_atomically(self.path / MARK, (json.dumps({"forms": forms}, indent=2) + "\n").encode())
+        mark = {"base": self._base_hash, "forms": forms}
+        write_atomically(self.path / MARK, (json.dumps(mark, indent=2) + "\n").encode())
+
+    @property
+    def _base_hash(self) -> str | None:
+        return None if self.base is None else hash_bytes("armillary/dev-base", render_spec(self.base).encode()).hex()
 
     def _misfit(self, forms: Mapping[str, Any]) -> str | None:
         """Why the state that is here is not that of modules of these forms; None where it is."""
         try:
-            known = json.loads((self.path / MARK).read_text(encoding="utf-8"))["forms"]
+            mark = json.loads((self.path / MARK).read_text(encoding="utf-8"))
+            known, base = mark["forms"], mark["base"]
         except (ValueError, KeyError, TypeError):
             return f"{self.path / MARK} is damaged"
         if not self._spec_file.exists() or not self.data.exists():
             return ""
+        if base != self._base_hash:
+            return "the chain is of another --spec"
         if set(known) != set(forms):
             return "the chain has other modules"
         for name, form in forms.items():
@@ -177,12 +193,27 @@ class DevHome:
         """Modules that are being written are not pinned: their sources change under the chain."""
         people = [Chain.account_named(name).id for name in PEOPLE]
         founder = founder_of(self.path)
-        spec = make_spec(
-            "dev",
-            [founder],
-            dict.fromkeys([AccountId(founder.operator), *people], FOUNDER_BALANCE),
-            modules=(*STANDARD_MODULES, *names),
-            params=LOCAL_PARAMS,
+        balances = dict.fromkeys([AccountId(founder.operator), *people], FOUNDER_BALANCE)
+        made = make_spec(
+            "dev", [founder], balances, modules=(*STANDARD_MODULES, *names), params=LOCAL_PARAMS, prefix=self.prefix
         )
+        spec = made if self.base is None else self._on_base(made, founder, balances)
         free = [each.model_copy(update={"digest": None}) if each.name in names else each for each in spec.modules]
         return spec.model_copy(update={"modules": free})
+
+    def _on_base(self, made: ChainSpec, founder: FoundingValidator, balances: Mapping[AccountId, int]) -> ChainSpec:
+        """The base, founded by us, with a developer's patience, and with the modules that it lacks of those named."""
+        assert self.base is not None
+        there = {entry.name for entry in self.base.modules}
+        more = [entry for entry in made.modules if entry.name not in there | set(STANDARD_MODULES)]
+        spec = refounded(self.base, [founder], balances)
+        return spec.model_copy(update={"modules": [*spec.modules, *more], "consensus": made.consensus, "bootnodes": []})
+
+
+def read_base(file: Path) -> ChainSpec:
+    """The spec in the file, its form checked; what modules make of it is judged once they are found. Raises
+    UsageError."""
+    try:
+        return read_spec(file)
+    except SpecError as error:
+        raise UsageError(f"{file}: {error}") from None

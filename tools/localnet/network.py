@@ -8,6 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from chain_spec import ChainSpec
 from runtime.errors import UsageError
 from tools.localnet.homes import PORTS_PER_NODE, prepare
 from tools.localnet.ports import first_busy, free_base_port
@@ -26,6 +27,7 @@ class Localnet:
     """`validators` nodes under `home`. Use it in `with`: on leaving, every process is stopped and its port free.
 
     base_port: of the first node; free ports are looked for when it is None. Raises UsageError when one is busy.
+    spec: the chain, whose founders these nodes take the place of; None: one of the standard modules and `modules`.
     """
 
     def __init__(
@@ -36,6 +38,7 @@ class Localnet:
         base_port: int | None = None,
         chain: str = "localnet",
         modules: Sequence[str] = (),
+        spec: ChainSpec | None = None,
     ) -> None:
         count = PORTS_PER_NODE * validators
         base = free_base_port(count, start=_start()) if base_port is None else base_port
@@ -43,7 +46,7 @@ class Localnet:
         if busy is not None:
             raise UsageError(f"port {busy} is in use; {count} free ports from --base-port on are needed")
         self.home = home
-        self.nodes: list[NodeProcess] = prepare(home, validators, base, chain=chain, modules=modules)
+        self.nodes: list[NodeProcess] = prepare(home, validators, base, chain=chain, modules=modules, spec=spec)
 
     @property
     def spec_path(self) -> Path:

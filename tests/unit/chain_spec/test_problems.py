@@ -81,7 +81,7 @@ MISTAKES = [
     # of one module
     Mistake(lambda made: made["modules"][0].update(digest="00"), "$.modules[0].digest", "32 bytes in lower-case hex"),
     Mistake(lambda made: made["modules"][5].update(genesis=[]), "$.modules[5].genesis", "found []; write an object"),
-    Mistake(lambda made: made["modules"][3].update(genesis={"x": 1}), "$.modules[3].genesis", "takes none; remove x"),
+    Mistake(lambda made: made["modules"][3].update(params={"x": 1}), "$.modules[3].params", "takes none; remove x"),
     Mistake(lambda made: made["modules"][2].update(version=77), "$.modules[2].version", "pins version 77, installed"),
     Mistake(
         lambda made: section(made, "tokens", "params").update(fee_denoms="arm"),
