@@ -7,12 +7,22 @@ Lives here: the gas, events and rollback of a list of calls under Root inside a 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
+from itertools import takewhile
+from typing import Final
 
 from runtime.execution.composition import Environment
+from runtime.execution.core import NAME
 from runtime.execution.dispatch import arguments_of, dispatch, error_record, takes_all_gas, target_of, traceback_of
 from runtime.limits import BLOCK_EVENT_BYTES_MAX, EVENT_BYTES_MAX
 from runtime.module import BoundExceeded, Call, CallError, CallFailure, Root, RootOutcome
 from runtime.module.services import ROOT_EVENT_BYTES_MAX, ROOT_EVENTS_MAX
+
+SET_PARAMS: Final = f"{NAME}.set_params"
+
+
+class _Tried(Exception):
+    """Ends a trial: all of it is undone."""
 
 
 class RootDispatcher:
@@ -25,6 +35,16 @@ class RootDispatcher:
         """As RootCalls."""
         for call in calls:
             arguments_of(self._environment, target_of(self._environment, Root(), call), call)
+        changes = tuple(takewhile(lambda call: call.name == SET_PARAMS, calls))
+        if changes:
+            self._try(changes)
+
+    def _try(self, calls: Sequence[Call]) -> None:
+        """Make the calls and undo them; what they use is the caller's to pay. Raises what they raise."""
+        with suppress(_Tried), self._environment.context.checkpoint():
+            for call in calls:
+                dispatch(self._environment, Root(), call)
+            raise _Tried
 
     def run_as_root(self, calls: tuple[Call, ...], *, gas_limit: int) -> RootOutcome:
         """As RootCalls. The calls have a meter and events of their own; what they did not use is given back."""

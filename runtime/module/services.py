@@ -179,7 +179,9 @@ class RootCalls(Protocol):
     """Calls with the Root origin, for the one module that the genesis binds to the role `governance`."""
 
     def check_root_calls(self, calls: tuple[Call, ...]) -> None:
-        """Raises UnknownCall, OriginRefused or BadArgument where one of them could never run under Root."""
+        """Raises UnknownCall, OriginRefused or BadArgument where one of them could never run under Root; and where the
+        list begins with changes of parameters, what refuses these now: out of their type's range, or refused by the
+        module. Behind a call of another kind they are not judged: it may make room for them."""
         ...
 
     def run_as_root(self, calls: tuple[Call, ...], *, gas_limit: int) -> RootOutcome:

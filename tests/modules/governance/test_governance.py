@@ -37,14 +37,14 @@ from modules.governance.module import (
     UnknownProposal,
     Voted,
 )
-from modules.governance.protocol import Choice, Content, GenesisProposal, Proposal, Rules, Status, Tally, outcome
+from modules.governance.protocol import PARTS, Choice, Content, GenesisProposal, Proposal, Rules, Status, Tally, outcome
 from modules.tokens import Tokens
 from modules.validators import Validators
 from modules.validators.module import GenesisValidator
-from runtime import Call, CallError, CallFailure, Denom, Module, Name, Offence
+from runtime import Call, CallError, CallFailure, Denom, Module, ModuleParams, Name, Offence
 from runtime.codec import codec
 from runtime.execution import Chain, GenesisError
-from runtime.execution.core import Core
+from runtime.execution.core import Core, NoParams, ParamsRefused
 from runtime.limits import VALIDATORS_MAX
 from runtime.module import BadArgument, OriginRefused, UnknownCall
 
@@ -474,7 +474,42 @@ def test_invalid_proposal_that_is_too_large(chain: Chain, fails: Any) -> None:
     size = 7 * len(params.arguments)
     expected = ContentTooLarge(size_bytes=size, limit=CONTENT_BYTES_MAX)
     refused(chain, proposing(*[params] * 7), "dora", expected, fails)
-    assert chain.submit(proposing(*[params] * 5, text="€" * 2000), signer=chain.account("dora")).is_ok
+    assert chain.submit(proposing(mint(chain, 1), *[params] * 5, text="€" * 2000), signer=chain.account("dora")).is_ok
+
+
+def changing(module: str, params: ModuleParams) -> Call:
+    return Core.set_params.build(module=Name(module), params=codec(type(params)).encode(params))
+
+
+@pytest.mark.parametrize(
+    ("change", "error"),
+    [
+        (
+            changing("governance", Governance.Params(quorum=10_001)),
+            ParamOutOfRange(param=Name("quorum"), low=0, high=PARTS),
+        ),
+        (
+            changing("governance", Governance.Params(deposit_denom=Denom("tin"))),
+            UnknownDepositDenom(denom=Denom("tin")),
+        ),
+        (changing("nobody", Governance.Params()), NoParams(module=Name("nobody"))),
+        (Core.set_params.build(module=Name("governance"), params=b"\x90"), ParamsRefused(module=Name("governance"))),
+    ],
+)
+def test_invalid_parameters_cannot_be_proposed(chain: Chain, fails: Any, change: Call, error: CallError) -> None:
+    """Neither alone nor behind other changes; behind a call of another kind they can, which may make room for them."""
+    good = changing("governance", Governance.Params(quorum=10_000))
+    for calls in ((change,), (good, change), (change, mint(chain, 1))):
+        refused(chain, proposing(*calls), "dora", error, fails)
+    assert chain.submit(proposing(mint(chain, 1), change), signer=chain.account("dora")).is_ok
+
+
+def test_parameters_that_are_proposed_are_as_they_were(chain: Chain) -> None:
+    before = chain.query(Core.params_of, module="governance")
+    receipt = chain.submit(proposing(changing("governance", Governance.Params(quorum=1))), signer=chain.account("dora"))
+    assert receipt.is_ok
+    assert [event.name for event in receipt.events if event.module == "runtime"] == []
+    assert chain.query(Core.params_of, module="governance") == before
 
 
 def test_invalid_height_of_enactment(chain: Chain, fails: Any) -> None:
