@@ -98,38 +98,38 @@ class _Writer:
         return self.add("LayerNormalization", x, self.constant(np.ones(width)), self.constant(np.zeros(width)), axis=-1)
 
 
-def mlp() -> Golden:
-    """784-1024-1024-1024-10."""
+def mlp(features: int = 784, width: int = 1024) -> Golden:
+    """Three hidden layers, ten outputs."""
     w = _Writer(10)
-    x, width = "x", 784
+    x, size = "x", features
     for _ in range(3):
-        x, width = w.add("Relu", w.dense(x, width, 1024)), 1024
-    return w.golden("mlp", (784,), w.dense(x, width, 10), (10,))
+        x, size = w.add("Relu", w.dense(x, size, width)), width
+    return w.golden("mlp", (features,), w.dense(x, size, 10), (10,))
 
 
-def cnn() -> Golden:
-    """28 x 28 pictures: two convolutions, pooling, two dense layers, softmax."""
+def cnn(side: int = 28, filters: int = 32) -> Golden:
+    """Square pictures: two convolutions, pooling, two dense layers, softmax."""
     w = _Writer(11)
-    x = w.add("Relu", w.conv("x", 1, 32))
-    x = w.add("Relu", w.conv(x, 32, 64))
+    x = w.add("Relu", w.conv("x", 1, filters))
+    x = w.add("Relu", w.conv(x, filters, 2 * filters))
     x = w.add("MaxPool", x, kernel_shape=[2, 2], strides=[2, 2])
-    x = w.add("Relu", w.dense(w.add("Flatten", x), 64 * 14 * 14, 128))
-    return w.golden("cnn", (1, 28, 28), w.add("Softmax", w.dense(x, 128, 10, 1.0), axis=-1), (10,))
+    x = w.add("Relu", w.dense(w.add("Flatten", x), 2 * filters * (side // 2) ** 2, 4 * filters))
+    return w.golden("cnn", (1, side, side), w.add("Softmax", w.dense(x, 4 * filters, 10, 1.0), axis=-1), (10,))
 
 
-def resnet18() -> Golden:
-    """ResNet-18 (arXiv 1512.03385) on 64 x 64 pictures, 10 classes."""
+def resnet18(side: int = 64, first: int = 64) -> Golden:
+    """ResNet-18 (arXiv 1512.03385) on square pictures, 10 classes; `first`: filters of its first stage."""
     w = _Writer(12)
-    x = w.add("Relu", w.conv("x", 3, 64, 7, 2))
+    x = w.add("Relu", w.conv("x", 3, first, 7, 2))
     x = w.add("MaxPool", x, kernel_shape=[3, 3], strides=[2, 2], pads=[1, 1, 1, 1])
-    channels = 64
-    for filters in (64, 128, 256, 512):
-        for stride in (1 if filters == 64 else 2, 1):
+    channels = first
+    for filters in (first, 2 * first, 4 * first, 8 * first):
+        for stride in (1 if filters == first else 2, 1):
             inner = w.conv(w.add("Relu", w.conv(x, channels, filters, 3, stride)), filters, filters)
             beside = x if stride == 1 else w.conv(x, channels, filters, 1, stride)
             x, channels = w.add("Relu", w.add("Add", inner, beside)), filters
     x = w.add("Flatten", w.add("GlobalAveragePool", x))
-    return w.golden("resnet18", (3, 64, 64), w.dense(x, 512, 10, 1.0), (10,))
+    return w.golden("resnet18", (3, side, side), w.dense(x, channels, 10, 1.0), (10,))
 
 
 def transformer(sequence: int = 128, width: int = 384, heads: int = 12) -> Golden:
