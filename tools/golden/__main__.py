@@ -68,7 +68,7 @@ def make() -> None:
     from tools.bench import models
     from tools.lowering import lower
 
-    small = {
+    small: dict[str, Callable[[], models.Golden]] = {
         "mlp": lambda: models.mlp(24, 16),
         "cnn": lambda: models.cnn(8, 4),
         "resnet18": lambda: models.resnet18(16, 2),
@@ -79,7 +79,7 @@ def make() -> None:
     for name, golden in small.items():
         path = FOLDER / f"{name}.graph"
         if not path.exists():
-            path.write_bytes(lower(golden().model, calibration={"x": golden().rows(64)}).model)  # type: ignore[no-untyped-call] # hypothesis has no type here
+            path.write_bytes(lower(golden().model, calibration={"x": golden().rows(64)}).model)
     for op in RULES:
         path = FOLDER / f"op_{op.__name__.lower()}.graph"
         if not path.exists():
