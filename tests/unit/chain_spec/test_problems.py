@@ -304,11 +304,11 @@ def test_whatever_is_written_is_read_or_refused_with_paths(document: Document, d
 def test_resolving_says_all_as_well(document: Document) -> None:
     made = document()
     made["modules"][0].update(version=77)
-    made["modules"][3].update(genesis={"x": 1})
+    made["modules"][3].update(params={"x": 1})
     spec = parse_spec(json.dumps(made).encode())
     with pytest.raises(SpecError) as caught:
         resolve(spec)
-    assert [problem.path for problem in caught.value.problems] == ["$.modules[0].version", "$.modules[3].genesis"]
+    assert [problem.path for problem in caught.value.problems] == ["$.modules[0].version", "$.modules[3].params"]
 
 
 def test_an_error_is_one_line_or_a_list() -> None:

@@ -17,6 +17,8 @@ from chain_spec import parse_chain, read_chain
 from chain_spec.errors import SpecError
 from chain_spec.start import start_in_memory
 from chain_spec.types import ChainSpec
+from runtime.execution import Application
+from runtime.state.disk import DiskStore
 from tools.cli import home as home_module
 from tools.cli.app import run
 from tools.cli.keyring import PASSWORD_FILE_VARIABLE
@@ -63,9 +65,25 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
                 changed = json.loads((folder / "spec.json").read_text())
                 changed["runtime"]["fee_units"] = 2
                 (folder / "other.json").write_text(json.dumps(changed))
+            if "spec export" in line:
+                has_run(folder / "ann_node")
             if line:
                 assert typed(line) == ("spec diff" in line), line
         yield folder
+
+
+def has_run(home: Path) -> None:
+    """Leaves what a node of the chain leaves that was started and stopped."""
+    _, chain = read_chain(home / "spec.json")
+    store = DiskStore(home / "data" / "state")
+    Application(chain.genesis, chain.modules, store).start()
+    store.close()
+
+
+def test_the_export_begins_where_the_chain_stands(folder: Path) -> None:
+    old, new = (start_in_memory(read_chain(folder / name)[1]) for name in ("spec.json", "next.json"))
+    assert new.validators() == old.validators()
+    assert new.genesis.chain == "our_next_chain"
 
 
 def test_the_ceremony_ends_in_a_chain_of_three_validators(folder: Path) -> None:
