@@ -145,6 +145,10 @@ class Writer:
         """Under (N, *shape), N inferred."""
         return self.add("Reshape", x, self.integers(-1, *shape))
 
+    def whole(self, x: str) -> str:
+        """As int64, to index by."""
+        return self.add("Cast", x, to=TensorProto.INT64)
+
     def biased_and_rounded(self, x: str, bias: int | None, shifts: int | None, shape: Dims) -> str:
         """+ bias * 2**-shifts, constants of one number per column under `shape`; rounds if there is a shift."""
         if bias is not None:
@@ -318,7 +322,7 @@ def _arg_max(node: ops.ArgMax, to: Writer) -> str:
 
 
 def _take(node: ops.Take, to: Writer) -> str:
-    index, made = to.add("Cast", to.tensors[node.index], to=TensorProto.INT64), to.made()
+    index, made = to.whole(to.tensors[node.index]), to.made()
     if to.shape(node.index) != made:
         index = to.add("Expand", index, to.integers(1, *made))
     return to.add("GatherElements", to.tensors[node.x], index, axis=node.axis + 1)

@@ -1,4 +1,4 @@
-"""Trees and Lookup for the engine: the kernel TreeEnsemble (ai.onnx.ml 5) of float64, and Gather.
+"""Trees and Lookup for the engine: the kernel TreeEnsemble (ai.onnx.ml 5) of float64, and Gather, or GatherElements.
 
 The kernel walks all trees of a row by comparing float64 values and adds, for each, the number of the leaf to that
 leaf's target, in float64. With one column these numbers are the leaves themselves. With more, each tree is a target of
@@ -7,11 +7,12 @@ its own, to which it adds the place of the leaf; a table of all leaves gives the
 
 from __future__ import annotations
 
+from math import prod
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import numpy.typing as npt
-from onnx import AttributeProto, TensorProto, numpy_helper
+from onnx import AttributeProto, numpy_helper
 
 from runtime.inference import graph as ops
 from runtime.inference.constants import unpack
@@ -106,10 +107,16 @@ def _attribute(name: str, array: Array) -> AttributeProto:
 
 
 def lookup(node: ops.Lookup, to: Writer) -> str:
-    """Rows of the table by x's places."""
-    return _gather(to, to.tensors[node.x], node.table)
+    """Rows of the table by x's places. Single numbers by GatherElements, all rows of x as one: a tenth of the time of
+    Gather, which copies each by itself."""
+    shape, made, table = to.graph.constants[node.table].shape, to.made(), node.table
+    if prod(shape[1:]) > 1:
+        return _gather(to, to.tensors[node.x], table)
+    values = to.constant(("list", table), lambda: to.scaled(table, None, (1, shape[0])))
+    places = to.add("Reshape", to.whole(to.tensors[node.x]), to.integers(1, -1))
+    return to.reshaped(to.add("GatherElements", values, places, axis=1), *made)
 
 
 def _gather(to: Writer, x: str, table: int) -> str:
     values = to.constant(("table", table), lambda: to.scaled(table, None))
-    return to.add("Gather", values, to.add("Cast", x, to=TensorProto.INT64), axis=0)
+    return to.add("Gather", values, to.whole(x), axis=0)

@@ -124,5 +124,11 @@ def lookup(node: Lookup, place: Place) -> Proof:
     fact = Fact((*x.shape, *shape[1:]), *_ends(place, TABLE_RULE, table[x.low : x.high + 1]))
     place.expand(table.size, "table", node.table)
     return Proof(
-        fact, Work(kernels=2, streamed=x.elements, strided=2 * x.elements + 2 * fact.elements, scratch=x.elements)
+        fact,
+        Work(
+            kernels=4,
+            streamed=x.elements,
+            strided=2 * x.elements + 2 * fact.elements,
+            scratch=2 * x.elements + fact.elements,
+        ),
     )
