@@ -13,18 +13,10 @@ from msgspec.structs import replace
 
 from modules.accounts import Accounts
 from modules.governance import Governance
-from modules.governance.module import (
-    BLOCKS_MAX,
-    CLOSED_PER_BLOCK,
-    CONTENT_BYTES_MAX,
-    ENACTED_PER_BLOCK,
-    ENACTMENT_GAS,
+from modules.governance.endings import CLOSED_PER_BLOCK, ENACTED_PER_BLOCK, ENACTMENT_GAS
+from modules.governance.errors import (
     BadProposal,
-    Cancelled,
-    Closed,
     ContentTooLarge,
-    DepositLost,
-    Enacted,
     EnactmentTooEarly,
     EnactmentTooLate,
     NoTitle,
@@ -32,11 +24,12 @@ from modules.governance.module import (
     NotVoter,
     NotVoting,
     ParamOutOfRange,
-    Proposed,
     UnknownDepositDenom,
     UnknownProposal,
-    Voted,
 )
+from modules.governance.events import Cancelled, Closed, DepositLost, Enacted, Proposed, Voted
+from modules.governance.module import CONTENT_BYTES_MAX
+from modules.governance.proposals import BLOCKS_MAX
 from modules.governance.protocol import PARTS, Choice, Content, GenesisProposal, Proposal, Rules, Status, Tally, outcome
 from modules.tokens import Tokens
 from modules.validators import Validators
