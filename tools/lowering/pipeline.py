@@ -49,9 +49,6 @@ _NEVER: Final = {
     "Unique": "its shape depends on the values; use a fixed shape",
     **dict.fromkeys(_RANDOM, "pass the random numbers as an input"),
 }
-_INSTEAD: Final = {
-    "LogSoftmax": "end the model at its operand, or use Softmax: the largest stays the largest",
-}
 
 
 @dataclass(frozen=True)
@@ -207,7 +204,7 @@ def _check_ops(source: Source) -> None:
 
 def _unknown(nodes: list[Node]) -> OpRefused:
     ops = ", ".join(sorted({node.op for node in nodes}))
-    mend = _INSTEAD.get(nodes[0].op) or f"supported are {', '.join(sorted(HANDLERS))}"
+    mend = f"supported are {', '.join(sorted(HANDLERS))}"
     return nodes[0].refuse(f"this lowering has no exact form for {ops}", mend)
 
 

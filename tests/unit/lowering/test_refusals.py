@@ -207,15 +207,9 @@ def test_invalid_declared_output_type(simple: onnx.ModelProto) -> None:
     refused(simple, "output 'y'", "int64", "float32")
 
 
-@pytest.mark.parametrize("op", ["Det", "GridSample", "MaxUnpool"])
-def test_invalid_unknown_op_names_what_is_supported(op: str, model_of: Call) -> None:
-    model = model_of([helper.make_node(op, ["x"], ["y"], name="here")], {"x": ["N", 4]}, ["y"])
-    refused(model, f'{op} "here"', "Conv", error=OpRefused)
-
-
-def test_invalid_op_that_another_can_stand_for(model_of: Call) -> None:
-    model = model_of([helper.make_node("LogSoftmax", ["x"], ["y"], name="here")], {"x": ["N", 4]}, ["y"])
-    refused(model, 'LogSoftmax "here"', "use Softmax", error=OpRefused)
+def test_invalid_unknown_op_names_what_is_supported(model_of: Call) -> None:
+    model = model_of([helper.make_node("Det", ["x"], ["y"], name="here")], {"x": ["N", 4, 4]}, ["y"])
+    refused(model, 'Det "here"', "Conv", error=OpRefused)
 
 
 @pytest.mark.parametrize("op", ["RandomNormalLike", "NonZero"])

@@ -33,14 +33,17 @@ def relu(node: Node, b: Builder) -> None:
 
 def softmax(node: Node, b: Builder) -> None:
     """Along one axis; before opset 13 along all from `axis` on, as one."""
+    x, axis = softmax_shape(node, b)
+    b.bind(node, reshaped(b, softmax_of(b, x, axis), b.tensor(node, 0).shape))
+
+
+def softmax_shape(node: Node, b: Builder) -> tuple[Tensor, int]:
+    """(the operand in the shape that the node means, the axis along which it works)."""
     x = floating(node, b.tensor(node, 0))
-    shape = x.shape
     if b.source.opset >= 13:
-        axis = row_axis(node, node.integer("axis", -1), shape)
-    else:
-        axis = row_axis(node, node.integer("axis", 1), shape)
-        x = reshaped(b, x, (*shape[:axis], prod(shape[axis:])))
-    b.bind(node, reshaped(b, softmax_of(b, x, axis), shape))
+        return x, row_axis(node, node.integer("axis", -1), x.shape)
+    axis = row_axis(node, node.integer("axis", 1), x.shape)
+    return reshaped(b, x, (*x.shape[:axis], prod(x.shape[axis:]))), axis
 
 
 def softmax_of(b: Builder, x: Tensor, axis: int) -> Tensor:
@@ -56,19 +59,9 @@ def _softmax(b: Builder, x: Tensor, axis: int, frac_bits_in: int) -> Tensor:
     return b.derive(x, emitted, frac_bits=SOFTMAX_FRAC_BITS, error=error, limit=None)
 
 
-def sigmoid(node: Node, b: Builder) -> None:
-    """As `sigmoid_of`."""
-    b.bind(node, sigmoid_of(b, floating(node, b.tensor(node, 0))))
-
-
 def sigmoid_of(b: Builder, x: Tensor) -> Tensor:
     """1 / (1 + exp(-x)) with SOFTMAX_FRAC_BITS fractional bits."""
     return _sigmoid(b, x, x.frac_bits)
-
-
-def tanh(node: Node, b: Builder) -> None:
-    """As `tanh_of`."""
-    b.bind(node, tanh_of(b, floating(node, b.tensor(node, 0))))
 
 
 def tanh_of(b: Builder, x: Tensor) -> Tensor:

@@ -26,15 +26,18 @@ from tools.lowering.source import Node
 Handler = Callable[[Node, Builder], None]
 TURN_BITS: Final = 26
 """Fractional bits of x while periods are taken off, if they fit."""
+GATE_BITS: Final = 18
+"""Of Sigmoid and Tanh: what they add to the error of their operand's grid is then small beside it."""
 FACTOR_BITS_MIN: Final = 12
 FACTOR_MAX: Final = 1024.0
 
 
-def curved(curve: Curve) -> Handler:
-    """The handler of an op that is this curve."""
+def curved(curve: Curve, frac_bits: int = 0) -> Handler:
+    """The handler of an op that is this curve; frac_bits: that the result has at least."""
 
     def handler(node: Node, b: Builder) -> None:
-        b.bind(node, tabulated(node, b, floating(node, b.tensor(node, 0)), curve))
+        wanted = max(frac_bits, b.wanted_frac_bits(node.outputs[0]))
+        b.bind(node, tabulated(node, b, floating(node, b.tensor(node, 0)), curve, wanted))
 
     return handler
 
@@ -118,6 +121,7 @@ CURVED: Final[dict[str, Handler]] = {
     "Asinh": curved(curves.ASINH), "Atan": curved(curves.ATAN), "Atanh": curved(curves.ATANH), "Celu": celu,
     "Cos": periodic(curves.COS, 2 * PI), "Cosh": curved(curves.COSH), "Elu": elu, "Erf": curved(curves.ERF),
     "Exp": curved(curves.EXP), "Gelu": gelu, "Log": curved(curves.LOG), "Mish": curved(curves.MISH), "Selu": elu,
-    "Sin": periodic(curves.SIN, 2 * PI), "Sinh": curved(curves.SINH), "Softplus": curved(curves.SOFTPLUS),
-    "Sigmoid": curved(curves.SIGMOID), "Swish": swish, "Tan": periodic(curves.TAN, PI), "Tanh": curved(curves.TANH),
+    "Sigmoid": curved(curves.SIGMOID, GATE_BITS), "Sin": periodic(curves.SIN, 2 * PI), "Sinh": curved(curves.SINH),
+    "Softplus": curved(curves.SOFTPLUS), "Swish": swish, "Tan": periodic(curves.TAN, PI),
+    "Tanh": curved(curves.TANH, GATE_BITS),
 }  # fmt: skip

@@ -1,4 +1,4 @@
-"""Layer-, Instance-, Group- and RMSNormalization, LpNormalization, LRN: rows over roots of sums of squares.
+"""Layer-, Instance-, Group-, MeanVariance-, RMS- and LpNormalization, LRN: rows over roots of sums of squares.
 
 All but LRN are u = d / sqrt(sum d**2 + c) with |u| <= 1, times a constant: sums of squares are exact up to one rounding
 each, the root and the quotient are one correctly rounded operation each. For a mean over K elements d = K x - sum x,
@@ -29,6 +29,8 @@ UNIT_BITS: Final = 28
 """Fractional bits of u, which lies within +-1."""
 FACTOR_BITS: Final = 26
 """A factor of a square: the product is within 2**52."""
+MEAN_VARIANCE_EPSILON: Final = 1e-9
+"""The standard's, of MeanVarianceNormalization."""
 ROOT_BITS: Final = 26
 """A root of 2**52 at most is within 2**26, and gets so many bits more."""
 
@@ -40,6 +42,16 @@ def layer_norm(node: Node, b: Builder) -> None:
     axes = tuple(range(row_axis(node, node.integer("axis", -1), x.shape), len(x.shape)))
     scale, bias = (_parameter(node, b, x, position) for position in (1, 2))
     b.bind(node, centred(node, b, x, axes, _epsilon(node), scale, bias))
+
+
+def mean_variance_norm(node: Node, b: Builder) -> None:
+    """(x - mean) / sqrt(variance + 1e-9) over axes that leave the batch alone."""
+    x = floating(node, b.tensor(node, 0))
+    found = node.integers("axes")
+    axes = tuple(sorted({row_axis(node, axis, x.shape) for axis in ((0, 2, 3) if found is None else found)}))
+    if not axes:
+        raise node.refuse("it names no axes")
+    b.bind(node, centred(node, b, x, axes, MEAN_VARIANCE_EPSILON, None, None))
 
 
 def rms_norm(node: Node, b: Builder) -> None:

@@ -1,4 +1,5 @@
-"""Functions that are linear in pieces: LeakyRelu, PRelu, HardSigmoid, HardSwish, Abs, Sign, Max, Min, Sum, Mean.
+"""Functions that are linear in pieces: LeakyRelu, PRelu, HardSigmoid, HardSwish, Abs, Sign, Max, Min, Sum, Mean; and
+Softsign, a quotient of such.
 
 Each is put together from Relu, Clip and sums, which are exact; only a slope rounds, once. max(x, y) is y + relu(x - y).
 """
@@ -6,6 +7,7 @@ Each is put together from Relu, Clip and sums, which are exact; only a slope rou
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import reduce
 
 import numpy as np
@@ -14,7 +16,7 @@ from runtime.inference import graph as ir
 from tools.lowering.builder import Builder, Tensor
 from tools.lowering.grids import Floats
 from tools.lowering.ops.columns import added, filled, floating, negated, regridded, scaled, shifted
-from tools.lowering.ops.elementwise import beside, pair, product
+from tools.lowering.ops.elementwise import beside, pair, product, ratio
 from tools.lowering.source import Node
 
 
@@ -25,9 +27,25 @@ def leaky_relu(node: Node, b: Builder) -> None:
 
 
 def prelu(node: Node, b: Builder) -> None:
-    """A constant slope for each channel or element, or one for all."""
+    """A slope for each channel or element, or one for all; constant or computed."""
     x = floating(node, b.tensor(node, 0))
-    b.bind(node, leaky(node, b, x, beside(node, b, 1, x)))
+    if b.is_constant(node.inputs[1]):
+        b.bind(node, leaky(node, b, x, beside(node, b, 1, x)))
+        return
+    x, slope = pair(node, x, floating(node, b.tensor(node, 1)))
+    if any(size > own for size, own in zip(slope.shape, x.shape, strict=True)):
+        raise node.refuse(f"slopes of shape {list(slope.shape)} are more than rows of shape {list(x.shape)} have")
+    above = b.derive(x, ir.Relu(x=x.index))
+    below = b.derive(x, ir.Clip(x=x.index, low=min(x.fact.low, 0), high=0))
+    b.bind(node, added(node, b, above, product(node, b, below, slope)))
+
+
+def softsign(node: Node, b: Builder) -> None:
+    """x / (1 + |x|). It moves by no more than x does."""
+    x = b.within_limit(floating(node, b.tensor(node, 0)))
+    divisor = shifted(node, b, absolute(b, x), np.ones((1,) * len(x.shape)))
+    found = ratio(node, b, x, divisor, max(b.wanted_frac_bits(node.outputs[0]), x.frac_bits))
+    b.bind(node, replace(found, error=x.error + 2.0**-found.frac_bits))
 
 
 def leaky(node: Node, b: Builder, x: Tensor, slope: Floats) -> Tensor:

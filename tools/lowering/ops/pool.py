@@ -1,7 +1,8 @@
-"""MaxPool and AveragePool: windows that slide over a row. Maxima keep the grid; means are sums that round once."""
+"""MaxPool, AveragePool, LpPool: windows that slide over a row. Maxima keep the grid; means are sums that round once."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import reduce
 
 import numpy as np
@@ -12,7 +13,9 @@ from tools.lowering.builder import Builder, Tensor
 from tools.lowering.grids import Floats
 from tools.lowering.ops.axes import Window, window
 from tools.lowering.ops.columns import floating, scaled
-from tools.lowering.ops.reduce import summable
+from tools.lowering.ops.piecewise import absolute
+from tools.lowering.ops.powers import root
+from tools.lowering.ops.reduce import coarse_for_squares, global_pool, length, magnitudes, summable
 from tools.lowering.source import Node
 
 
@@ -47,6 +50,12 @@ def average_pool(node: Node, b: Builder) -> None:
     x = floating(node, b.tensor(node, 0))
     view = _view(node, x)
     counts = _counts(node, x, view)
+    total = _summed(node, b, x, view)
+    b.bind(node, scaled(node, b, total, 1 / counts, None))
+
+
+def _summed(node: Node, b: Builder, x: Tensor, view: Window) -> Tensor:
+    """The sum of each window; what lies outside x counts as 0."""
     channels, taps = x.shape[0], int(np.prod(view.kernel))
     x = summable(node, b, x, taps)
     emitted = ir.Conv(
@@ -61,8 +70,34 @@ def average_pool(node: Node, b: Builder) -> None:
         groups=channels,
         form=ir.ConvForm.SINGLE if taps * x.fact.magnitude <= SINGLE_EXACT_MAX else ir.ConvForm.DOUBLE,
     )
-    total = b.derive(x, emitted, error=x.error * taps, limit=None)
-    b.bind(node, scaled(node, b, total, 1 / counts, None))
+    return b.derive(x, emitted, error=x.error * taps, limit=None)
+
+
+def lp_pool(node: Node, b: Builder) -> None:
+    """The sum of magnitudes of each window, or the root of the sum of squares: it moves by no more than these do."""
+    x = floating(node, b.tensor(node, 0))
+    view, power = _view(node, x), lp(node)
+    if power == 1:
+        b.bind(node, _summed(node, b, absolute(b, x), view))
+        return
+    taps = int(np.prod(view.kernel))
+    x = coarse_for_squares(b, x, taps)
+    square = b.derive(x, ir.Mul(a=x.index, b=x.index, shift=0), frac_bits=2 * x.frac_bits, error=0.0, limit=None)
+    found = root(node, b, _summed(node, b, square, view), b.wanted_frac_bits(node.outputs[0]))
+    b.bind(node, replace(found, error=x.error * taps**0.5 + 2.0**-found.frac_bits / 2))
+
+
+def global_lp_pool(node: Node, b: Builder) -> None:
+    """As `lp_pool`, over all spatial dimensions."""
+    global_pool(magnitudes if lp(node) == 1 else length)(node, b)
+
+
+def lp(node: Node) -> int:
+    """The attribute p, 1 or 2."""
+    power = node.integer("p", 2)
+    if power not in (1, 2):
+        raise node.refuse(f"p is {power}, only 1 and 2 are supported")
+    return power
 
 
 def _counts(node: Node, x: Tensor, view: Window) -> Floats:

@@ -1,21 +1,27 @@
-"""Sqrt, Reciprocal, Pow with a constant exponent: products, one correctly rounded root, one such quotient."""
+"""Sqrt, Reciprocal, Pow with constant exponents: products, one correctly rounded root, one such quotient; a table."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import reduce
 from math import inf
 from typing import Final
 
 import numpy as np
 
 from runtime.inference import graph as ir
+from tools.lowering import functions
 from tools.lowering.builder import Builder, Tensor
 from tools.lowering.grids import SUM_BITS
-from tools.lowering.ops.columns import filled, floating, floats
-from tools.lowering.ops.elementwise import product, ratio
+from tools.lowering.ops import curves
+from tools.lowering.ops.columns import added, filled, floating, scaled
+from tools.lowering.ops.elementwise import beside, product, ratio
+from tools.lowering.ops.tables import tabulated
 from tools.lowering.source import Node
 
 EXPONENT_MAX: Final = 16
+EXPONENTS_MAX: Final = 8
+BASE_MAX: Final = 2.0**20
 
 
 def sqrt(node: Node, b: Builder) -> None:
@@ -53,21 +59,40 @@ def inverse(node: Node, b: Builder, x: Tensor) -> Tensor:
 
 
 def power(node: Node, b: Builder) -> None:
-    """To one constant exponent for all elements: a whole number, or a half."""
+    """To constant exponents, of a few sorts. A constant to the power of x is e**(x log c)."""
+    if b.is_constant(node.inputs[0]):
+        x = floating(node, b.tensor(node, 1))
+        bases = beside(node, b, 0, x)
+        if not ((bases > 0) & (bases < BASE_MAX)).all():
+            raise node.refuse(f"its base is {bases.min():g} to {bases.max():g}, positive numbers are needed")
+        exponent = scaled(node, b, x, functions.log(bases), None)
+        b.bind(node, tabulated(node, b, replace(exponent, limit=None), curves.EXP))
+        return
     x = floating(node, b.tensor(node, 0))
-    exponents = np.unique(floats(b.constant(node, 1, "the exponent")))
-    exponent = float(exponents[0]) if len(exponents) else 0.0
-    if len(exponents) != 1 or (2 * exponent) % 1 or not 0 < abs(exponent) <= EXPONENT_MAX:
-        found = ", ".join(f"{value:g}" for value in exponents[:4])
-        reason = (
-            f"exponent {found}; one whole number or half of +-0.5 to +-{EXPONENT_MAX} for all elements is supported"
-        )
+    exponents = beside(node, b, 1, x)
+    sorts = np.unique(exponents)
+    if len(sorts) > EXPONENTS_MAX or not (np.abs(sorts) <= EXPONENT_MAX).all():
+        found = ", ".join(f"{value:g}" for value in sorts[:4])
+        reason = f"exponents {found}; at most {EXPONENTS_MAX} different ones up to +-{EXPONENT_MAX} are supported"
         raise node.refuse(reason, "write other powers as products and roots")
+    parts = [_raised(node, b, x, float(exponent)) for exponent in sorts]
+    if len(parts) > 1:
+        chosen = [(exponents == exponent).astype(np.float64) for exponent in sorts]
+        parts = [scaled(node, b, part, mask, None) for part, mask in zip(parts, chosen, strict=True)]
+    b.bind(node, reduce(lambda y, z: added(node, b, y, z), parts))
+
+
+def _raised(node: Node, b: Builder, x: Tensor, exponent: float) -> Tensor:
+    """By products and roots where it is whole or a half; else by a table, where the float model has numbers too."""
+    if exponent == 0:
+        return filled(node, b, x, np.ones(x.shape))
+    if (2 * exponent) % 1:
+        return tabulated(node, b, x, curves.power(exponent))
     if exponent % 1:
         x = root(node, b, x, max(b.wanted_frac_bits(node.outputs[0]), x.frac_bits))
         exponent *= 2
     result = _repeated(node, b, x, int(abs(exponent)))
-    b.bind(node, inverse(node, b, result) if exponent < 0 else result)
+    return inverse(node, b, result) if exponent < 0 else result
 
 
 def _repeated(node: Node, b: Builder, x: Tensor, exponent: int) -> Tensor:

@@ -1,10 +1,12 @@
-"""ReduceSum, -Mean, -Max, -Min, -L1, -L2, -SumSquare, global pools: one number for some of a row's dimensions."""
+"""ReduceSum, -Mean, -Max, -Min, -L1, -L2, -SumSquare, -Prod, global pools: one number for some of a row's dimensions.
+CumSum: one for each part of a dimension."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
 from math import prod
+from typing import Final
 
 import numpy as np
 
@@ -12,12 +14,17 @@ from runtime.inference import graph as ir
 from tools.lowering.builder import CALIBRATE, Builder, Tensor
 from tools.lowering.grids import SUM_BITS
 from tools.lowering.ops.axes import row_axis
-from tools.lowering.ops.columns import floating, negated, scaled
+from tools.lowering.ops.columns import floating, negated, regridded, scaled
+from tools.lowering.ops.elementwise import product
 from tools.lowering.ops.layout import reshaped
+from tools.lowering.ops.pieces import piece
 from tools.lowering.ops.piecewise import absolute
 from tools.lowering.ops.powers import root
+from tools.lowering.ops.steps import back, last
 from tools.lowering.source import Node, Shape
 
+FACTORS_MAX: Final = 64
+CUMULATED_MAX: Final = 4096
 Reduction = Callable[[Node, Builder, Tensor, Shape], Tensor]
 
 
@@ -98,11 +105,16 @@ def magnitudes(node: Node, b: Builder, x: Tensor, axes: Shape) -> Tensor:
     return summed(node, b, absolute(b, x), axes)
 
 
+def coarse_for_squares(b: Builder, x: Tensor, count: int) -> Tensor:
+    """x with as many bits as squares may have of which so many are added."""
+    x = b.within_limit(x)
+    bits = (SUM_BITS - (count - 1).bit_length()) // 2
+    return b.drop(x, min(x.frac_bits, max(0, x.fact.magnitude.bit_length() - bits)))
+
+
 def squares(node: Node, b: Builder, x: Tensor, axes: Shape) -> Tensor:
     """The sum of squares. Each is exact before the sum is cut to the bits that fit."""
-    x = b.within_limit(x)
-    bits = (SUM_BITS - (_count(x, axes) - 1).bit_length()) // 2
-    x = b.drop(x, min(x.frac_bits, max(0, x.fact.magnitude.bit_length() - bits)))
+    x = coarse_for_squares(b, x, _count(x, axes))
     error = x.error * (2 * x.magnitude + x.error)
     each = b.derive(x, ir.Mul(a=x.index, b=x.index, shift=0), frac_bits=2 * x.frac_bits, error=error, limit=None)
     return summed(node, b, each, axes)
@@ -115,3 +127,46 @@ def length(node: Node, b: Builder, x: Tensor, axes: Shape) -> Tensor:
     coarse = 2.0 ** -(total.frac_bits // 2) / 2
     error = (x.error + coarse) * _count(x, axes) ** 0.5 + 2.0**-found.frac_bits / 2
     return replace(found, error=error)
+
+
+def multiplied(node: Node, b: Builder, x: Tensor, axes: Shape) -> Tensor:
+    """The product, of a few elements: halves with halves."""
+    if not axes:
+        return x
+    others = tuple(axis for axis in range(len(x.shape)) if axis not in axes)
+    kept = tuple(1 if axis in axes else size for axis, size in enumerate(x.shape))
+    if _count(x, axes) > FACTORS_MAX:
+        raise node.refuse(f"it multiplies {_count(x, axes)} elements, at most {FACTORS_MAX} are supported")
+    x = b.derive(x, ir.Transpose(x=x.index, permutation=(*others, *axes)))
+    x = reshaped(b, x, (prod(x.shape[: len(others)]), prod(x.shape[len(others) :])))
+    while x.shape[1] > 1:
+        half, odd = divmod(x.shape[1], 2)
+        first, second = piece(b, x, 1, 0, half), piece(b, x, 1, half, half)
+        known = None if x.limit is None else x.limit * x.limit
+        y = replace(product(node, b, first, second), limit=known)
+        if odd:
+            y, rest = regridded(node, b, (y, piece(b, x, 1, 2 * half, 1)), max(y.frac_bits, x.frac_bits))
+            error, limit = (
+                max(y.error, rest.error),
+                None if y.limit is None or x.limit is None else max(y.limit, x.limit),
+            )
+            y = b.derive(y, ir.Concat(tensors=(y.index, rest.index), axis=1), error=error, limit=limit)
+        x = y
+    return reshaped(b, x, kept)
+
+
+def cumulative(node: Node, b: Builder) -> None:
+    """CumSum: a product with a triangle of ones. Attributes: exclusive leaves out the element itself, reverse begins
+    at the end."""
+    x = floating(node, b.tensor(node, 0))
+    found = b.constant(node, 1, "the axis").reshape(-1)
+    axis = row_axis(node, int(found[0]), x.shape)
+    size = x.shape[axis]
+    if size > CUMULATED_MAX:
+        raise node.refuse(f"its axis has {size} places, at most {CUMULATED_MAX} are supported")
+    ones = np.tri(size, k=-1 if node.flag("exclusive") else 0, dtype=np.int64)
+    y = last(b, summable(node, b, x, size), axis)
+    if node.flag("reverse"):
+        ones = ones.T
+    emitted = ir.Gemm(x=y.index, weights=b.store(ones), bias=None, shifts=None)
+    b.bind(node, back(b, b.derive(y, emitted, error=y.error * size, limit=None), axis))
