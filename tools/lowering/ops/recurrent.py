@@ -16,17 +16,23 @@ from typing import Final
 import numpy as np
 
 from runtime.inference import graph as ir
+from tools.lowering import cells
 from tools.lowering.builder import Builder, Tensor
 from tools.lowering.grids import SUM_BITS, Floats
-from tools.lowering.ops.activations import sigmoid_of, tanh_of
+from tools.lowering.ops import curves
 from tools.lowering.ops.columns import added, dense, filled, floating, floats, regridded, scaled
 from tools.lowering.ops.layout import joined, reshaped
 from tools.lowering.ops.pieces import piece
 from tools.lowering.ops.piecewise import leaky, within
+from tools.lowering.ops.tables import tabulated
 from tools.lowering.source import Node
 
 STATE_FRAC_BITS: Final = 23
+CURVE_FRAC_BITS: Final = 20
+"""Of Sigmoid and Tanh: three bits more make their tables four times as long."""
 STEPS_MAX: Final = 4096
+SATURATION: Final = 32.0
+"""Sigmoid and Tanh are within 2e-14 of their ends beyond."""
 Curve = Callable[[Node, Builder, Tensor], Tensor]
 
 
@@ -68,19 +74,32 @@ def _leaky(alpha: float, beta: float) -> Curve:
 
 def _scaled_tanh(alpha: float, beta: float) -> Curve:
     """alpha * tanh(beta * x)."""
-    return lambda node, b, x: _affine(alpha, 0.0)(node, b, tanh_of(b, _affine(beta, 0.0)(node, b, x)))
+    inner, outer, tanh = _affine(beta, 0.0), _affine(alpha, 0.0), _smooth(curves.TANH)
+    return lambda node, b, x: outer(node, b, tanh(node, b, inner(node, b, x)))
 
 
 def _relu(alpha: float, beta: float) -> Curve:
     return lambda node, b, x: x if x.fact.low >= 0 else b.derive(x, ir.Relu(x=x.index))
 
 
+def _smooth(of: cells.Curve) -> Curve:
+    """Of what is within +-SATURATION. The table is made for all of that, so that every step uses the same one."""
+
+    def curve(node: Node, b: Builder, x: Tensor) -> Tensor:
+        x = within(b, x, -SATURATION, SATURATION)
+        most = int(np.ldexp(SATURATION, x.frac_bits))
+        found = tabulated(node, b, replace(x, fact=replace(x.fact, low=-most, high=most)), of, CURVE_FRAC_BITS)
+        return replace(found, error=min(found.error, 2.0))
+
+    return curve
+
+
 def _sigmoid(alpha: float, beta: float) -> Curve:
-    return lambda node, b, x: sigmoid_of(b, x)
+    return _smooth(curves.SIGMOID)
 
 
 def _tanh(alpha: float, beta: float) -> Curve:
-    return lambda node, b, x: tanh_of(b, x)
+    return _smooth(curves.TANH)
 
 
 _CURVES: Final[dict[str, tuple[Callable[[float, float], Curve], float | None, float | None]]] = {
