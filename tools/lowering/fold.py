@@ -15,6 +15,7 @@ import numpy as np
 
 from runtime.inference.limits import ELEMENTS_MAX, WEIGHTS_MAX
 from tools.lowering.errors import ModelRefused
+from tools.lowering.fold_quantized import QUANTIZED
 from tools.lowering.protobuf import TEXT, dtype_of
 from tools.lowering.source import Array, Node, Source
 
@@ -214,6 +215,7 @@ def _equal(node: Node, inputs: list[Array]) -> Array:
 
 
 FOLDERS: Final[dict[str, Folder]] = {
+    **QUANTIZED,
     "Constant": _constant,
     "Identity": lambda node, inputs: inputs[0],
     "Cast": _cast,

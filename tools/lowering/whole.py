@@ -179,6 +179,16 @@ def _along(default: int | None) -> Rule:
     return rule
 
 
+def _quantized(node: Node, rows: Rows) -> None:
+    """Scales and zero points of blocks have all dimensions."""
+    inputs = [
+        _leading_one(node, rows, name) if place and rows.is_constant(name) and rows.constants[name].ndim > 1 else name
+        for place, name in enumerate(node.inputs)
+    ]
+    axis = _moved(node.integer("axis", 1)) if rows.shape(node.inputs[0]) else 1
+    rows.add(replace(node, inputs=tuple(inputs), attributes={**node.attributes, "axis": axis}))
+
+
 def _concat(node: Node, rows: Rows) -> None:
     inputs = [_leading_one(node, rows, name) for name in node.inputs]
     rows.finish(node, "Concat", inputs, axis=_moved(node.integer("axis", 0)))
@@ -492,7 +502,12 @@ RULES: Final[Mapping[str, Rule]] = {
     ),
     "Concat": _concat,
     "Einsum": _einsum,
+    "DequantizeLinear": _quantized,
+    "DynamicQuantizeLinear": _same,
     "GRU": _same,
+    "MatMulInteger": _same,
+    "QLinearMatMul": _same,
+    "QuantizeLinear": _quantized,
     "LSTM": _same,
     "RNN": _same,
     "Expand": _expand,

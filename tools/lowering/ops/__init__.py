@@ -28,6 +28,7 @@ from tools.lowering.ops import (
     piecewise,
     pool,
     powers,
+    quantized,
     recurrent,
     reduce,
     resize,
@@ -125,5 +126,6 @@ HANDLERS: Final[dict[str, Handler]] = {
     **curved.CURVED,
     **logarithms.LOGARITHMS,
     **logic.LOGIC,
+    **quantized.QUANTIZED,
     **steps.STEPS,
 }
