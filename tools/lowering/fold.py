@@ -15,6 +15,7 @@ import numpy as np
 
 from runtime.inference.limits import ELEMENTS_MAX, WEIGHTS_MAX
 from tools.lowering.errors import ModelRefused
+from tools.lowering.fold_numeric import NUMERIC
 from tools.lowering.fold_quantized import QUANTIZED
 from tools.lowering.protobuf import TEXT, dtype_of
 from tools.lowering.source import Array, Node, Source
@@ -85,7 +86,10 @@ def evaluate(node: Node, inputs: list[Array]) -> Array:
 
 def _is_mask(node: Node, inputs: list[Array], result: Array) -> bool:
     """Whether it holds minus infinity, because what it is made of does; masks.py judges those."""
-    made_of = [*inputs, *(np.asarray(value) for value in node.attributes.values() if not isinstance(value, str | tuple))]
+    made_of = [
+        *inputs,
+        *(np.asarray(value) for value in node.attributes.values() if not isinstance(value, str | tuple)),
+    ]
     given = any(array.dtype.kind == "f" and bool(np.isneginf(array).any()) for array in made_of)
     return given and bool((np.isfinite(result) | np.isneginf(result)).all())
 
@@ -216,6 +220,7 @@ def _equal(node: Node, inputs: list[Array]) -> Array:
 
 FOLDERS: Final[dict[str, Folder]] = {
     **QUANTIZED,
+    **NUMERIC,
     "Constant": _constant,
     "Identity": lambda node, inputs: inputs[0],
     "Cast": _cast,

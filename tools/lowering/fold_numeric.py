@@ -1,0 +1,159 @@
+"""What numpy computes of constants, as ONNX defines it: arithmetic, comparisons, reductions, moves. For `fold` alone.
+
+Results are at most as large as a broadcast of the operands or checked before they are made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import erf, prod
+from typing import Any, Final
+
+import numpy as np
+
+from runtime.inference.limits import ELEMENTS_MAX
+from tools.lowering.source import Array, Node
+
+PRODUCTS_MAX: Final = 1 << 34
+"""Multiplications of one product of constants: a second or two of float64; integers have no fast kernel."""
+
+Folder = Callable[[Node, list[Array]], Array]
+
+
+def _bounded(node: Node, elements: int) -> None:
+    if elements > ELEMENTS_MAX:
+        raise node.refuse("its constant value is too large")
+
+
+def _unary(function: Callable[[Array], Any]) -> Folder:
+    return lambda node, inputs: np.asarray(function(inputs[0])).astype(inputs[0].dtype)
+
+
+def _many(function: Callable[[Array, Array], Any], *, truth: bool = False) -> Folder:
+    """Of any number of operands, two by two. `truth`: the result is of booleans."""
+
+    def folder(node: Node, inputs: list[Array]) -> Array:
+        _bounded(node, prod(np.broadcast_shapes(*(array.shape for array in inputs))))
+        result = inputs[0]
+        for array in inputs[1:]:
+            result = np.asarray(function(result, array))
+        return result if truth else result.astype(inputs[0].dtype)
+
+    return folder
+
+
+def _mod(node: Node, inputs: list[Array]) -> Array:
+    if inputs[0].dtype.kind != "f" and not np.all(inputs[1]):
+        raise ValueError("division by zero")
+    function = np.fmod if node.flag("fmod") else np.mod
+    return _many(function)(node, inputs)
+
+
+def _power(node: Node, inputs: list[Array]) -> Array:
+    _bounded(node, prod(np.broadcast_shapes(*(array.shape for array in inputs))))
+    return np.power(inputs[0].astype(np.float64), inputs[1].astype(np.float64)).astype(inputs[0].dtype)
+
+
+def _clip(node: Node, inputs: list[Array]) -> Array:
+    x = inputs[0]
+    low = inputs[1] if len(inputs) > 1 else node.attributes.get("min")
+    high = inputs[2] if len(inputs) > 2 else node.attributes.get("max")
+    if low is not None:
+        x = np.maximum(x, np.asarray(low).astype(x.dtype))
+    return x if high is None else np.minimum(x, np.asarray(high).astype(x.dtype))
+
+
+def _reduced(function: Callable[..., Any]) -> Folder:
+    def folder(node: Node, inputs: list[Array]) -> Array:
+        axes = tuple(int(axis) for axis in inputs[1]) if len(inputs) > 1 else node.integers("axes") or ()
+        if not axes and node.flag("noop_with_empty_axes"):
+            return inputs[0]
+        keep = node.flag("keepdims", True)
+        return np.asarray(function(inputs[0], axis=axes or None, keepdims=keep)).astype(inputs[0].dtype)
+
+    return folder
+
+
+def _arg(function: Callable[..., Any]) -> Folder:
+    def folder(node: Node, inputs: list[Array]) -> Array:
+        if node.flag("select_last_index"):
+            raise ValueError("the last of equal ones is not supported")
+        axis, keep = node.integer("axis", 0), node.flag("keepdims", True)
+        return np.asarray(function(inputs[0], axis=axis, keepdims=keep)).astype(np.int64)
+
+    return folder
+
+
+def _tile(node: Node, inputs: list[Array]) -> Array:
+    repeats = [int(count) for count in inputs[1]]
+    _bounded(node, inputs[0].size * prod(max(0, count) for count in repeats))
+    return np.tile(inputs[0], repeats)
+
+
+def _trilu(node: Node, inputs: list[Array]) -> Array:
+    k = int(inputs[1].reshape(-1)[0]) if len(inputs) > 1 else 0
+    return (np.triu if node.flag("upper", True) else np.tril)(inputs[0], k)
+
+
+def _cumulated(node: Node, inputs: list[Array]) -> Array:
+    if node.flag("exclusive") or node.flag("reverse"):
+        raise ValueError("exclusive and reverse are not supported")
+    return np.cumsum(inputs[0], axis=int(inputs[1].reshape(-1)[0])).astype(inputs[0].dtype)
+
+
+def _product(node: Node, inputs: list[Array]) -> Array:
+    """MatMul: as large as a product of shapes can be, so both are checked first."""
+    a, b = inputs
+    rows, columns = a.size // max(1, a.shape[-1]), b.size // max(1, b.shape[-2] if b.ndim > 1 else b.shape[-1])
+    _bounded(node, max(rows, 1) * max(columns, 1))
+    if a.size * columns > (PRODUCTS_MAX if a.dtype.kind == "f" else PRODUCTS_MAX >> 8):
+        raise node.refuse("its constant value takes too many multiplications")
+    return np.matmul(a, b)
+
+
+def _cast_like(node: Node, inputs: list[Array]) -> Array:
+    return inputs[0].astype(inputs[1].dtype)
+
+
+NUMERIC: Final[dict[str, Folder]] = {
+    "Abs": _unary(np.abs),
+    "And": _many(np.logical_and, truth=True),
+    "ArgMax": _arg(np.argmax),
+    "ArgMin": _arg(np.argmin),
+    "CastLike": _cast_like,
+    "Ceil": _unary(np.ceil),
+    "Clip": _clip,
+    "Cos": _unary(np.cos),
+    "CumSum": _cumulated,
+    "Erf": _unary(np.vectorize(erf, otypes=[np.float64])),
+    "Exp": _unary(np.exp),
+    "Floor": _unary(np.floor),
+    "Greater": _many(np.greater, truth=True),
+    "GreaterOrEqual": _many(np.greater_equal, truth=True),
+    "Less": _many(np.less, truth=True),
+    "LessOrEqual": _many(np.less_equal, truth=True),
+    "Log": _unary(np.log),
+    "MatMul": _product,
+    "Max": _many(np.maximum),
+    "Min": _many(np.minimum),
+    "Mod": _mod,
+    "Not": _unary(np.logical_not),
+    "Or": _many(np.logical_or, truth=True),
+    "Pow": _power,
+    "Reciprocal": _unary(np.reciprocal),
+    "ReduceMax": _reduced(np.max),
+    "ReduceMean": _reduced(np.mean),
+    "ReduceMin": _reduced(np.min),
+    "ReduceProd": _reduced(np.prod),
+    "ReduceSum": _reduced(np.sum),
+    "Relu": _unary(lambda x: np.maximum(x, 0)),
+    "Round": _unary(np.rint),
+    "Sigmoid": _unary(lambda x: 1 / (1 + np.exp(-x))),
+    "Sign": _unary(np.sign),
+    "Sin": _unary(np.sin),
+    "Sum": _many(np.add),
+    "Tanh": _unary(np.tanh),
+    "Tile": _tile,
+    "Trilu": _trilu,
+    "Xor": _many(np.logical_xor, truth=True),
+}
