@@ -55,3 +55,8 @@ class CodecError(CallerError):
         self.path = path
         self.reason = reason
         super().__init__(f"{path}: {reason}")
+
+
+def show(value: object) -> str:
+    """A value for people: bytes in hex, everything else as Python writes it."""
+    return value.hex() if isinstance(value, bytes) else str(value)

@@ -24,7 +24,7 @@ from runtime.consensus.header import HEADER_VERSION, Header, block_id
 from runtime.consensus.messages import Proposal
 from runtime.consensus.validators import ValidatorSet
 from runtime.crypto import merkle_root
-from runtime.errors import CodecError
+from runtime.errors import CodecError, show
 from runtime.limits import BLOCK_BYTES_MAX, BLOCK_TRANSACTIONS_MAX, TRANSACTION_BYTES_MAX
 from runtime.types import ZERO_HASH, Hash, MaxLen, Struct
 
@@ -144,7 +144,7 @@ def _check_header(header: Header, parent: Parent) -> None:
     for field, value in expected.items():
         found = getattr(header, field)
         if found != value:
-            raise MessageRefused("block", field, f"{_shown(found)} instead of {_shown(value)}")
+            raise MessageRefused("block", field, f"{show(found)} instead of {show(value)}")
     if header.time_ms <= parent.time_ms:
         raise MessageRefused("block", "time_ms", f"{header.time_ms} is not after the last block's {parent.time_ms}")
     if header.proposer not in parent.validators:
@@ -189,7 +189,3 @@ def _check_evidence(evidence: Equivocation, height: int, parent: Parent) -> None
         verify_equivocation(evidence, genesis_hash=parent.genesis_hash, validators=validators)
     except MessageRefused as error:
         raise MessageRefused("block", "evidence", f"{error.check}: {error.reason}") from None
-
-
-def _shown(value: object) -> str:
-    return value.hex() if isinstance(value, bytes) else str(value)

@@ -105,11 +105,6 @@ class ValidatorSet:
         return 3 * power > self.total_power
 
     @property
-    def quorum_power(self) -> int:
-        """The least power that is a quorum."""
-        return 2 * self.total_power // 3 + 1
-
-    @property
     def proposer(self) -> PublicKey:
         """Whose turn it is: the proposer of round 0 of the height this set belongs to."""
         return self.validators[self._choice()[0]].public_key

@@ -24,11 +24,11 @@ from runtime.inference.errors import InvalidInput, Refused
 from runtime.inference.graph import TensorSpec, model_hash
 from runtime.inference.library import onnxruntime
 from runtime.inference.tensors import check_form, check_inputs, check_values
-from runtime.inference.verifier import Proven, Verified, verify
+from runtime.inference.verifier import Verified, verify
 from runtime.types import Hash
 
 MEMORY_BYTES: Final = 1 << 30
-VERDICTS_MAX: Final = 4096
+REFUSALS_MAX: Final = 4096
 PIECE_GAS_MIN: Final = 1_000_000
 """Of rows that a thread of its own is worth: a third of a millisecond on a current machine."""
 
@@ -152,19 +152,8 @@ class Engine:
         self._memory_bytes = memory_bytes
         self._pool = _Pool(threads)
         self._lock = threading.Lock()
-        self._verdicts: OrderedDict[Hash, Proven | Refused] = OrderedDict()
+        self._refusals: OrderedDict[Hash, Refused] = OrderedDict()
         self._loaded: OrderedDict[Hash, _Loaded] = OrderedDict()
-
-    def examine(self, model: bytes) -> Proven:
-        """The verdict on a model, remembered by its hash. Raises Refused."""
-        identity = model_hash(model)
-        with self._lock:
-            verdict = self._verdicts.get(identity)
-        if verdict is None:
-            verdict = self._judge(identity, model).without_graph()
-        if isinstance(verdict, Refused):
-            raise Refused(verdict.node, verdict.rule, verdict.values)
-        return verdict
 
     def run(self, model: bytes, inputs: Mapping[str, npt.NDArray[Any]]) -> dict[str, Int64Array]:
         """The outputs for rows of inputs, by name, int64. Raises Refused for a model that is not proven, InvalidInput
@@ -209,20 +198,15 @@ class Engine:
         return outputs
 
     def _judge(self, identity: Hash, model: bytes) -> Verified:
-        """Verifies and remembers the verdict, without the graph."""
+        """Verifies; a refusal is remembered."""
         try:
-            verified = verify(model)
+            return verify(model)
         except Refused as refused:
-            self._remember(identity, Refused(refused.node, refused.rule, refused.values))
+            with self._lock:
+                self._refusals[identity] = Refused(refused.node, refused.rule, refused.values)
+                while len(self._refusals) > REFUSALS_MAX:
+                    self._refusals.popitem(last=False)
             raise
-        self._remember(identity, verified.without_graph())
-        return verified
-
-    def _remember(self, identity: Hash, verdict: Proven | Refused) -> None:
-        with self._lock:
-            self._verdicts[identity] = verdict
-            while len(self._verdicts) > VERDICTS_MAX:
-                self._verdicts.popitem(last=False)
 
     def _load(self, identity: Hash, fetch: Callable[[], bytes]) -> _Loaded:
         with self._lock:
@@ -230,9 +214,9 @@ class Engine:
             if loaded is not None:
                 self._loaded.move_to_end(identity)
                 return loaded
-            verdict = self._verdicts.get(identity)
-        if isinstance(verdict, Refused):
-            raise Refused(verdict.node, verdict.rule, verdict.values)
+            refused = self._refusals.get(identity)
+        if refused is not None:
+            raise Refused(refused.node, refused.rule, refused.values)
         model = fetch()
         if model_hash(model) != identity:
             raise ValueError(f"fetched bytes of hash {model_hash(model).hex()}, expected {identity.hex()}")

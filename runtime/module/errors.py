@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, cast, datacla
 import msgspec
 
 from runtime.codec import codec
-from runtime.errors import CallerError, DefinitionError
+from runtime.errors import CallerError, DefinitionError, show
 from runtime.types import U64, MaxLen, Name, Struct
 
 TEXT_CHARACTERS_MAX: Final = 128
@@ -112,11 +112,6 @@ def first_line(text: str | None) -> str:
     """The first line of a docstring; "" where there is none."""
     lines = (text or "").strip().splitlines()
     return lines[0].strip() if lines else ""
-
-
-def show(value: object) -> str:
-    """A value for people: bytes in hex, everything else as Python writes it."""
-    return value.hex() if isinstance(value, bytes) else str(value)
 
 
 class OutsideContext(CallerError):

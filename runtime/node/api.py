@@ -76,6 +76,7 @@ class RunningNodeApi:
         return StatusView(
             name=node.setup.name,
             version=self._version,
+            runtime_digest=node.setup.runtime_digest,
             chain=genesis.chain,
             genesis_hash=app.genesis_hash,
             address_prefix=genesis.address_prefix,

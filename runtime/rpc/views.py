@@ -29,6 +29,9 @@ class StatusView(_View):
 
     name: str
     version: str
+    runtime_digest: Hash = Field(
+        description="of the node's runtime: sources, Python, libraries; of two nodes that diverge, the first suspect"
+    )
     chain: str = Field(description="the chain's display name")
     genesis_hash: Hash
     address_prefix: str = Field(description="of the chain's bech32m addresses")

@@ -20,6 +20,7 @@ from modules.oracle.protocol import Record
 from runtime.inference import TensorSpec, encode_graph, interpret, model_hash
 from runtime.inference.graph import Gemm
 from runtime.light import DecisionRefused
+from runtime.node.digest import runtime_digest
 from runtime.testing.graphs import wrap
 from tools.certificates import verify_file
 from tools.cli.founders import founder_of
@@ -251,6 +252,7 @@ def test_status_names_the_chain_and_the_node(localnet: Localnet) -> None:
             status = client.status()
         assert status["name"] == node.name
         assert status["genesis_hash"] == chain.genesis_hash.hex()
+        assert status["runtime_digest"] == runtime_digest().hex()
         assert (status["chain"], status["address_prefix"]) == ("localnet", "arm")
         assert (status["peers"], status["peer_id"], status["voting"]) == (3, node.peer_id, True)
         assert {each["public_key"] for each in status["validators"]} == keys

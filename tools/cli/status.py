@@ -51,6 +51,7 @@ def _facts(found: Seen, *, now_ms: int) -> str:
     """A line for each fact, as plain text."""
     rows = {
         "node": f"{found.name}, {found.version} (this command: {program_version()})",
+        "runtime": found.runtime_digest.hex(),
         "chain": f"{found.chain}, genesis {found.genesis_hash.hex()}",
         "height": f"{found.height:,}, {_age(found, now_ms)}",
         "state root": found.state_root.hex(),

@@ -15,7 +15,8 @@ from tools.cli.app import run
 
 OWN = "0a" * 32
 ANSWER = {
-    "name": "alice", "version": "9.8.7", "chain": "test", "genesis_hash": "ab" * 32, "address_prefix": "arm",
+    "name": "alice", "version": "9.8.7", "runtime_digest": "12" * 32,
+    "chain": "test", "genesis_hash": "ab" * 32, "address_prefix": "arm",
     "fee_units": 1, "fee_per_gas": 1000, "block_gas_max": 1, "height": 1234567, "block_id": "cd" * 32,
     "state_root": "ef" * 32, "time_ms": 1, "behind": 0, "round": 2, "peers": 3, "peer_id": "12D3KooW",
     "validator": OWN, "voting": True, "mempool_transactions": 45, "mempool_bytes": 6789, "oldest_height": 1234000,
@@ -58,7 +59,7 @@ def test_people_see_every_fact(serve: Callable[[Any], str], capsys: pytest.Captu
     for words in (
         "alice, 9.8.7", "test, genesis " + "ab" * 32, "1,234,567, 2 hours ago", "syncing     no", "ef" * 32,
         "yes, with 0a0a0a0a0a0a0a0a...; round 2", "3, this node is 12D3KooW", "45 transactions, 6,789 bytes",
-        "2 validators", "75.0 %", "25.0 %", "state from height 1,234,000 on",
+        "2 validators", "75.0 %", "25.0 %", "runtime     " + "12" * 32, "state from height 1,234,000 on",
     ):  # fmt: skip
         assert words in shown
     lines = shown.splitlines()
