@@ -1,6 +1,6 @@
 """Bytes -> Source: every check of the file's structure. Whether an op can be lowered is its handler's business.
 
-Refused with a reason: bytes that do not parse, local functions, training parts, custom domains, sparse or external
+Refused with a reason: bytes that do not parse, training parts, custom domains, sparse or external
 tensors, subgraphs, duplicate or undefined names, initializers that are inputs too (a caller could replace them),
 shapes that are missing, opsets outside the ranges below, sequences and maps other than ZipMap's.
 """
@@ -38,10 +38,6 @@ def decode(model: bytes) -> onnx.ModelProto:
         raise ModelRefused("file", "these bytes are not an ONNX model") from error
     if not proto.HasField("graph") or not proto.graph.node:
         raise ModelRefused("file", "it holds no graph")
-    if proto.functions:
-        raise ModelRefused(
-            "file", f"it defines the local function {proto.functions[0].name!r}", "inline functions before lowering"
-        )
     if proto.training_info:
         raise ModelRefused("file", "it holds training information", "export for inference")
     if proto.graph.sparse_initializer:

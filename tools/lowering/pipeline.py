@@ -49,6 +49,7 @@ _NEVER: Final = {
     "Unique": "its shape depends on the values; use a fixed shape",
     **dict.fromkeys(_RANDOM, "pass the random numbers as an input"),
 }
+_HANDLED: Final = frozenset((*HANDLERS, *FOLDERS, *_NEVER))
 
 
 @dataclass(frozen=True)
@@ -118,7 +119,7 @@ def lower(
         source = replace(source, inputs=inputs)
         return _lowered(model, proto, source, fixed, None if calibration is None else rest)
 
-    return first_that_works(decoded, _checked_shapes(shapes), given, attempt)
+    return first_that_works(decoded, _checked_shapes(shapes), given, _HANDLED, attempt)
 
 
 def _lowered(

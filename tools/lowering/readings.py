@@ -14,8 +14,11 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 
-from tools.lowering.errors import ConstantNeeded, LoweringError
+from runtime.inference.limits import ELEMENTS_MAX
+from tools.lowering.errors import ConstantNeeded, LoweringError, OpRefused
+from tools.lowering.inline import has_body, inlined
 from tools.lowering.parse import DeclaredShapes, readings
+from tools.lowering.protobuf import DTYPES, RANK_MAX
 from tools.lowering.source import Array, Port, Source
 
 T = TypeVar("T")
@@ -23,24 +26,48 @@ Attempt = Callable[[onnx.ModelProto, Source, Mapping[str, Array]], T]
 
 
 def first_that_works(
-    proto: onnx.ModelProto, shapes: DeclaredShapes, given: Mapping[str, Array], attempt: Attempt[T]
+    proto: onnx.ModelProto,
+    shapes: DeclaredShapes,
+    given: Mapping[str, Array],
+    handled: frozenset[str],
+    attempt: Attempt[T],
 ) -> T:
     """`attempt(proto, source, fixed)` of the first reading that it does not refuse, with as few inputs fixed as that
-    takes. Raises the refusal of the first reading where it refuses all."""
-    fixed: dict[str, Array] = {}
+    takes. `handled`: the operators that need no body; one whose form is refused is replaced by its body, if it has one.
+    Raises the refusal of the first reading where it refuses all."""
+    fixed = _empty_inputs(proto)
+    for name, array in fixed.items():
+        proto = _with_constant(proto, name, array)
+    by_body: set[str] = set()
     while True:
+        flat = inlined(proto, handled - by_body)
         refusals: list[LoweringError] = []
-        for source in readings(proto, shapes):
+        for source in readings(flat, {name: shape for name, shape in shapes.items() if name not in fixed}):
             try:
-                return attempt(proto, source, fixed)
+                return attempt(flat, source, fixed)
             except LoweringError as refused:
                 refusals.append(refused)
-        wanted = [name for refused in refusals for name in _fixable(proto, refused, given)]
-        if not wanted:
+        wanted = [name for refused in refusals for name in _fixable(flat, refused, given)]
+        bodies = {refused.op for refused in refusals if isinstance(refused, OpRefused) and has_body(refused.op)}
+        if bodies - by_body and not wanted:
+            by_body |= bodies
+        elif wanted:
+            fixed[wanted[0]] = given[wanted[0]]
+            proto = _with_constant(proto, wanted[0], given[wanted[0]])
+        else:
             raise refusals[0]
-        fixed[wanted[0]] = given[wanted[0]]
-        proto = _with_constant(proto, wanted[0], given[wanted[0]])
-        shapes = {name: shape for name, shape in shapes.items() if name != wanted[0]}
+
+
+def _empty_inputs(proto: onnx.ModelProto) -> dict[str, Array]:
+    """Inputs of no elements have one value only."""
+    found = {}
+    for value in proto.graph.input:
+        dims = value.type.tensor_type.shape.dim
+        if len(dims) <= RANK_MAX and any(dim.HasField("dim_value") and dim.dim_value == 0 for dim in dims):
+            kind = value.type.tensor_type.elem_type
+            if kind in DTYPES and all(0 <= dim.dim_value <= ELEMENTS_MAX for dim in dims):
+                found[value.name] = np.zeros([dim.dim_value for dim in dims], DTYPES[kind])
+    return found if len(found) < len(proto.graph.input) else {}
 
 
 def _fixable(proto: onnx.ModelProto, refused: LoweringError, given: Mapping[str, Array]) -> list[str]:

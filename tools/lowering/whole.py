@@ -17,6 +17,7 @@ import numpy as np
 
 from runtime.inference.limits import WEIGHTS_MAX
 from tools.lowering.builder import Builder
+from tools.lowering.errors import ConstantNeeded
 from tools.lowering.fold import FOLDERS, evaluate
 from tools.lowering.shapes import MEASURES
 from tools.lowering.source import HELPER, Array, Attribute, Node, Shape, Source
@@ -41,6 +42,7 @@ class Rows:
         self.lower_node = lower_node
         self.nodes: list[Node] = []
         self.names = {name for node in source.nodes for name in node.outputs} | {port.name for port in source.inputs}
+        self.origins: dict[str, str] = {}
         self.elements = 0
 
     def run(self) -> Source:
@@ -69,7 +71,12 @@ class Rows:
         if node.op not in RULES:
             reason = "it has no form with rows in front of all dimensions, and the first dimension is no batch"
             raise node.refuse(reason, "export with a dynamic batch dimension")
-        RULES[node.op](node, self)
+        try:
+            RULES[node.op](node, self)
+        except ConstantNeeded as needed:
+            while needed.tensor in self.origins:
+                needed.tensor = self.origins[needed.tensor]
+            raise
 
     # ---- what rules ask
 
@@ -105,6 +112,7 @@ class Rows:
     def helper(self, node: Node, op: str, inputs: Sequence[str], **attributes: Attribute) -> str:
         """A tensor on the way to the node's result."""
         name = self._free(f"{node.outputs[0]}/{op}")
+        self.origins[name] = inputs[0]
         self.add(Node(op, node.name, HELPER, tuple(inputs), (name,), attributes))
         return name
 
@@ -148,7 +156,7 @@ def _pointwise(node: Node, rows: Rows) -> None:
         if name and not rows.is_constant(name):
             inputs[position] = _of_rank(node, rows, name, rank)
     computed = [rows.shape(name) for name in inputs if name and not rows.is_constant(name)]
-    if any(size > max(found) for size, found in zip(constant, zip(*computed, strict=True), strict=True)):
+    if computed and any(size > max(found) for size, found in zip(constant, zip(*computed, strict=True), strict=True)):
         position = next(p for p, name in enumerate(inputs) if name and not rows.is_constant(name))
         target = rows.store(
             node, [1, *(max(sizes) for sizes in zip(constant, rows.shape(inputs[position]), strict=True))]
@@ -201,11 +209,41 @@ def _leading_one(node: Node, rows: Rows, name: str) -> str:
 def _gather(node: Node, rows: Rows) -> None:
     """Of a constant table the axis is the table's own."""
     if rows.is_constant(node.inputs[0]):
-        rows.add(node)
+        _look_up(node, rows)
     elif rows.is_constant(node.inputs[1]):
         rows.finish(node, "Gather", node.inputs, axis=_moved(node.integer("axis", 0)))
     else:
-        raise node.needs_constant(1, "the indices")
+        _gather_computed(node, rows)
+
+
+def _look_up(node: Node, rows: Rows) -> None:
+    """The table's dimension goes first, and the result's back."""
+    table, index = rows.constants[node.inputs[0]], rows.shape(node.inputs[1])
+    axis = node.integer("axis", 0)
+    if not -table.ndim <= axis < table.ndim:
+        raise node.refuse(f"axis {axis} lies outside a table of {table.ndim} dimensions")
+    axis %= table.ndim
+    turned = rows.store(node, np.ascontiguousarray(np.moveaxis(table, axis, 0)))
+    if axis == 0:
+        rows.finish(node, "Gather", [turned, node.inputs[1]], axis=0)
+        return
+    found = rows.helper(node, "Gather", [turned, node.inputs[1]], axis=0)
+    before, after = range(len(index), len(index) + axis), range(len(index) + axis, len(index) + table.ndim - 1)
+    order = (*before, *range(len(index)), *after)
+    rows.finish(node, "Transpose", [found], perm=(0, *(place + 1 for place in order)))
+
+
+def _gather_computed(node: Node, rows: Rows) -> None:
+    """GatherElements: the places in one dimension, the same for all elements of the others."""
+    x, index = (rows.shape(name) for name in node.inputs)
+    axis = node.integer("axis", 0)
+    if not -len(x) <= axis < len(x):
+        raise node.refuse(f"axis {axis} lies outside a tensor of {len(x)} dimensions")
+    axis %= len(x)
+    alone = tuple(prod(index) if place == axis else 1 for place in range(len(x)))
+    index_alone = rows.shaped(node, node.inputs[1], alone)
+    found = rows.helper(node, "GatherElements", [node.inputs[0], index_alone], axis=axis + 1, repeated=1)
+    rows.finish(node, "Reshape", [found, rows.store(node, [0, *x[:axis], *index, *x[axis + 1 :]])])
 
 
 def _elements(node: Node, rows: Rows) -> None:
@@ -218,6 +256,27 @@ def _elements(node: Node, rows: Rows) -> None:
 def _gather_nd(node: Node, rows: Rows) -> None:
     inputs = [_leading_one(node, rows, name) for name in node.inputs]
     rows.finish(node, "GatherND", inputs, batch_dims=node.integer("batch_dims", 0) + 1)
+
+
+def _scatter_nd(node: Node, rows: Rows) -> None:
+    """A row is all that its constant indices speak of."""
+    inputs = [_leading_one(node, rows, node.inputs[0]), node.inputs[1], _leading_one(node, rows, node.inputs[2])]
+    rows.add(replace(node, inputs=tuple(inputs), attributes={**node.attributes, "batch_dims": 1}))
+
+
+def _compress(node: Node, rows: Rows) -> None:
+    """Without an axis all dimensions are one."""
+    x, axis = node.inputs[0], 1
+    if "axis" in node.attributes:
+        axis = _moved(node.integer("axis", 0))
+    else:
+        x = rows.shaped(node, x, (prod(rows.shape(x)),))
+    rows.finish(node, "Compress", [x, node.inputs[1]], axis=axis)
+
+
+def _sequences(node: Node, rows: Rows) -> None:
+    time, batch = _moved(node.integer("time_axis", 0)), _moved(node.integer("batch_axis", 1))
+    rows.add(replace(node, attributes={"time_axis": time, "batch_axis": batch}))
 
 
 def _reduced(node: Node, rows: Rows) -> None:
@@ -469,8 +528,8 @@ def _ops(names: str) -> list[str]:
 RULES: Final[Mapping[str, Rule]] = {
     **dict.fromkeys(
         _ops(
-            """Abs Add And Binarizer BitShift BitwiseAnd BitwiseNot BitwiseOr BitwiseXor Cast CastLike Ceil Celu Clip Div
-        Dropout Elu Equal Erf Exp Floor Gelu Greater GreaterOrEqual HardSigmoid HardSwish Identity LeakyRelu Less
+            """Abs Add And Binarizer BitShift BitwiseAnd BitwiseNot BitwiseOr BitwiseXor Cast CastLike Ceil Celu Clip
+        Div Dropout Elu Equal Erf Exp Floor Gelu Greater GreaterOrEqual HardSigmoid HardSwish Identity LeakyRelu Less
         LessOrEqual Log Max Mean Min Mish Mod Mul Neg Not Or PRelu Pow Reciprocal Relu Round Selu Shrink Sigmoid Sign
         Softplus Softsign Sqrt Sub Sum Swish Tanh ThresholdedRelu Where Xor LabelEncoder Trilu Det
         Acos Acosh Asin Asinh Atan Atanh Cos Cosh Sin Sinh Tan IsInf IsNaN"""
@@ -500,6 +559,7 @@ RULES: Final[Mapping[str, Rule]] = {
         ),
         _per_picture,
     ),
+    "Compress": _compress,
     "Concat": _concat,
     "Einsum": _einsum,
     "DequantizeLinear": _quantized,
@@ -522,6 +582,8 @@ RULES: Final[Mapping[str, Rule]] = {
     "Pad": _pad,
     "Reshape": _reshape,
     "Resize": _resize,
+    "ReverseSequence": _sequences,
+    "ScatterND": _scatter_nd,
     "Slice": _slice,
     "Squeeze": _squeeze,
     "Tile": _tile,

@@ -13,10 +13,13 @@ from typing import Final
 from tools.lowering.builder import Builder
 from tools.lowering.ops import (
     activations,
+    casts,
     classes,
     curved,
     einsum,
     elementwise,
+    indexing,
+    integers,
     layout,
     linear,
     linear_models,
@@ -33,6 +36,7 @@ from tools.lowering.ops import (
     reduce,
     resize,
     steps,
+    svm,
     transposed,
     trees,
 )
@@ -40,7 +44,12 @@ from tools.lowering.source import Node
 
 Handler = Callable[[Node, Builder], None]
 
-HANDLERS: Final[dict[str, Handler]] = {
+_ON_INTEGERS_TOO: Final = (
+    "Abs", "Add", "Clip", "CumSum", "Gemm", "MatMul", "Max", "MaxPool", "Min", "Mul", "Neg", "PRelu", "Pow", "ReduceL1",
+    "ReduceMax", "ReduceMin", "ReduceProd", "ReduceSum", "ReduceSumSquare", "Relu", "Sign", "Sub", "Sum",
+)  # fmt: skip
+
+_FLOATING: Final[dict[str, Handler]] = {
     "Abs": piecewise.abs_,
     "Add": elementwise.add,
     "ArgMax": classes.arg_max,
@@ -48,14 +57,14 @@ HANDLERS: Final[dict[str, Handler]] = {
     "ArrayFeatureExtractor": classes.array_feature_extractor,
     "AveragePool": pool.average_pool,
     "BatchNormalization": elementwise.batch_norm,
-    "Cast": layout.cast,
+    "Cast": casts.cast,
+    "CastLike": casts.cast_like,
     "Clip": activations.clip,
     "Concat": layout.concat,
     "Conv": linear.conv,
     "ConvTranspose": transposed.conv_transpose,
     "CumSum": reduce.cumulative,
     "DepthToSpace": pieces.depth_to_space,
-    "Div": elementwise.div,
     "Dropout": layout.identity,
     "Einsum": einsum.einsum,
     "Expand": pieces.expand,
@@ -105,6 +114,8 @@ HANDLERS: Final[dict[str, Handler]] = {
     "Relu": activations.relu,
     "Reshape": layout.reshape,
     "Resize": resize.resize,
+    "SVMClassifier": svm.svm_classifier,
+    "SVMRegressor": svm.svm_regressor,
     "Scaler": elementwise.scaler,
     "Sign": piecewise.sign,
     "Slice": layout.slice_,
@@ -124,8 +135,13 @@ HANDLERS: Final[dict[str, Handler]] = {
     "Upsample": resize.resize,
     "ZipMap": classes.zip_map,
     **curved.CURVED,
+    **indexing.INDEXING,
+    **integers.INTEGERS,
     **logarithms.LOGARITHMS,
     **logic.LOGIC,
-    **quantized.QUANTIZED,
     **steps.STEPS,
+    **quantized.QUANTIZED,
+}
+HANDLERS: Final[dict[str, Handler]] = {
+    op: integers.or_integers(handler) if op in _ON_INTEGERS_TOO else handler for op, handler in _FLOATING.items()
 }

@@ -129,7 +129,8 @@ def shifted(node: Node, b: Builder, x: Tensor, offset: Floats, sign: int = 1) ->
     bias = b.store(np.rint(np.ldexp(offset, x.frac_bits)).astype(np.int64))
     weights = None if sign == 1 else b.store(np.full(offset.shape, sign, np.int64))
     emitted = ir.Affine(x=x.index, weights=weights, bias=bias, shifts=None)
-    return b.derive(x, emitted, error=x.error + 2.0**-x.frac_bits / 2, limit=None)
+    rounding = float(np.abs(np.ldexp(np.rint(np.ldexp(offset, x.frac_bits)), -x.frac_bits) - offset).max())
+    return b.derive(x, emitted, error=x.error + rounding, limit=None)
 
 
 def _with_dimension(b: Builder, x: Tensor) -> Tensor:

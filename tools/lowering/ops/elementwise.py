@@ -85,7 +85,8 @@ def mul(node: Node, b: Builder) -> None:
         scale, offset = beside(node, b, constant, x), None
         if node.has_input(2):
             offset = floats(b.constant(node, 2, "bias"))
-            shape = np.broadcast_shapes(scale.shape, constant_shape(node, offset.shape, x.shape))
+            offset = offset.reshape(constant_shape(node, offset.shape, x.shape))
+            shape = np.broadcast_shapes(scale.shape, offset.shape)
             scale, offset = np.broadcast_to(scale, shape), np.broadcast_to(offset, shape)
         b.bind(node, scaled(node, b, x, scale, offset))
         return

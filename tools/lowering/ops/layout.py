@@ -1,21 +1,24 @@
-"""Flatten, Reshape, Squeeze, Unsqueeze, Transpose, Concat, Slice, Identity, Cast: the same numbers elsewhere."""
+"""Flatten, Reshape, Squeeze, Unsqueeze, Transpose, Concat, Slice, Identity: the same numbers elsewhere."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
 from math import prod
-from typing import Any
+from typing import Final
 
 import numpy as np
 
 from runtime.inference import graph as ir
 from runtime.inference.limits import OPERANDS_MAX
-from tools.lowering.builder import Builder, Classes, Tensor
+from tools.lowering.builder import Builder, Tensor
 from tools.lowering.ops.axes import row_axis
 from tools.lowering.ops.columns import filled, regridded
-from tools.lowering.protobuf import TEXT, dtype_of
 from tools.lowering.source import Node, Shape
+
+
+RUNS_MAX: Final = 8
+"""Slices that are put together; more cost more than an index."""
 
 
 def reshaped(b: Builder, x: Tensor, shape: Shape) -> Tensor:
@@ -30,35 +33,6 @@ def identity(node: Node, b: Builder) -> None:
     if node.has_input(2) and b.constant(node, 2, "training_mode").any():
         raise node.refuse("it is in training mode", "export for inference (model.eval())")
     b.bind(node, b.tensor(node, 0, classes=True, anywhere=True))
-
-
-def cast(node: Node, b: Builder) -> None:
-    """Between floating point types (one grid serves all), from integers to those, and to integers that hold them, also
-    of whole numbers that are exact. Classes that are numbers stay classes."""
-    x = b.tensor(node, 0, classes=True, anywhere=True)
-    to = dtype_of(node.integer("to", 0), node.where, text=True)
-    if x.classes is not None:
-        if to != x.dtype and (TEXT in (to, x.dtype) or not _keeps(x.classes, to)):
-            raise node.refuse(f"it would turn names of classes from {x.dtype} into {to}")
-        b.bind(node, replace(x, dtype=to))
-        return
-    whole = x.dtype.kind in "iub" or (x.frac_bits == 0 and x.error == 0.0)
-    if to.kind == "f" or (whole and to.kind in "iu" and _holds(to.itemsize, to.kind, x)):
-        b.bind(node, replace(x, dtype=to))
-        return
-    raise node.refuse(f"from {x.dtype} to {to} it would cut values; only casts that keep them are supported")
-
-
-def _keeps(classes: Classes, to: np.dtype[Any]) -> bool:
-    """Whether each number is one of the type too."""
-    info = np.iinfo(to) if to.kind in "iu" else None
-    low, high = (int(info.min), int(info.max)) if info else (-(1 << 24), 1 << 24)
-    return (to.kind in "iu" or to.itemsize >= 4) and all(low <= int(number) <= high for number in classes)
-
-
-def _holds(size: int, kind: str, x: Tensor) -> bool:
-    low, high = (0, (1 << 8 * size) - 1) if kind == "u" else (-(1 << 8 * size - 1), (1 << 8 * size - 1) - 1)
-    return low <= x.fact.low and x.fact.high <= high
 
 
 def flatten(node: Node, b: Builder) -> None:
@@ -126,6 +100,8 @@ def _copied(node: Node, x: Tensor, axis: int, size: int, keeps_zero: bool) -> in
 def concat(node: Node, b: Builder) -> None:
     """Tensors side by side on the coarsest of their grids that holds them all; constants are repeated in each row."""
     axis = node.integer("axis", 0)
+    held = tuple(n for n in node.inputs if not b.is_constant(n) or b.source.constants[n].size)
+    node = replace(node, inputs=held)
     like = next(
         b.tensor(node, place, anywhere=True) for place, name in enumerate(node.inputs) if not b.is_constant(name)
     )
@@ -170,16 +146,30 @@ def _concat(b: Builder, group: Sequence[Tensor], axis: int) -> Tensor:
 
 
 def gathered(b: Builder, x: Tensor, places: Sequence[int], axis: int) -> Tensor:
-    """x's elements at these places of one dimension: slices, one after another."""
+    """x's elements at these places of one dimension: slices, one after another; many are one Take."""
     if list(places) == list(range(x.shape[axis])):
         return x
+    runs = _runs(places)
+    if len(runs) > RUNS_MAX:
+        return b.derive(x, ir.Take(x=x.index, index=_index(b, x, places, axis), axis=axis))
     parts = []
-    for start, count, step in _runs(places):
+    for start, count, step in runs:
         starts, counts, steps = [0] * len(x.shape), list(x.shape), [1] * len(x.shape)
         starts[axis], counts[axis], steps[axis] = start, count, step
         emitted = ir.Slice(x=x.index, starts=tuple(starts), counts=tuple(counts), steps=tuple(steps))
         parts.append(b.derive(x, emitted))
     return joined(b, parts, axis)
+
+
+def _index(b: Builder, x: Tensor, places: Sequence[int], axis: int) -> int:
+    """The number of a tensor that holds the places along one dimension, the same in every row."""
+    rank = len(x.shape)
+    one = b.derive(x, ir.Slice(x=x.index, starts=(0,) * rank, counts=(1,) * rank, steps=(1,) * rank))
+    zero = b.derive(one, ir.Affine(x=one.index, weights=b.store(np.zeros((1,) * rank, int)), bias=None, shifts=None))
+    after = tuple(len(places) - 1 if dim == axis else 0 for dim in range(rank))
+    zeros = b.derive(zero, ir.Pad(x=zero.index, before=(0,) * rank, after=after, value=0))
+    bias = b.store(np.array(places).reshape([-1 if dim == axis else 1 for dim in range(rank)]))
+    return b.derive(zeros, ir.Affine(x=zeros.index, weights=None, bias=bias, shifts=None)).index
 
 
 def _runs(places: Sequence[int]) -> list[tuple[int, int, int]]:

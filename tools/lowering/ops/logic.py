@@ -91,6 +91,11 @@ def _is_zero(b: Builder, x: Tensor) -> Tensor:
     return negation(b, _answer(b, apart, x.error))
 
 
+def is_true(b: Builder, x: Tensor) -> Tensor:
+    """Whether x is not 0."""
+    return negation(b, _is_zero(b, x))
+
+
 def negation(b: Builder, x: Tensor) -> Tensor:
     """1 - x, of 0 or 1."""
     if not x.shape:
