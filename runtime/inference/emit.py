@@ -22,6 +22,7 @@ from runtime.inference import graph as ops
 from runtime.inference.constants import unpack
 from runtime.inference.facts import Dims
 from runtime.inference.graph import ConvForm
+from runtime.inference.rules_linear import NARROW_POSITIONS
 from runtime.inference.verifier import Verified
 
 ROWS: Final = "N"
@@ -176,7 +177,8 @@ def _conv(node: ops.Conv, to: Writer) -> str:
 
 
 def _conv_double(node: ops.Conv, to: Writer) -> str:
-    """im2col: the windows side by side, then one matrix product per group with the weights on the left."""
+    """im2col: the windows side by side, then one matrix product per group with the weights on the left: of each row, or
+    of all rows at once where the positions of one are too few for a product to be fast."""
     x, shape = to.tensors[node.x], to.shape(node.x)
     weights = to.graph.constants[node.weights].shape
     outputs, inputs, kernel, made = weights[0], weights[1], weights[2:], to.made()
@@ -199,7 +201,14 @@ def _conv_double(node: ops.Conv, to: Writer) -> str:
         flat = scaled.transpose(0, 1, 3, 2).reshape(groups, outputs // groups, len(taps) * inputs)
         return flat if groups > 1 else flat[0]
 
-    y = to.add("MatMul", to.constant(("conv", node.weights, node.shifts, groups), matrix), gathered)
+    flat = to.constant(("conv", node.weights, node.shifts, groups), matrix)
+    if groups == 1 and positions < NARROW_POSITIONS:
+        columns = to.add("Transpose", gathered, perm=[1, 0, 2])
+        columns = to.add("Reshape", columns, to.integers(len(taps) * inputs, -1))
+        y = to.add("Reshape", to.add("MatMul", flat, columns), to.integers(outputs, -1, positions))
+        y = to.add("Transpose", y, perm=[1, 0, 2])
+    else:
+        y = to.add("MatMul", flat, gathered)
     y = to.reshaped(y, *made)
     return to.biased_and_rounded(y, node.bias, node.shifts, (outputs, *(1,) * len(kernel)))
 

@@ -25,6 +25,8 @@ from runtime.inference.graph import Affine, Conv, ConvForm, Gemm, MatMul, Rescal
 from runtime.inference.limits import DOUBLE_EXACT_MAX, SHIFT_BITS_MAX, SINGLE_EXACT_MAX, SPATIAL_RANK_MAX
 
 SUM_RULE = "every partial sum of a column is exact: within 2**53"
+NARROW_POSITIONS = 16
+"""Below so many positions of a Conv in double precision, the engine multiplies all rows at once."""
 PRODUCT_UNITS = 150
 """Of each matrix product of a MatMul: it is set up anew."""
 
@@ -228,10 +230,11 @@ def _conv_work(node: Conv, x: Fact, fact: Fact, weights: Dims, padded: bool) -> 
             scratch=x.elements + 2 * fact.elements + taps * x.shape[0] * positions,
         )
     gathered = taps * x.shape[0] * positions
+    turned = gathered + fact.elements if node.groups == 1 and positions < NARROW_POSITIONS else 0
     return Work(
-        kernels=taps * (1 + (node.groups > 1)) + 6,
+        kernels=taps * (1 + (node.groups > 1)) + (10 if turned else 6),
         macs_double=macs,
-        strided=gathered + (source if padded else 0) + 130 * node.groups,
+        strided=gathered + turned + (source if padded else 0) + 130 * node.groups,
         streamed=gathered + tail * fact.elements,
         weights=prod(weights),
         scratch=2 * gathered + fact.elements + (source if padded else 0),
