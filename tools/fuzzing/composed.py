@@ -187,10 +187,10 @@ class _Traffic:
         )
 
     def _submit(self) -> Submit:
-        self.pools.focus()
+        chosen = [self.random.choice(self.calls) for _ in range(1 if self.random.randrange(6) else 2)]
+        self.pools.focus([item.name for item in chosen[0][1].fields])
         signer = PEOPLE[self.pools.account()]
-        count = 1 if self.random.randrange(6) else 2
-        return Submit(signer, tuple(self._made(*self.random.choice(self.calls), signer) for _ in range(count)))
+        return Submit(signer, tuple(self._made(*each, signer) for each in chosen))
 
     def _made(self, module: type[Module], info: CallInfo, signer: str) -> Made:
         given: Any = ARGUMENTS.get(info.full_name)

@@ -21,7 +21,7 @@ from runtime.errors import UsageError
 from runtime.execution.core import ModelEngine
 from runtime.execution.errors import GenesisError, InvalidTransaction
 from runtime.module import CallInfo, Module, QueryInfo, Root, Signed
-from runtime.module.params import PARAMS_KEY
+from runtime.module.params import PARAMS, PARAMS_KEY
 from runtime.state import Store
 from runtime.testing.attacking.pools import Entry, Pools, form_of, known_schema, leaves
 from runtime.testing.attacking.program import program_of
@@ -38,6 +38,8 @@ STEPS: Final = 1_000
 STEPS_PER_CHAIN: Final = 50
 PLAYED_AGAIN_MAX: Final = 8
 """Chains that other processes play again."""
+GENESIS_TRIES: Final = 4
+"""How often a genesis is drawn for a chain before it begins with what was given alone."""
 LEARNT_MAX: Final = 6
 """Entries of each map whose parts arguments are made of."""
 Arguments = Callable[[Random, str], Mapping[str, Any]]
@@ -170,21 +172,16 @@ class _Machine:
     # --- choosing
 
     def _begin(self) -> tuple[World, Watched, Pools]:
-        """A chain with a genesis of its own: what was given, and the rest drawn; as declared where that cannot be."""
+        """A chain with a genesis of its own: what was given, and the rest drawn, a few times where modules refuse it;
+        as declared where that is of no use."""
         pools = Pools(tuple(NAMES), self.random)
-        drawn = dict(self.world.genesis)
-        for module in self.world.modules:
-            config = module.metadata().genesis
-            if module.name not in drawn and config is not None and self.random.randrange(4):
-                schema = known_schema(config)
-                fields = zip(schema.names, schema.items, strict=True)
-                drawn[module.name] = {name: pools.draw(item) for name, item in fields if self.random.randrange(4)}
-        for genesis in (drawn, self.world.genesis):
+        for attempt in range(GENESIS_TRIES + 1):
+            genesis = self.world.genesis if attempt == GENESIS_TRIES else self._drawn_genesis(pools)
             world = replace(self.world, genesis=genesis)
             try:
                 chain = world.chain()
             except (GenesisError, InvalidTransaction):  # the drawn one may shut out whom `begin` needs
-                if genesis is self.world.genesis:
+                if attempt == GENESIS_TRIES:
                     raise
                 continue
             except RuleBroken as broken:
@@ -193,13 +190,23 @@ class _Machine:
             return world, chain, pools
         raise AssertionError("unreachable: the given genesis is tried last, and raises")
 
+    def _drawn_genesis(self, pools: Pools) -> Mapping[str, Mapping[str, Any]]:
+        """What was given, and for the other modules some fields of a genesis, or none."""
+        drawn = dict(self.world.genesis)
+        for module in self.world.modules:
+            config = module.metadata().genesis
+            if module.name not in drawn and config is not None and self.random.randrange(4):
+                schema = known_schema(config)
+                fields = zip(schema.names, schema.items, strict=True)
+                drawn[module.name] = {name: pools.draw(item) for name, item in fields if self.random.randrange(4)}
+        return drawn
+
     def _choose(self, pools: Pools, chain: Watched) -> Step:
         kind = self.random.choice(_KINDS)
-        pools.focus()
         if kind == "root" and self.rooted:
-            return AsRoot(self._made(pools, self.random.choice(self.rooted)))
+            return AsRoot(self._alone(pools, self.random.choice(self.rooted)))
         if kind == "ask" and self.queries:
-            return Ask(self._made(pools, self.random.choice(self.queries)))
+            return Ask(self._alone(pools, self.random.choice(self.queries)))
         if kind == "wait":
             return Wait(self.random.randrange(1, 5), self.random.choice(_PAUSES_MS))
         if kind == "export":
@@ -207,12 +214,17 @@ class _Machine:
         if kind == "accuse" and (voting := chain.application.validators()):
             return Accuse(self.random.choice(voting).public_key, self.random.randrange(chain.height + 1))
         if not self.signed:
-            return AsRoot(self._made(pools, self.random.choice(self.rooted))) if self.rooted else Wait(1, 1_000)
+            return AsRoot(self._alone(pools, self.random.choice(self.rooted))) if self.rooted else Wait(1, 1_000)
         calls = [self.random.choice(self.signed)]
         if not self.random.randrange(6):
             calls.append(self.random.choice(self.signed if self.random.randrange(2) else self.every))
+        pools.focus(_names(calls[0]))
         signer = PEOPLE[pools.account()]
         return Submit(signer, tuple(self._made(pools, info, signer) for info in calls))
+
+    def _alone(self, pools: Pools, info: CallInfo | QueryInfo) -> Made:
+        pools.focus(_names(info))
+        return self._made(pools, info)
 
     def _made(self, pools: Pools, info: CallInfo | QueryInfo, signer: str = "") -> Made:
         given = self.arguments.get(info.full_name)
@@ -239,7 +251,7 @@ class _Machine:
     def _see(self, pools: Pools, chain: Watched) -> None:
         """What stands in the state, and now: arguments may mean heights and times."""
         now = tuple((form_of(known_schema(U64)), each) for each in (chain.height, chain.time_ms))
-        pools.see_state((*learnt(chain.application.store, self.world.modules), now))
+        pools.see_state((*learnt(chain.application.store, self.world.modules), Entry("now", now)))
 
     def _unreached(self) -> Iterator[str]:
         for module in self.world.attacked:
@@ -295,10 +307,14 @@ def learnt(store: Store, modules: Sequence[type[Module]]) -> Iterator[Entry]:
                 entry = [*leaves(known_schema(info.value), codec(info.value).decode(data))]
                 if info.key is not None:
                     entry += leaves(known_schema(info.key), key_codec(info.key).decode(key[len(prefix) :]))
-                yield tuple(entry)
+                yield Entry(info.declared.name, tuple(entry))
         params = store.get(module.name, PARAMS_KEY)
         if params is not None and metadata.params is not None:
-            yield tuple(leaves(known_schema(metadata.params), codec(metadata.params).decode(params)))
+            yield Entry(PARAMS, tuple(leaves(known_schema(metadata.params), codec(metadata.params).decode(params))))
+
+
+def _names(info: CallInfo | QueryInfo) -> tuple[str, ...]:
+    return tuple(item.name for item in info.fields)
 
 
 def _calls(step: Step) -> tuple[Made, ...]:

@@ -50,9 +50,10 @@ class EndlessWork(OurError):
 
 @dataclass(slots=True)
 class Work:
-    """What was done while something ran. written: modules, by how many writes and deletions. lines: of Python, in the
-    watched files. kept: what was written off the meter, as nonces and fees are. operations: on storage, by modules on the meter, and storage_gas: what these and their bytes cost at
-    least. hashed: bytes, by the watched files. runs: of models, and inference_gas: what these cost."""
+    """What was done while something ran. written: modules, by how many writes and deletions. kept: what was written off
+    the meter, as nonces and fees are. lines: of Python, in the watched files. operations: on storage, by modules on the
+    meter, and storage_gas: what these and their bytes cost at least. hashed: bytes, by the watched files. runs: of
+    models, and inference_gas: what these cost."""
 
     written: dict[str, int] = field(default_factory=dict)
     kept: set[tuple[str, bytes]] = field(default_factory=set)

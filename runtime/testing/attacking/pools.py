@@ -3,16 +3,17 @@
 A random hash finds no model and a random amount no balance. So an argument is drawn from what stands in state and
 parameters, or one more, one less or half of it; from arguments that succeeded; or fresh from its type, edges often. And
 what belongs together is drawn together: one entry of the state is in focus for all arguments of a call, so that an
-owner, a denomination and an amount fit each other. Lives here: keeping and drawing. Must not: know modules.
+owner, a denomination and an amount fit each other; mostly one whose storage is named as an argument is, `tickets` for
+`ticket`. Lives here: keeping and drawing. Must not: know modules.
 """
 
 from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from random import Random
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from runtime.codec.schema import Schema, schema_of
 
@@ -22,9 +23,16 @@ SAMPLES: Final = 64
 LONG_MAX: Final = 16_384
 """Bytes and texts as long as their type allows come too, up to this."""
 Leaf = tuple[Any, Any]  # form, value
-Entry = tuple[Leaf, ...]
+
 
 _SMALL: Final = (1, 2, 3, 7, 10, 100, 1_000)
+
+
+class Entry(NamedTuple):
+    """What stands in the state at one key, or by itself. storage: its name there."""
+
+    storage: str
+    leaves: tuple[Leaf, ...]
 
 
 class Pools:
@@ -45,7 +53,7 @@ class Pools:
         self._entries = tuple(entries)
         self._state = {}
         for entry in self._entries:
-            for form, value in entry:
+            for form, value in entry.leaves:
                 known = self._state.setdefault(form, [])
                 if value not in known:
                     known.append(value)
@@ -61,12 +69,16 @@ class Pools:
 
     # --- drawing
 
-    def focus(self) -> None:
-        """Puts one entry of the state in focus for what is drawn next, or none."""
+    def focus(self, arguments: Sequence[str] = ()) -> None:
+        """Puts one entry of the state in focus for what is drawn next, or none. arguments: names of what is drawn."""
         self._focus = {}
-        if self._entries and self._random.randrange(10) < 7:
-            for form, value in self._entries[self._random.randrange(len(self._entries))]:
-                self._focus.setdefault(form, []).append(value)
+        if not self._entries or self._random.randrange(10) >= 8:
+            return
+        names = {name.removesuffix("s") for name in arguments}
+        named = [each for each in self._entries if each.storage.removesuffix("s") in names]
+        among = named if named and self._random.randrange(2) else self._entries
+        for form, value in self._random.choice(among).leaves:
+            self._focus.setdefault(form, []).append(value)
 
     def account(self) -> int:
         """Which of the accounts signs: one that is in focus, mostly."""
@@ -119,7 +131,7 @@ class Pools:
         return self._random.choice(_samples(schema))
 
     def _near(self, schema: Schema, value: int) -> int:
-        near = (value, value, value // 2, value + 1, value - 1, 1)[self._random.randrange(6)]
+        near = (value, value, value, value // 2, value + 1, value - 1)[self._random.randrange(6)]
         return near if _fits(schema, near) else value
 
 

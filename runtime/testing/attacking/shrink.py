@@ -84,11 +84,13 @@ def without(steps: tuple[T, ...], still: Callable[[tuple[T, ...]], bool]) -> tup
 
 
 def _matched(steps: Steps, still: Callable[[Steps], bool]) -> Steps:
-    """Steps left out where a later number, which was made of theirs, becomes one of those that stay."""
+    """Steps left out where a later number, which was made of theirs, becomes one of those that stay, or lower by as
+    many as are left out."""
     for size in (1, 2):
         for at in range(len(steps) - size, -1, -1):
             kept = steps[:at] + steps[at + size :]
-            numbers = sorted({number for step in kept for number in _numbers(step)})
+            known = {number for step in kept for number in _numbers(step)}
+            numbers = sorted(known | {number - size for number in known if number >= size})
             for place in range(at, len(kept)):
                 for number in numbers:
                     candidate = (*kept[:place], _with_numbers(kept[place], number), *kept[place + 1 :])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import inspect
 import re
 import sys
@@ -10,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from runtime.testing import AttackFailed, attack
+from runtime.testing import AttackFailed, attack, plugin
 from runtime.testing.attacking import machine
 from runtime.testing.attacking.rules import RULES
+from runtime.testing.plugin import LocalnetOf
 from tools.planted.bugs import FOUND_BY_ATTACK, WrongOrigin
 
 PAGE = Path(__file__).parents[3] / "docs" / "testing.md"
@@ -29,7 +31,7 @@ def rows(heading: str) -> list[str]:
     return [name for cell in cells for name in re.findall("`([^`]*)`", cell)]
 
 
-def test_the_programs_of_the_page_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_programs_of_the_page_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, localnet: LocalnetOf) -> None:
     file = tmp_path / "test_of_the_page.py"
     first, *others = blocks("python")
     file.write_text("\n\n".join([first, *others]))
@@ -40,10 +42,28 @@ def test_the_programs_of_the_page_run(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setitem(sys.modules, "test_of_the_page", page)
     spec.loader.exec_module(page)
     tests = [value for name, value in vars(page).items() if name.startswith("test_")]
-    assert len(tests) == 5
+    assert len(tests) == 7
     monkeypatch.setattr(machine, "STEPS", 150)
     for test in tests:
-        test()
+        asked = inspect.signature(test).parameters.keys() & {"localnet"}
+        test(**dict.fromkeys(asked, localnet))
+
+
+def test_the_fixtures_are_those_of_the_plugin() -> None:
+    told = [name for name in rows("Fixtures") if hasattr(plugin, name)]
+    assert sorted(told) == sorted(
+        name for name, value in vars(plugin).items() if type(value).__name__ == "FixtureFunctionDefinition"
+    )
+
+
+def test_the_strategies_are_those_of_their_modules() -> None:
+    section = PAGE.read_text().partition("## Strategies\n")[2]
+    for line in [line for line in section.splitlines() if line.startswith("| `")]:
+        _, module, told, _ = line.split("|")
+        found = vars(importlib.import_module(module.strip(" `")))
+        names = re.findall(r"`([a-z_]+)\(", told)
+        assert names
+        assert all(name in found for name in names), names
 
 
 def test_the_rules_are_those_that_are_checked() -> None:
