@@ -288,15 +288,23 @@ def amplified(curve: Curve, plan: Plan, error: float) -> float:
     if not isfinite(error):
         return error
     a, b = (np.clip(x, *curve.domain) for x in (plan.first - error, plan.last + error))
-    fa, fb, bend = curve.of(a), curve.of(b), curve.bend(a, b)
-    width = np.maximum(b - a, 2.0**-1000)
-    with np.errstate(invalid="ignore"):
-        moved = error * (np.abs(fb - fa) / width + bend * width)
-        moved = np.where(
-            np.isfinite(bend), moved, np.where(np.isfinite(fb - fa) & (not curve.jumps), np.abs(fb - fa), inf)
-        )
+    sides = (a, np.minimum(b, 0)), (np.maximum(a, 0), b)  # a curve may have a corner at 0
     slopes = [line.slope for line in (curve.below, curve.above) if line is not None]
-    return max(float(moved.max()), *(abs(slope) * error for slope in slopes), 0.0)
+    return max(
+        *(_moved(curve, low, high, error) for low, high in sides), *(abs(slope) * error for slope in slopes), 0.0
+    )
+
+
+def _moved(curve: Curve, a: Floats, b: Floats, error: float) -> float:
+    """The most that the curve moves within [a, b], element by element, over a way of `error`."""
+    a, b = a[b > a], b[b > a]
+    if not len(a):
+        return 0.0
+    across, bend = np.abs(curve.of(b) - curve.of(a)), curve.bend(a, b)
+    with np.errstate(invalid="ignore"):
+        moved = error * (across / (b - a) + bend * (b - a))
+        steep = np.where(np.isfinite(across) & (not curve.jumps), across, inf)
+        return float(np.where(np.isfinite(bend), moved, steep).max())
 
 
 def _sag(curve: Curve, a: Floats, b: Floats, parts: int) -> Floats:
