@@ -8,14 +8,16 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from runtime.crypto import SigningKey
 from runtime.errors import CallerError
 from runtime.node.keystore import open_keystore
 from tools.cli.keyring import PASSWORD_FILE_VARIABLE
-from tools.client import NodeClient, NodeError
 from tools.localnet.signals import held_back
+
+if TYPE_CHECKING:
+    from tools.client import NodeClient  # httpx: only where a node is asked
 
 STOP_S_MAX = 15.0
 READY_S_MAX = 60.0
@@ -99,10 +101,14 @@ class NodeProcess:
 
     def client(self) -> NodeClient:
         """A new client of this node's HTTP; the caller closes it."""
+        from tools.client import NodeClient
+
         return NodeClient(self.http_url)
 
     def wait_ready(self, *, timeout_s: float = READY_S_MAX) -> dict[str, Any]:
         """The node's status once it answers. Raises NodeFailed when it ends or does not answer in time."""
+        from tools.client import NodeError
+
         end = time.monotonic() + timeout_s
         with self.client() as client:
             while True:
