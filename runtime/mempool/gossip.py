@@ -30,6 +30,7 @@ PEER_KNOWN_MAX = 16_384
 REFUSED_MAX = 16_384
 WANTED_MAX = 16_384
 WANTED_PER_PEER_MAX = 4_096
+CROWDED_OUT_PER_PEER_MAX = 4_096
 ANNOUNCERS_MAX = 4
 FETCH_TIMEOUT_MS = 1_000
 
@@ -83,6 +84,7 @@ class _Peer:
     outbox: dict[Hash, int] = field(default_factory=dict)
     queue: dict[Hash, int] = field(default_factory=dict)  # wanted from this peer, not yet asked for
     asked: dict[Hash, int] = field(default_factory=dict)  # asked for, not yet answered; the sizes announced
+    crowded_out: dict[Hash, int] = field(default_factory=dict)  # it has them, and the pool had no room; their sizes
     deadline_ms: int = 0
 
 
@@ -126,6 +128,25 @@ class Gossip:
         """The check or the pool refused it: do not fetch it again soon."""
         self._wanted.pop(hash_, None)
         self._refused.add(hash_)
+
+    def crowded_out(self, peer: str, hash_: Hash, size: int) -> None:
+        """The pool is full of better ones. The peer announces what it has once: this end remembers, for `retry`."""
+        state = self._peers.get(peer)
+        if state is not None and len(state.crowded_out) < CROWDED_OUT_PER_PEER_MAX:
+            state.crowded_out[hash_] = size
+
+    def retry(self, room: int, room_bytes: int, now_ms: int) -> list[Effect]:
+        """The pool has room for so many: fetch what was crowded out, the longest ago first."""
+        effects: list[Effect] = []
+        for peer, state in self._peers.items():
+            for hash_, size in list(state.crowded_out.items()):
+                if room < 1 or size > room_bytes:
+                    break
+                del state.crowded_out[hash_]
+                if self._want(peer, hash_, size):
+                    room, room_bytes = room - 1, room_bytes - size
+            effects += self._ask(peer, now_ms)
+        return effects
 
     def flush(self) -> list[Effect]:
         """Send the announcements that have gathered."""
@@ -171,16 +192,23 @@ class Gossip:
                 return [Misbehaved(peer, f"announced a transaction of {item.size} bytes; {limit} are allowed")]
             state.known.add(item.hash)
             state.outbox.pop(item.hash, None)
-            if self._pool.get(item.hash) or self._pool.was_committed(item.hash) or item.hash in self._refused:
-                continue
-            announcers = self._wanted.get(item.hash)
-            if announcers is not None:
-                if peer not in announcers and len(announcers) < ANNOUNCERS_MAX:
-                    announcers.append(peer)
-            elif len(self._wanted) < WANTED_MAX and len(state.queue) < WANTED_PER_PEER_MAX:
-                self._wanted[item.hash] = [peer]
-                state.queue[item.hash] = item.size
+            self._want(peer, item.hash, item.size)
         return self._ask(peer, now_ms)
+
+    def _want(self, peer: str, hash_: Hash, size: int) -> bool:
+        """Whether it is to be fetched from this peer; where another is asked first, this one is remembered."""
+        if self._pool.get(hash_) or self._pool.was_committed(hash_) or hash_ in self._refused:
+            return False
+        state, announcers = self._peers[peer], self._wanted.get(hash_)
+        if announcers is not None:
+            if peer not in announcers and len(announcers) < ANNOUNCERS_MAX:
+                announcers.append(peer)
+            return False
+        if len(self._wanted) >= WANTED_MAX or len(state.queue) >= WANTED_PER_PEER_MAX:
+            return False
+        self._wanted[hash_] = [peer]
+        state.queue[hash_] = size
+        return True
 
     def _on_fetch(self, peer: str, message: FetchTransactions) -> list[Effect]:
         state = self._peers[peer]

@@ -113,6 +113,9 @@ class MempoolTask:
         self._time(hashes)
         for hash_, rejected in self.pool.recheck(partial(recheck, self._app), RECHECKS_PER_BLOCK_MAX):
             self._log.debug("transaction left", hash=hash_.hex(), reason=rejected.reason)
+        limits = self.pool.limits
+        room, room_bytes = limits.transactions_max - len(self.pool), limits.bytes_max - self.pool.bytes
+        self._perform(self._gossip.retry(room, room_bytes, self._now_ms()))
 
     def _time(self, final: Sequence[Hash]) -> None:
         now = trio.current_time()
@@ -151,7 +154,7 @@ class MempoolTask:
                 continue
             for effect in self._gossip.received(received.peer_id, message, self._now_ms()):
                 if isinstance(effect, Offer):
-                    await self._take_all(effect.transactions)
+                    await self._take_all(effect.transactions, effect.peer)
                 else:
                     self._perform([effect])
             await trio.lowlevel.checkpoint()
@@ -180,15 +183,16 @@ class MempoolTask:
                 case Offer():
                     raise AssertionError("only messages of peers make offers, and those are taken where they are read")
 
-    async def _take_all(self, transactions: Sequence[bytes]) -> None:
+    async def _take_all(self, transactions: Sequence[bytes], peer: str | None = None) -> None:
         """Check many transactions a few at a time: votes do not wait behind a megabyte of signatures."""
         for index, data in enumerate(transactions):
-            self._take(data)
+            self._take(data, peer)
             if index % CHECKS_AT_ONCE_MAX == CHECKS_AT_ONCE_MAX - 1:
                 await trio.lowlevel.checkpoint()
 
-    def _take(self, data: bytes) -> None:
-        """A peer's transaction. A bad one is no fault of the peer: its state may be another."""
+    def _take(self, data: bytes, peer: str | None) -> None:
+        """A peer's transaction, or one of an earlier run. A bad one is no fault of the peer: its state may be
+        another."""
         try:
             answer = self.pool.add(check(self._app, data))
         except InvalidTransaction as error:
@@ -198,6 +202,8 @@ class MempoolTask:
             return
         if isinstance(answer, Added):
             self._added(answer, data)
+        elif answer.rule is Rule.POOL_FULL and peer is not None:
+            self._gossip.crowded_out(peer, wire_hash(data), len(data))
 
     def _blame(self, peer: PeerId, reason: str) -> None:
         self._log.warning("peer broke the protocol", peer=peer, reason=reason)

@@ -14,14 +14,16 @@ from runtime.mempool import (
     FetchTransactions,
     Gossip,
     Mempool,
+    MempoolLimits,
     Misbehaved,
     Offer,
     Send,
     TransactionHashes,
     Transactions,
 )
-from runtime.mempool.gossip import FETCH_TIMEOUT_MS, Effect
-from runtime.mempool.messages import BATCH_BYTES_MAX, Announced
+from runtime.mempool.gossip import CROWDED_OUT_PER_PEER_MAX, FETCH_TIMEOUT_MS, Effect
+from runtime.mempool.messages import BATCH_BYTES_MAX, FETCH_MAX, Announced
+from runtime.mempool.transaction import Rejected, Rule
 from runtime.types import AccountId, Hash
 
 
@@ -195,3 +197,57 @@ def test_refused_and_committed_transactions_are_not_fetched_again() -> None:
     pool.committed([hash_of(b"old")], 1)
     announced = TransactionHashes((Announced(hash_of(b"bad"), 1), Announced(hash_of(b"old"), 1)))
     assert gossip.received("a", announced, 0) == []
+
+
+@given(st.lists(st.binary(min_size=1, max_size=40), min_size=1, max_size=30, unique=True), st.integers(1, 8))
+def test_what_a_full_pool_refused_is_fetched_again_once_there_is_room(data: list[bytes], places: int) -> None:
+    """A node that nobody else hears from keeps all of it; blocks take what the full pool of the other holds."""
+    size = max(map(len, data))
+    pool = Mempool(MempoolLimits(transactions_max=places, bytes_max=places * size))
+    full, keeper = Gossip(pool, hash_of), Mempool()
+    source, in_blocks = Gossip(keeper, hash_of), 0
+    for gossip in (full, source):
+        gossip.joined("other")
+    for each in data:
+        keeper.add(checked(each))
+        source.added(hash_of(each))
+    effects: list[Effect] = source.flush()
+    while effects:
+        effects = [more for effect in effects for more in exchange(source, full, pool, effect)]
+        if not effects:  # nothing is under way: a block takes what waits
+            held = tuple(pool.hashes())
+            in_blocks += len(held)
+            pool.committed(held, pool.height + 1, {})
+            effects = full.retry(places - len(pool), places * size - pool.bytes, 0)
+    assert in_blocks == len(data)
+
+
+def exchange(source: Gossip, full: Gossip, pool: Mempool, effect: Effect) -> list[Effect]:
+    """What comes of an effect: announcements and answers go to the full one, questions to the source."""
+    if isinstance(effect, Send):
+        asks = isinstance(effect.message, FetchTransactions)
+        return (source if asks else full).received("other", effect.message, 0)
+    assert isinstance(effect, Offer)
+    for each in effect.transactions:
+        answer = pool.add(checked(each))
+        if isinstance(answer, Rejected):
+            assert answer.rule is Rule.POOL_FULL
+            full.crowded_out(effect.peer, hash_of(each), len(each))
+    return []
+
+
+def test_a_peer_cannot_make_another_remember_without_bound() -> None:
+    gossip = Gossip(Mempool(), hash_of)
+    gossip.joined("a")
+    for number in range(CROWDED_OUT_PER_PEER_MAX + 5):
+        gossip.crowded_out("a", hash_of(b"%d" % number), 1)
+    asked = 0
+    effects = gossip.retry(10**6, 10**9, 0)
+    for effect in effects:
+        assert isinstance(effect, Send)
+        assert isinstance(effect.message, FetchTransactions)
+        asked += len(effect.message.hashes)
+    assert 0 < asked <= FETCH_MAX
+    assert len(gossip._peers["a"].queue) + asked == CROWDED_OUT_PER_PEER_MAX
+    gossip.crowded_out("nobody", hash_of(b""), 1)
+    assert gossip.retry(0, 0, 0) == []
