@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Iterator
-from typing import Final
+from typing import Any, Final
 
 import onnx
 from onnx import AttributeProto, FunctionProto, ModelProto, NodeProto
@@ -58,7 +58,7 @@ def inlined(proto: ModelProto, handled: Collection[str]) -> ModelProto:
 def has_body(op: str) -> bool:
     """Whether the standard defines the operator by others."""
     try:
-        schema = onnx.defs.get_schema(op)
+        schema: Any = onnx.defs.get_schema(op)
     except onnx.defs.SchemaError:
         return False
     return bool(schema.has_function or schema.has_context_dependent_function)
@@ -99,7 +99,7 @@ class _Bodies:
         function = self._standard(node, schema)
         return None if function is None else self._same_meaning(function, schema)
 
-    def _standard(self, node: NodeProto, schema: onnx.defs.OpSchema) -> FunctionProto | None:
+    def _standard(self, node: NodeProto, schema: Any) -> FunctionProto | None:
         opset = self.opsets[_domain(node.domain)]
         versions = [version for version in schema.function_opset_versions if version <= opset]
         if versions:
@@ -190,7 +190,8 @@ class _Names:
 
     def __init__(self, proto: ModelProto) -> None:
         taken = [name for node in proto.graph.node for name in (*node.input, *node.output)]
-        taken += [value.name for value in (*proto.graph.input, *proto.graph.initializer)]
+        taken += [value.name for value in proto.graph.input]
+        taken += [tensor.name for tensor in proto.graph.initializer]
         longest = max((len(run) for name in taken for run in re.findall("~+", name)), default=0)
         self.mark = "~" * (longest + 1)
         self.count = 0
@@ -252,6 +253,7 @@ def _in_subgraphs(
     nodes = [_renamed(node, rename, prefix, given) for node in attribute.g.node]
     del copy.g.node[:]
     copy.g.node.extend(nodes)
-    for value in (*copy.g.input, *copy.g.output, *copy.g.initializer):
-        value.name = _all([value.name], rename, prefix)[0]
+    for values in (copy.g.input, copy.g.output, copy.g.initializer):
+        for value in values:
+            value.name = _all([value.name], rename, prefix)[0]
     return copy

@@ -120,7 +120,8 @@ def test_scatter_to_constant_places(
         axis = data.draw(st.integers(0, len(shape) - 1))
         index = rng.integers(0, shape[axis], [size if place == axis else 1 for place, size in enumerate(shape)])
         index = rng.permuted(np.arange(shape[axis])).reshape(index.shape) if reduction == "none" else index
-        updates, op, attributes = values(seed, *index.shape), "ScatterElements", {"axis": axis}
+        updates, op = values(seed, *index.shape), "ScatterElements"
+        attributes: dict[str, Any] = {"axis": axis}
     else:
         index = rng.integers(0, shape[0], (1 if reduction == "none" else 3, 1))
         updates, op, attributes = values(seed, len(index), *shape[1:]), "ScatterND", {}
@@ -211,7 +212,8 @@ def test_integer_arithmetic_wraps_as_the_float_model_s(model_of: Call) -> None:
 def test_integers_divide_as_the_standard_says(seed: int, fmod: bool, op: str, model_of: Call) -> None:
     rng = np.random.default_rng(seed)
     x, z = rng.integers(-50, 51, (32, 3)), rng.integers(1, 9, (32, 3)) * rng.choice([-1, 1], (32, 3))
-    node = helper.make_node(op, ["x", "z"], ["y"], **({"fmod": int(fmod)} if op == "Mod" else {}))
+    attributes: dict[str, Any] = {"fmod": int(fmod)} if op == "Mod" else {}
+    node = helper.make_node(op, ["x", "z"], ["y"], **attributes)
     model = model_of([node], {"x": ["N", 3], "z": ["N", 3]}, ["y"], dtype=TensorProto.INT64, integers=["y"])
     lowered = lower(model.SerializeToString(), calibration={"x": x, "z": z})
     found = lowered.dequantize(Engine().run(lowered.model, lowered.quantize({"x": x, "z": z})))["y"]

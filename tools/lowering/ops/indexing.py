@@ -16,7 +16,6 @@ from typing import Final
 import numpy as np
 
 from runtime.inference import graph as ir
-from runtime.inference.limits import RANK_MAX
 from tools.lowering.builder import Builder, Tensor
 from tools.lowering.grids import Ints
 from tools.lowering.ops.axes import row_axis
@@ -152,7 +151,8 @@ def _row(node: Node, values: Array, rank: int) -> Array:
     """A constant without its leading 1; refused where it has rows of its own."""
     if values.ndim != rank + 1 or values.shape[0] != 1 or not values.size:
         raise node.refuse(f"a constant of shape {list(values.shape)} is not the same in every row")
-    return values[0]
+    row: Array = values[0]
+    return row
 
 
 def _constant_row(node: Node, b: Builder, position: int, like: Tensor) -> Tensor:
@@ -199,8 +199,8 @@ def gather_nd(node: Node, b: Builder) -> None:
     named, rest = x.shape[len(common) : len(common) + many], x.shape[len(common) + many :]
     where = _linear(node, b, index, named)
     middle = where.shape[len(common) :]
-    flat = reshaped(b, x, (*common, prod(named), prod(rest)))
-    found = taken(b, flat, reshaped(b, where, (*common, prod(middle), 1)), len(common))
+    merged = reshaped(b, x, (*common, prod(named), prod(rest)))
+    found = taken(b, merged, reshaped(b, where, (*common, prod(middle), 1)), len(common))
     b.bind(node, reshaped(b, found, (*common, *middle, *rest)))
 
 
