@@ -89,7 +89,7 @@ def scaled(
     if not x.shape:
         flat = _with_dimension(b, x)
         return _without_dimension(b, scaled(node, b, flat, scale.reshape(1), _flat(offset), frac_bits))
-    x, scale = _by_feature(b, x, scale, offset, b.limit(node.outputs[0]))
+    x, scale = _by_feature(b, x, scale, offset, b.limit(node.outputs[0]) if frac_bits is None else None)
     columns = scale.reshape(-1, 1)
     x = prepared(b, x, columns)
     grid = grid_of(node, b, x, columns, _flat(offset), frac_bits)
