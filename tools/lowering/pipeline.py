@@ -31,6 +31,7 @@ from tools.lowering.names import graph_names
 from tools.lowering.ops import HANDLERS
 from tools.lowering.parse import DeclaredShapes, decode
 from tools.lowering.readings import as_rows, first_that_works
+from tools.lowering.recognise import recognise
 from tools.lowering.report import Report
 from tools.lowering.shapes import resolve
 from tools.lowering.source import Array, Node, Source
@@ -161,10 +162,11 @@ def _told(source: Source, fixed: Mapping[str, Array]) -> list[str]:
 
 
 def _prepared(source: Source) -> Source:
-    """What is left to translate: no constant parts, nothing that follows from shapes, pairs of nodes fused, no scaler
-    in front of trees."""
+    """What is left to translate: no constant parts, nothing that follows from shapes, activations as one
+    node, pairs of nodes fused, no scaler in front of trees."""
     file, source = source, without_masks(fold(source))
     check_finite(source, file)
+    source = without_dead(recognise(source))
     source = source if source.whole else without_dead(fuse(source))
     _check_ops(source)
     way = with_rows if source.whole else resolve
