@@ -41,6 +41,9 @@ COMPARED_BITS: Final = 52
 """What an input's values have that are only compared: no product asks for room."""
 COMPARED_FRAC_BITS: Final = 40
 """Wanted of what is computed and then only compared: the float model's own rounding is coarser."""
+STEEP: Final = ("Acos", "Acosh", "Asin", "Atanh", "Log", "ReduceLogSum")
+"""Curves without bound on their slope: what they read is worth STEEP_FRAC_BITS."""
+STEEP_FRAC_BITS: Final = 26
 CARRIERS: Final = ("Cast", "Identity", "ArrayFeatureExtractor")
 CALIBRATE: Final = "pass calibration rows like those the model will see"
 
@@ -220,11 +223,12 @@ class Builder:
         return self._limits.get(name)
 
     def wanted_frac_bits(self, name: str) -> int:
-        """FRAC_BITS, or as many more as give a small tensor the same relative precision."""
+        """FRAC_BITS, or as many more as give a small tensor the same relative precision, or as a steep curve asks."""
         if self._is_only_compared(name):
             return COMPARED_FRAC_BITS
-        limit = self._limits.get(name)
-        return FRAC_BITS if limit is None else max(FRAC_BITS, FRAC_BITS - int(np.frexp(limit)[1]))
+        steep = any(node.op in STEEP for node in self.source.readers(name))
+        bits, limit = STEEP_FRAC_BITS if steep else FRAC_BITS, self._limits.get(name)
+        return bits if limit is None else max(bits, FRAC_BITS - int(np.frexp(limit)[1]))
 
     def regrid(self, x: Tensor, frac_bits: int) -> Tensor:
         """x on another grid: finer is exact, coarser rounds half to even."""
