@@ -78,3 +78,26 @@ def test_invalid_infinity_above_is_no_mask():
     nodes = [("Add", ["scores", "m"], ["s"]), ("Softmax", ["s"], ["y"], {"axis": -1})]
     with pytest.raises(LoweringError, match="initializer 'm': it holds NaN or infinity"):
         lower(_model(nodes, {"m": np.full(LENGTH, np.inf, np.float32)}))
+
+
+def test_a_row_that_is_hidden_whole_is_found_by_comparing_with_minus_infinity():
+    nodes = [
+        ("Add", ["scores", "m"], ["s"]),
+        ("Softmax", ["s"], ["p"], {"axis": -1}),
+        ("Cast", ["mask"], ["wide"], {"to": TensorProto.FLOAT}),
+        ("Equal", ["wide", "one"], ["kept"]),
+        ("Where", ["kept", "zero", "least"], ["m"]),
+        ("ReduceMax", ["m"], ["most"], {"axes": [1], "keepdims": 1}),
+        ("Equal", ["most", "least"], ["none"]),
+        ("Where", ["none", "zero", "p"], ["y"]),
+    ]
+    nodes = [*nodes[2:5], *nodes[:2], *nodes[5:]]
+    constants = {"one": np.float32([1]), "zero": np.float32([0]), "least": np.float32([-np.inf])}
+    scores = _scores()
+    mask = (np.arange(LENGTH) < np.arange(len(scores))[:, None] % 4).astype(np.int64)
+    model = _model(nodes, constants, ("scores", "mask"))
+    lowered = lower(model, ranges={"scores": (-16, 16), "mask": (0, 1)})
+    found = lowered.dequantize(Engine().run(lowered.model, lowered.quantize({"scores": scores, "mask": mask})))["y"]
+    seen = mask.any(1)
+    assert not found[~seen].any()
+    assert np.abs(found[seen] - _softmax(np.where(mask == 1, scores, -np.inf)[seen])).max() < 1e-4

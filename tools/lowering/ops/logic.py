@@ -131,11 +131,18 @@ def _truth(node: Node, b: Builder, position: int) -> Tensor:
 
 
 def where(node: Node, b: Builder) -> None:
-    """y + condition * (x - y): exact on the finer grid of x and y, which may be constants."""
-    condition = _truth(node, b, 0)
-    parts = [_operand(node, b, place, condition) for place in (1, 2)]
+    """y + condition * (x - y): exact on the finer grid of x and y. Any of the three may be constant."""
+    computed = [place for place in (0, 1, 2) if not b.is_constant(node.inputs[place])]
+    like = _truth(node, b, 0) if 0 in computed else b.tensor(node, computed[0])
+    condition = like if 0 in computed else _operand(node, b, 0, like)
+    parts = [_operand(node, b, place, like) for place in (1, 2)]
     if parts[0].dtype != parts[1].dtype:
         raise node.refuse(f"it chooses between {parts[0].dtype} and {parts[1].dtype}")
+    always = parts[0] if condition.fact.low == 1 else parts[1] if condition.fact.high == 0 else None
+    shapes = (condition.shape, parts[0].shape, parts[1].shape)
+    if always is not None and always.shape == np.broadcast_shapes(*shapes):
+        b.bind(node, always)
+        return
     b.bind(node, _chosen(node, b, condition, *parts))
 
 
