@@ -6,16 +6,19 @@ Results are at most as large as a broadcast of the operands or checked before th
 from __future__ import annotations
 
 from collections.abc import Callable
-from math import erf, prod
+from math import prod
 from typing import Any, Final
 
 import numpy as np
 
 from runtime.inference.limits import ELEMENTS_MAX
+from tools.lowering import functions
+from tools.lowering.grids import Floats
 from tools.lowering.source import Array, Node
 
 PRODUCTS_MAX: Final = 1 << 34
 """Multiplications of one product of constants: a second or two of float64; integers have no fast kernel."""
+WHOLE_MAX: Final = 64
 
 Folder = Callable[[Node, list[Array]], Array]
 
@@ -27,6 +30,11 @@ def _bounded(node: Node, elements: int) -> None:
 
 def _unary(function: Callable[[Array], Any]) -> Folder:
     return lambda node, inputs: np.asarray(function(inputs[0])).astype(inputs[0].dtype)
+
+
+def _curve(function: Callable[[Floats], Floats]) -> Folder:
+    """In float64 and with the same bits on every machine, then in the operand's own type."""
+    return _unary(lambda x: function(x.astype(np.float64)))
 
 
 def _many(function: Callable[[Array, Array], Any], *, truth: bool = False) -> Folder:
@@ -50,8 +58,17 @@ def _mod(node: Node, inputs: list[Array]) -> Array:
 
 
 def _power(node: Node, inputs: list[Array]) -> Array:
+    """Whole powers by multiplication, others by exp and log: the same bits on every machine."""
     _bounded(node, prod(np.broadcast_shapes(*(array.shape for array in inputs))))
-    return np.power(inputs[0].astype(np.float64), inputs[1].astype(np.float64)).astype(inputs[0].dtype)
+    base, exponent = np.broadcast_arrays(*(array.astype(np.float64) for array in inputs))
+    if (exponent == np.rint(exponent)).all() and (np.abs(exponent) <= WHOLE_MAX).all():
+        result, size = np.ones(base.shape), np.abs(exponent).astype(np.int64)
+        for bit in reversed(range(WHOLE_MAX.bit_length())):
+            result = result * result * np.where(size >> bit & 1, base, 1.0)
+        result = np.where(exponent < 0, 1 / result, result)
+    else:
+        result = np.where(base == 0, np.where(exponent > 0, 0.0, np.inf), functions.exp(exponent * functions.log(base)))
+    return np.asarray(result).astype(inputs[0].dtype)
 
 
 def _clip(node: Node, inputs: list[Array]) -> Array:
@@ -117,22 +134,25 @@ def _cast_like(node: Node, inputs: list[Array]) -> Array:
 
 NUMERIC: Final[dict[str, Folder]] = {
     "Abs": _unary(np.abs),
+    "Acos": _curve(functions.acos),
     "And": _many(np.logical_and, truth=True),
     "ArgMax": _arg(np.argmax),
     "ArgMin": _arg(np.argmin),
+    "Asin": _curve(functions.asin),
+    "Atan": _curve(functions.atan),
     "CastLike": _cast_like,
     "Ceil": _unary(np.ceil),
     "Clip": _clip,
-    "Cos": _unary(np.cos),
+    "Cos": _curve(functions.cos),
     "CumSum": _cumulated,
-    "Erf": _unary(np.vectorize(erf, otypes=[np.float64])),
-    "Exp": _unary(np.exp),
+    "Erf": _curve(functions.erf),
+    "Exp": _curve(functions.exp),
     "Floor": _unary(np.floor),
     "Greater": _many(np.greater, truth=True),
     "GreaterOrEqual": _many(np.greater_equal, truth=True),
     "Less": _many(np.less, truth=True),
     "LessOrEqual": _many(np.less_equal, truth=True),
-    "Log": _unary(np.log),
+    "Log": _curve(functions.log),
     "MatMul": _product,
     "Max": _many(np.maximum),
     "Min": _many(np.minimum),
@@ -148,11 +168,13 @@ NUMERIC: Final[dict[str, Folder]] = {
     "ReduceSum": _reduced(np.sum),
     "Relu": _unary(lambda x: np.maximum(x, 0)),
     "Round": _unary(np.rint),
-    "Sigmoid": _unary(lambda x: 1 / (1 + np.exp(-x))),
+    "Sigmoid": _curve(functions.sigmoid),
     "Sign": _unary(np.sign),
-    "Sin": _unary(np.sin),
+    "Sin": _curve(functions.sin),
+    "Softplus": _curve(functions.softplus),
     "Sum": _many(np.add),
-    "Tanh": _unary(np.tanh),
+    "Tan": _curve(functions.tan),
+    "Tanh": _curve(functions.tanh),
     "Tile": _tile,
     "Trilu": _trilu,
     "Xor": _many(np.logical_xor, truth=True),
