@@ -125,7 +125,7 @@ def _product(node: Node, inputs: list[Array]) -> Array:
     _bounded(node, max(rows, 1) * max(columns, 1))
     if a.size * columns > (PRODUCTS_MAX if a.dtype.kind == "f" else PRODUCTS_MAX >> 8):
         raise node.refuse("its constant value takes too many multiplications")
-    return np.matmul(a, b)
+    return np.asarray(np.matmul(a, b))
 
 
 def _cast_like(node: Node, inputs: list[Array]) -> Array:

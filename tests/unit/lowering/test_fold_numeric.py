@@ -17,8 +17,9 @@ NUMBERS = np.array([[7, -7, 9], [-4, 12, 5]], np.int64)
 PLACE = np.array(1, np.int64)
 FIRST = np.array([1], np.int64)
 CASES = [
-    *[(op, [FLOATS], {}) for op in ("Abs", "Ceil", "Cos", "Erf", "Exp", "Floor", "Reciprocal", "Relu", "Round", "Sigmoid",
-                                    "Sign", "Sin", "Tanh", "Trilu", "ArgMax", "ArgMin", "Atan", "Softplus", "Tan")],
+    *[(op, [FLOATS], {}) for op in ("Abs", "Ceil", "Cos", "Erf", "Exp", "Floor", "Reciprocal", "Relu", "Round",
+                                    "Sigmoid", "Sign", "Sin", "Tanh", "Trilu", "ArgMax", "ArgMin")],
+    *[(op, [FLOATS], {}) for op in ("Atan", "Softplus", "Tan")],
     *[(op, [np.linspace(-1, 1, 9, dtype=np.float32)], {}) for op in ("Acos", "Asin")],
     ("Pow", [ABOVE, np.float32(-3)], {}),
     *[(op, [FLOATS, ABOVE[:1]], {}) for op in ("Greater", "GreaterOrEqual", "Less", "LessOrEqual")],
