@@ -51,7 +51,7 @@ def fold(source: Source) -> Source:
         else:
             kept.append(node)
     for port in source.outputs:
-        if port.name in constants:
+        if port.name in constants and not source.whole:
             raise ModelRefused(f"output {port.name!r}", "it does not depend on any input", "drop it from the outputs")
     return without_dead(replace(source, constants=constants, nodes=tuple(kept)))
 

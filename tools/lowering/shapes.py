@@ -8,7 +8,7 @@ a leading 1. A target of Reshape or Expand may begin with the number of rows. An
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Final
 
@@ -17,6 +17,7 @@ import numpy as np
 from runtime.inference.limits import WEIGHTS_MAX
 from tools.lowering.builder import Builder
 from tools.lowering.fold import FOLDERS, evaluate
+from tools.lowering.protobuf import DTYPES
 from tools.lowering.source import Array, Node, Source
 
 WITNESS: Final = 61
@@ -33,6 +34,18 @@ def resolve(source: Source, limits: dict[str, float], lower_node: Callable[[Node
     return _Resolver(source, limits, lower_node).run()
 
 
+def typed(node: Node, constants: Mapping[str, Array], builder: Builder) -> Node:
+    """A CastLike of a constant as the Cast that it is: the other operand gives no more than its type."""
+    if node.op != "CastLike" or node.inputs[0] not in constants:
+        return node
+    name = node.inputs[1]
+    dtype = constants[name].dtype if name in constants else builder.finished(name).dtype
+    kinds = {found: kind for kind, found in DTYPES.items()}
+    if dtype not in kinds:
+        return node
+    return replace(node, op="Cast", inputs=node.inputs[:1], attributes={"to": kinds[dtype]})
+
+
 class _Resolver:
     def __init__(self, source: Source, limits: dict[str, float], lower_node: Callable[[Node, Builder], None]) -> None:
         self.constants = dict(source.constants)
@@ -45,6 +58,7 @@ class _Resolver:
 
     def run(self) -> Source:
         for node in self.source.nodes:
+            node = typed(node, self.constants, self.builder)
             if node.op in MEASURES and node.inputs[0] not in self.pairs:
                 self._know(node, self._measured(node))
             elif self._is_known(node):
@@ -85,6 +99,10 @@ class _Resolver:
         inputs = list(node.inputs)
         for position, name in enumerate(inputs):
             if name in self.pairs and name not in self.constants:
+                if node.op == "ScatterND" and position == 1 and _are_places_of_each_row(*self.pairs[name]):
+                    inputs[1] = self._store(f"{node.outputs[0]}/places", self.pairs[name][0][0, ..., 1:])
+                    node = replace(node, attributes={**node.attributes, "batch_dims": 1})
+                    continue
                 inputs[position] = self._target(node, position, *self.pairs[name])
         return replace(node, inputs=tuple(inputs))
 
@@ -123,6 +141,14 @@ def _is_repeated(one: Array, many: Array) -> bool:
         return False
     repeated = [o != m for o, m in zip(one.shape, many.shape, strict=True)]
     return sum(repeated) == 1 and one.shape[repeated.index(True)] == 1 and bool((one == many).all())
+
+
+def _are_places_of_each_row(one: Array, many: Array) -> bool:
+    """Whether indices begin with the number of the row, and go on alike in every row: x[:, 2] = y."""
+    if one.ndim < 2 or one.shape[0] != 1 or many.shape != (WITNESS, *one.shape[1:]) or one.shape[-1] < 2:
+        return False
+    own = np.arange(WITNESS).reshape(-1, *[1] * (one.ndim - 2))
+    return bool((many[..., 0] == own).all() and (many[..., 1:] == one[..., 1:]).all())
 
 
 def _same_in_every_row(one: Array, many: Array) -> bool:

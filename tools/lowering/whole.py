@@ -19,7 +19,7 @@ from runtime.inference.limits import WEIGHTS_MAX
 from tools.lowering.builder import Builder
 from tools.lowering.errors import ConstantNeeded
 from tools.lowering.fold import FOLDERS, evaluate
-from tools.lowering.shapes import MEASURES
+from tools.lowering.shapes import MEASURES, typed
 from tools.lowering.source import HELPER, Array, Attribute, Node, Shape, Source
 
 PICTURES_MAX: Final = 64
@@ -48,11 +48,15 @@ class Rows:
     def run(self) -> Source:
         """Node after node. Raises OpRefused."""
         for node in self.source.nodes:
+            node = typed(node, self.constants, self.builder)
             measured = node.op in MEASURES
             if measured or (node.op in FOLDERS and all(name in self.constants for name in node.inputs)):
                 self._know(node, measured=measured)
             else:
                 self._rewrite(node)
+        for port in self.source.outputs:
+            if port.name in self.constants:
+                self.add(Node("Fill", "", HELPER, (port.name,), (port.name,)))
         return replace(self.source, nodes=tuple(self.nodes))
 
     def _know(self, node: Node, *, measured: bool) -> None:
@@ -63,8 +67,6 @@ class Rows:
         self.elements += result.size
         if self.elements > WEIGHTS_MAX:
             raise node.refuse(f"what follows from shapes has more than {WEIGHTS_MAX} elements")
-        if any(port.name == node.outputs[0] for port in self.source.outputs):
-            raise node.refuse("it is an output, but depends on no input's values", "drop it from the outputs")
         self.constants[node.outputs[0]] = result
 
     def _rewrite(self, node: Node) -> None:
@@ -559,6 +561,7 @@ RULES: Final[Mapping[str, Rule]] = {
         ),
         _per_picture,
     ),
+    "Attention": _same,
     "Compress": _compress,
     "Concat": _concat,
     "Einsum": _einsum,
@@ -583,6 +586,7 @@ RULES: Final[Mapping[str, Rule]] = {
     "Reshape": _reshape,
     "Resize": _resize,
     "ReverseSequence": _sequences,
+    "RotaryEmbedding": _same,
     "ScatterND": _scatter_nd,
     "Slice": _slice,
     "Squeeze": _squeeze,

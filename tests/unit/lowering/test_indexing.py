@@ -130,6 +130,24 @@ def test_scatter_to_constant_places(
     close(model, {"x": values(seed + 1, *shape), "u": updates})
 
 
+def test_a_part_of_each_row_is_replaced(model_of: Call, close: Call) -> None:
+    """x[:, 1] = u, as exporters write it: the number of each row beside a constant place."""
+    nodes = [
+        helper.make_node("Shape", ["x"], ["s"], end=1),
+        helper.make_node("Squeeze", ["s", "zero"], ["n"]),
+        helper.make_node("Range", ["start", "n", "step"], ["r"]),
+        helper.make_node("Unsqueeze", ["r", "one"], ["own"]),
+        helper.make_node("Concat", ["s", "one"], ["t"], axis=0),
+        helper.make_node("Expand", ["place", "t"], ["places"]),
+        helper.make_node("Concat", ["own", "places"], ["i"], axis=1),
+        helper.make_node("ScatterND", ["x", "i", "u"], ["y"]),
+    ]
+    constants = {"zero": np.array([0]), "one": np.array([1]), "start": np.array(0), "step": np.array(1)}
+    constants["place"] = np.array([[1]])
+    model = model_of(nodes, {"x": ["N", 3, 2], "u": ["N", 2]}, ["y"], constants)
+    close(model, {"x": values(1, 4, 3, 2), "u": values(2, 4, 2)})
+
+
 @EXAMPLES
 @given(seed=SEEDS, shape=SHAPES, data=st.data(), depth=st.integers(1, 5))
 def test_one_hot(seed: int, shape: list[int], data: st.DataObject, depth: int, model_of: Call, close: Call) -> None:

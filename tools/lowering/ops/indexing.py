@@ -399,8 +399,16 @@ def reverse_sequence(node: Node, b: Builder) -> None:
     b.bind(node, taken(b, x, constant_index(node, b, x, index.reshape(shape)), place))
 
 
+def fill(node: Node, b: Builder) -> None:
+    """A constant that is an output: our own operator, no file has it."""
+    value = b.constant(node, 0, "the value")
+    if not value.size:
+        raise node.refuse("an output of no elements has no exact form", "drop it from the outputs")
+    b.bind(node, typed_constant(node, b, value, b.finished(b.source.inputs[0].name)))
+
+
 INDEXING: Final[dict[str, Callable[[Node, Builder], None]]] = {
-    "Compress": compress, "Gather": gather, "GatherElements": gather_elements, "GatherND": gather_nd,
+    "Compress": compress, "Fill": fill, "Gather": gather, "GatherElements": gather_elements, "GatherND": gather_nd,
     "OneHot": one_hot, "ReverseSequence": reverse_sequence, "Scatter": scatter_elements,
     "ScatterElements": scatter_elements, "ScatterND": scatter_nd, "TopK": top_k, "Trilu": trilu,
 }  # fmt: skip

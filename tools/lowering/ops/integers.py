@@ -1,5 +1,5 @@
-"""Operators on integers. Most are the floating point ones: a grid of 0 fractional bits, on which nothing is rounded, and
-what leaves the type wraps around. Div, Mod and BitShift are their own.
+"""Operators on integers. Most are the floating point ones: a grid of 0 fractional bits, on which nothing is rounded,
+and what leaves the type wraps around. Div, Mod and BitShift are their own.
 """
 
 from __future__ import annotations

@@ -152,13 +152,14 @@ def depth_to_space(node: Node, b: Builder) -> None:
 
 
 def space_to_depth(node: Node, b: Builder) -> None:
-    """Blocks of a picture to channels, the block before the channel."""
+    """Blocks of a picture to channels; mode DCR has the block before the channel, CRD after it."""
     x = b.tensor(node, 0)
     side, (channels, height, width) = _block(node, x)
     if height % side or width % side:
         raise node.refuse(f"{height} x {width} is not made of blocks of {side} x {side}")
     parts = (channels, height // side, side, width // side, side)
-    b.bind(node, _reordered(b, x, parts, (2, 4, 0, 1, 3), (channels * side**2, height // side, width // side)))
+    order = (2, 4, 0, 1, 3) if node.text("mode", "DCR") == "DCR" else (0, 2, 4, 1, 3)
+    b.bind(node, _reordered(b, x, parts, order, (channels * side**2, height // side, width // side)))
 
 
 def _block(node: Node, x: Tensor) -> tuple[int, Shape]:
