@@ -228,7 +228,8 @@ def _with_people(spec: ChainSpec) -> ChainSpec:
         entry = spec.modules[names.index(Tokens.name)]
         denom = Denom(entry.params.get("fee_denom", "arm"))
         for person in people:
-            spec = add_balance(spec, person, denom, FUNDS)
+            if denom not in entry.genesis.get("balances", {}).get(encode_address(person, spec.address_prefix), {}):
+                spec = add_balance(spec, person, denom, FUNDS)
     if spec.roles.validators not in names:
         return spec
     modules = list(spec.modules)

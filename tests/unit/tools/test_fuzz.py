@@ -11,6 +11,7 @@ import pytest
 
 from chain_spec.files import render_spec
 from chain_spec.presets import FoundingValidator, make_spec
+from chain_spec.testing import sample_spec
 from modules.accounts import Accounts
 from modules.governance import Governance
 from modules.tokens import Tokens
@@ -125,6 +126,13 @@ def test_two_nodes_that_differ_are_told_with_a_short_program(spec: Path, monkeyp
     assert failed["program"].count("chain.block(") == 1
     assert failed["program"].count("chain.transaction(") == 1
     compile(failed["program"], "program", "exec")
+
+
+def test_a_spec_in_which_people_have_funds_already_is_driven(tmp_path: Path) -> None:
+    file = tmp_path / "spec.json"
+    file.write_text(render_spec(sample_spec()))
+    fuzzed = fuzz_spec(file, 10, 0)
+    assert (fuzzed.failed, fuzzed.steps >= 10) == (None, True)
 
 
 def test_a_program_of_a_composed_chain_runs(spec: Path, tmp_path: Path) -> None:
