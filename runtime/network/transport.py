@@ -17,13 +17,12 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import TYPE_CHECKING, NewType, Protocol
 
-import trio
-
 from runtime.limits import TRANSACTION_BYTES_MAX
 from runtime.network.limits import KIB
 from runtime.types import U64, Hash, Struct
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # the command line, which needs the names of peers alone, starts without trio
+    import trio
     from trio_typing import TaskStatus  # libp2p brings stubs of trio that are older than trio.TaskStatus
 
 PeerId = NewType("PeerId", str)
@@ -156,6 +155,6 @@ class Transport(Protocol):
         """Tell the peer why, close, and keep it away for some seconds. Nothing happens if it is gone."""
         ...
 
-    async def run(self, *, task_status: TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+    async def run(self, *, task_status: TaskStatus[None] = ...) -> None:
         """Serve until cancelled; started once it listens. Raises ListenError."""
         ...

@@ -14,10 +14,8 @@ import json
 import os
 import unicodedata
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from Crypto.Cipher import AES
-from Crypto.Protocol.KDF import scrypt
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from runtime.bech32m import encode_address
@@ -123,7 +121,7 @@ def encrypt_key(key: SigningKey, password: str, *, prefix: str = "arm", scrypt_n
         cipher=_Cipher(nonce=os.urandom(12).hex(), tag="00" * 16, ciphertext="00" * 32),
         checksum="00" * 32,
     )
-    cipher = AES.new(_derive(kdf, password), AES.MODE_GCM, nonce=bytes.fromhex(draft.cipher.nonce))
+    cipher = _cipher(kdf, password, draft.cipher.nonce)
     cipher.update(_associated(draft))
     ciphertext, tag = cipher.encrypt_and_digest(key.seed)
     sealed = draft.cipher.model_copy(update={"tag": tag.hex(), "ciphertext": ciphertext.hex()})
@@ -138,7 +136,7 @@ def decrypt_key(store: Keystore, password: str) -> SigningKey:
             f"kdf: n = {store.kdf.n}, r = {store.kdf.r} is no power of two or asks for more than "
             f"{SCRYPT_MEMORY_BYTES_MAX >> 20} MiB of memory"
         )
-    cipher = AES.new(_derive(store.kdf, password), AES.MODE_GCM, nonce=bytes.fromhex(store.cipher.nonce))
+    cipher = _cipher(store.kdf, password, store.cipher.nonce)
     cipher.update(_associated(store))
     try:
         seed = cipher.decrypt_and_verify(bytes.fromhex(store.cipher.ciphertext), bytes.fromhex(store.cipher.tag))
@@ -147,9 +145,18 @@ def decrypt_key(store: Keystore, password: str) -> SigningKey:
     return SigningKey.from_seed(seed)
 
 
+def _cipher(kdf: _Kdf, password: str, nonce: str) -> Any:
+    """AES-256-GCM under the password's key. Imported here: most commands open no key."""
+    from Crypto.Cipher import AES
+
+    return AES.new(_derive(kdf, password), AES.MODE_GCM, nonce=bytes.fromhex(nonce))
+
+
 def _derive(kdf: _Kdf, password: str) -> bytes:
     if not 0 < len(password) <= PASSWORD_CHARACTERS_MAX:
         raise KeystoreError(f"password: {len(password)} characters; 1 to {PASSWORD_CHARACTERS_MAX} are allowed")
+    from Crypto.Protocol.KDF import scrypt
+
     secret = unicodedata.normalize("NFKC", password).encode("utf-8", "surrogatepass")
     derived = scrypt(secret, bytes.fromhex(kdf.salt), 32, kdf.n, kdf.r, kdf.p)
     assert isinstance(derived, bytes)

@@ -107,6 +107,9 @@ CARD = {
 CALLS: dict[str, Callable[[Localnet, str, Path], list[str]]] = {
     "transfer": lambda n, model, inputs: transfer(n, "7"),
     "transfer with a tip": lambda n, model, inputs: [*transfer(n, "7"), "--tip", "9"],
+    "transfer with a tip in ARM": lambda n, model, inputs: [
+        *transfer(n, "7"), "--tip", "0.000000009ARM", "--max-fee", "1ARM"
+    ],
     "a transfer that fails": lambda n, model, inputs: transfer(n, str(1 << 90)),
     "rotate to the same key": lambda n, model, inputs: [
         *("tx", "accounts", "rotate", "--rule"),

@@ -20,6 +20,7 @@ from runtime.module import QueryInfo
 from runtime.types import Struct
 from tools.cli.arguments import option_name
 from tools.cli.forms import denom_beside, is_wide
+from tools.cli.options import AMOUNT_MAX
 from tools.client import NodeClient, NodeError
 
 EXPONENT_MAX = 18
@@ -68,6 +69,17 @@ def in_base_units(record: type[Struct], values: dict[str, Any], unit_of: UnitOf,
     found = _convert(schema_of(record), values, where, None, unit_of)
     result: dict[str, Any] = found
     return result
+
+
+def fee_in_base_units(amount: int | str, where: str, fee_denom: Callable[[], str], unit_of: UnitOf) -> int:
+    """What the option `where` offers for a transaction: base units as they are, or with the symbol of what fees are
+    paid in. Raises UsageError."""
+    if isinstance(amount, int):
+        return amount
+    found = _amount(amount, fee_denom(), where, unit_of)
+    if found > AMOUNT_MAX:
+        raise UsageError(f"{where}: {amount[:60]} is more than any account can hold")
+    return found
 
 
 def answer_for_people(query: QueryInfo, arguments: Mapping[str, Any], answer: Any, unit_of: UnitOf) -> str | None:

@@ -12,6 +12,7 @@ from runtime.bech32m import is_prefix
 from tools.cli.keyring import default_home
 
 DEFAULT_NODE: Final = "http://127.0.0.1:8400"
+AMOUNT_MAX: Final = (1 << 128) - 1
 
 FILE = click.Path(path_type=Path, dir_okay=False)
 FOLDER = click.Path(path_type=Path, file_okay=False)
@@ -36,6 +37,21 @@ class Whole(click.ParamType[int]):
             most = "" if self.high is None else f" and at most {self.high}"
             self.fail(f"{number} is not at least {self.low}{most}", param, ctx)
         return number
+
+
+class Amount(click.ParamType[int | str]):
+    """Base units as a whole number, or an amount with its symbol as text: what it is worth, the chain says."""
+
+    name = "amount"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | str:
+        """The number or the text. A usage error for what is neither, or beyond 128 bits."""
+        text = str(value)
+        if re.fullmatch(r"[0-9]{1,40}(\.[0-9]{1,40})?[A-Z][A-Z0-9]*", text, re.ASCII):
+            return text
+        if not re.fullmatch("[0-9]{1,80}", text, re.ASCII):
+            self.fail(f"{text[:80]!r} is no whole number of base units, and no amount like 1.5ARM", param, ctx)
+        return Whole(0, AMOUNT_MAX).convert(text, param, ctx)
 
 
 class Prefix(click.ParamType[str]):

@@ -14,7 +14,16 @@ from modules.tokens import Tokens
 from runtime.errors import UsageError
 from runtime.module import Field
 from runtime.types import U64, U128, Denom, IntWidth, MaxLen, Struct
-from tools.cli.amounts import EXPONENT_MAX, Unit, answer_for_people, base_units, for_people, in_base_units, units_of
+from tools.cli.amounts import (
+    EXPONENT_MAX,
+    Unit,
+    answer_for_people,
+    base_units,
+    fee_in_base_units,
+    for_people,
+    in_base_units,
+    units_of,
+)
 from tools.cli.arguments import gather, options, typed
 from tools.client import NodeClient, NodeError
 
@@ -185,6 +194,26 @@ class Answers:
         assert (path, parameters) == ("/query/tokens/metadata_of", {"denom": "arm"})
         self.asked += 1
         return self.answer
+
+
+@given(st.integers(0, (1 << 128) - 1))
+def test_a_fee_is_in_base_units_or_with_the_symbol_of_what_fees_are_paid_in(amount: int) -> None:
+    assert fee_in_base_units(amount, "--tip", lambda: "nobody asks", UNITS.__getitem__) == amount
+    assert fee_in_base_units(for_people(amount, ARM), "--tip", lambda: "arm", UNITS.__getitem__) == amount
+
+
+@pytest.mark.parametrize(
+    ("text", "denom", "words"),
+    [
+        ("1.5CENT", "arm", "--tip: CENT is not the symbol of arm, which is ARM"),
+        ("0.0000000001ARM", "arm", "--tip: ARM has at most 9 decimals"),
+        ("1.5RAW", "raw", "raw has no symbol on this chain"),
+        (f"{1 << 128}CENT", "cent", "more than any account can hold"),
+    ],
+)
+def test_invalid_fees_with_a_symbol(text: str, denom: str, words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        fee_in_base_units(text, "--tip", lambda: denom, UNITS.__getitem__)
 
 
 def test_a_unit_is_asked_of_the_node_once() -> None:
