@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from math import nan
 from typing import Final
 
 import numpy as np
@@ -103,11 +104,11 @@ def _tanh(alpha: float, beta: float) -> Curve:
 
 
 _CURVES: Final[dict[str, tuple[Callable[[float, float], Curve], float | None, float | None]]] = {
-    "affine": (_affine, 1.0, 0.0),
+    "affine": (_affine, nan, nan),
     "hardsigmoid": (_hard_sigmoid, 0.2, 0.5),
     "leakyrelu": (_leaky, 0.01, None),
     "relu": (_relu, None, None),
-    "scaledtanh": (_scaled_tanh, 1.0, 1.0),
+    "scaledtanh": (_scaled_tanh, nan, nan),
     "sigmoid": (_sigmoid, None, None),
     "tanh": (_tanh, None, None),
 }
@@ -126,12 +127,16 @@ def _curves(node: Node, directions: int) -> list[Curve]:
         if name.lower() not in _CURVES:
             raise node.refuse(f"activation {name} has no exact form here", f"use one of {', '.join(_CURVES)}")
         curve, alpha, beta = _CURVES[name.lower()]
-        found.append(curve(_next(alphas, alpha), _next(betas, beta)))
+        found.append(curve(_next(node, alphas, alpha), _next(node, betas, beta)))
     return found
 
 
-def _next(given: Iterator[float], default: float | None) -> float:
-    return 0.0 if default is None else next(given, default)
+def _next(node: Node, given: Iterator[float], default: float | None) -> float:
+    """The next number, where the activation takes one; NaN stands for a default that the standard does not give."""
+    number = 0.0 if default is None else next(given, default)
+    if number != number:
+        raise node.refuse("activations Affine and ScaledTanh need their activation_alpha and activation_beta")
+    return number
 
 
 # ---- arithmetic of states
