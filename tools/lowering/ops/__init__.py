@@ -13,6 +13,7 @@ from typing import Final
 from tools.lowering.builder import Builder
 from tools.lowering.ops import (
     activations,
+    attention,
     casts,
     classes,
     curved,
@@ -55,6 +56,7 @@ _FLOATING: Final[dict[str, Handler]] = {
     "ArgMax": classes.arg_max,
     "ArgMin": classes.arg_min,
     "ArrayFeatureExtractor": classes.array_feature_extractor,
+    "Attention": attention.attention,
     "AveragePool": pool.average_pool,
     "BatchNormalization": elementwise.batch_norm,
     "Cast": casts.cast,
