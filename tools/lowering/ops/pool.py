@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from functools import reduce
+from typing import Final
 
 import numpy as np
 
@@ -11,12 +13,16 @@ from runtime.inference import graph as ir
 from runtime.inference.limits import SINGLE_EXACT_MAX
 from tools.lowering.builder import Builder, Tensor
 from tools.lowering.grids import Floats
+from tools.lowering.ops import curves
 from tools.lowering.ops.axes import Window, window
 from tools.lowering.ops.columns import floating, scaled
 from tools.lowering.ops.piecewise import absolute
-from tools.lowering.ops.powers import root
-from tools.lowering.ops.reduce import coarse_for_squares, global_pool, length, magnitudes, summable
-from tools.lowering.source import Node
+from tools.lowering.ops.powers import raised, root
+from tools.lowering.ops.reduce import coarse_for_squares, global_pool, summable, summed
+from tools.lowering.ops.tables import tabulated
+from tools.lowering.source import Node, Shape
+
+P_MAX: Final = 8
 
 
 def _view(node: Node, x: Tensor) -> Window:
@@ -74,30 +80,41 @@ def _summed(node: Node, b: Builder, x: Tensor, view: Window) -> Tensor:
 
 
 def lp_pool(node: Node, b: Builder) -> None:
-    """The sum of magnitudes of each window, or the root of the sum of squares: it moves by no more than these do."""
+    """The p-th root of the sum of each window's p-th powers. It moves by no more than the p-norm of what x does."""
     x = floating(node, b.tensor(node, 0))
-    view, power = _view(node, x), lp(node)
-    if power == 1:
-        b.bind(node, _summed(node, b, absolute(b, x), view))
-        return
-    taps = int(np.prod(view.kernel))
-    x = coarse_for_squares(b, x, taps)
-    square = b.derive(x, ir.Mul(a=x.index, b=x.index, shift=0), frac_bits=2 * x.frac_bits, error=0.0, limit=None)
-    found = root(node, b, _summed(node, b, square, view), b.wanted_frac_bits(node.outputs[0]))
-    b.bind(node, replace(found, error=x.error * taps**0.5 + 2.0**-found.frac_bits / 2))
+    view, p = _view(node, x), _lp(node)
+    b.bind(node, _p_norm(node, b, x, p, int(np.prod(view.kernel)), lambda powers: _summed(node, b, powers, view)))
 
 
 def global_lp_pool(node: Node, b: Builder) -> None:
     """As `lp_pool`, over all spatial dimensions."""
-    global_pool(magnitudes if lp(node) == 1 else length)(node, b)
+    p = _lp(node)
+
+    def norm(node: Node, b: Builder, x: Tensor, axes: Shape) -> Tensor:
+        count = int(np.prod([x.shape[axis] for axis in axes]))
+        return _p_norm(node, b, x, p, count, lambda powers: summed(node, b, powers, axes))
+
+    global_pool(norm)(node, b)
 
 
-def lp(node: Node) -> int:
-    """The attribute p, 1 or 2."""
-    power = node.integer("p", 2)
-    if power not in (1, 2):
-        raise node.refuse(f"p is {power}, only 1 and 2 are supported")
-    return power
+def _p_norm(node: Node, b: Builder, x: Tensor, p: int, count: int, total: Callable[[Tensor], Tensor]) -> Tensor:
+    if p == 1:
+        return total(absolute(b, x))
+    if p == 2:
+        x = coarse_for_squares(b, x, count)
+        square = b.derive(x, ir.Mul(a=x.index, b=x.index, shift=0), frac_bits=2 * x.frac_bits, error=0.0, limit=None)
+        found = root(node, b, total(square), b.wanted_frac_bits(node.outputs[0]))
+        return replace(found, error=x.error * count**0.5 + 2.0**-found.frac_bits)
+    sums = total(replace(raised(node, b, absolute(b, x), p), limit=None))
+    return tabulated(node, b, sums, curves.power(1 / p))
+
+
+def _lp(node: Node) -> int:
+    """The attribute p, 1 to P_MAX."""
+    p = node.integer("p", 2)
+    if not 1 <= p <= P_MAX:
+        raise node.refuse(f"p is {p}, 1 to {P_MAX} are supported")
+    return p
 
 
 def _counts(node: Node, x: Tensor, view: Window) -> Floats:

@@ -75,14 +75,14 @@ def power(node: Node, b: Builder) -> None:
         found = ", ".join(f"{value:g}" for value in sorts[:4])
         reason = f"exponents {found}; at most {EXPONENTS_MAX} different ones up to +-{EXPONENT_MAX} are supported"
         raise node.refuse(reason, "write other powers as products and roots")
-    parts = [_raised(node, b, x, float(exponent)) for exponent in sorts]
+    parts = [raised(node, b, x, float(exponent)) for exponent in sorts]
     if len(parts) > 1:
         chosen = [(exponents == exponent).astype(np.float64) for exponent in sorts]
         parts = [scaled(node, b, part, mask, None) for part, mask in zip(parts, chosen, strict=True)]
     b.bind(node, reduce(lambda y, z: added(node, b, y, z), parts))
 
 
-def _raised(node: Node, b: Builder, x: Tensor, exponent: float) -> Tensor:
+def raised(node: Node, b: Builder, x: Tensor, exponent: float) -> Tensor:
     """By products and roots where it is whole or a half; else by a table, where the float model has numbers too."""
     if exponent == 0:
         return filled(node, b, x, np.ones(x.shape))
@@ -99,13 +99,13 @@ def _repeated(node: Node, b: Builder, x: Tensor, exponent: int) -> Tensor:
     """By squaring, from the highest bit of the exponent on."""
     result = x
     for bit in bin(exponent)[3:]:
-        result = _times(node, b, result, result)
+        result = multiplication(node, b, result, result)
         if bit == "1":
-            result = _times(node, b, result, x)
+            result = multiplication(node, b, result, x)
     return result
 
 
-def _times(node: Node, b: Builder, x: Tensor, y: Tensor) -> Tensor:
+def multiplication(node: Node, b: Builder, x: Tensor, y: Tensor) -> Tensor:
     """A product that is as large as calibration's limits of its factors say."""
     known = None if x.limit is None or y.limit is None else x.limit * y.limit
     return replace(product(node, b, x, y), limit=known)

@@ -14,12 +14,11 @@ from runtime.inference import graph as ir
 from tools.lowering.builder import CALIBRATE, Builder, Tensor
 from tools.lowering.grids import SUM_BITS
 from tools.lowering.ops.axes import row_axis
-from tools.lowering.ops.columns import floating, negated, regridded, scaled
-from tools.lowering.ops.elementwise import product
+from tools.lowering.ops.columns import floating, negated, scaled
 from tools.lowering.ops.layout import reshaped
 from tools.lowering.ops.pieces import piece
 from tools.lowering.ops.piecewise import absolute
-from tools.lowering.ops.powers import root
+from tools.lowering.ops.powers import multiplication, root
 from tools.lowering.ops.steps import back, last
 from tools.lowering.source import Node, Shape
 
@@ -139,19 +138,14 @@ def multiplied(node: Node, b: Builder, x: Tensor, axes: Shape) -> Tensor:
         raise node.refuse(f"it multiplies {_count(x, axes)} elements, at most {FACTORS_MAX} are supported")
     x = b.derive(x, ir.Transpose(x=x.index, permutation=(*others, *axes)))
     x = reshaped(b, x, (prod(x.shape[: len(others)]), prod(x.shape[len(others) :])))
+    whole: list[Tensor] = []
     while x.shape[1] > 1:
         half, odd = divmod(x.shape[1], 2)
-        first, second = piece(b, x, 1, 0, half), piece(b, x, 1, half, half)
-        known = None if x.limit is None else x.limit * x.limit
-        y = replace(product(node, b, first, second), limit=known)
         if odd:
-            y, rest = regridded(node, b, (y, piece(b, x, 1, 2 * half, 1)), max(y.frac_bits, x.frac_bits))
-            error, limit = (
-                max(y.error, rest.error),
-                None if y.limit is None or x.limit is None else max(y.limit, x.limit),
-            )
-            y = b.derive(y, ir.Concat(tensors=(y.index, rest.index), axis=1), error=error, limit=limit)
-        x = y
+            whole.append(piece(b, x, 1, 2 * half, 1))
+        x = multiplication(node, b, piece(b, x, 1, 0, half), piece(b, x, 1, half, half))
+    for rest in whole:
+        x = multiplication(node, b, x, rest)
     return reshaped(b, x, kept)
 
 
