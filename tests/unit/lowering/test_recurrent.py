@@ -22,6 +22,7 @@ GATES = {"LSTM": 4, "GRU": 3, "RNN": 1}
 STATES = {"LSTM": 2, "GRU": 1, "RNN": 1}
 CURVES = {"LSTM": 3, "GRU": 2, "RNN": 1}
 HIDDEN, FEATURES = 3, 2
+BOUNDED = ("Sigmoid", "Tanh", "HardSigmoid", "ScaledTanh")
 TAKES_BETA = ("HardSigmoid", "ScaledTanh", "Affine")
 TAKES_ALPHA = (*TAKES_BETA, "LeakyRelu")
 
@@ -77,7 +78,7 @@ def test_cells_of_every_form_between_transposes(
     attributes: dict[str, Any] = {"hidden_size": HIDDEN, "direction": direction}
     if data.draw(st.booleans()):
         names = data.draw(st.lists(
-            st.sampled_from(["Sigmoid", "Tanh", "HardSigmoid", "ScaledTanh", "Affine", "LeakyRelu", "Relu"]),
+            st.sampled_from(BOUNDED if op != "RNN" else (*BOUNDED, "Affine", "LeakyRelu", "Relu")),
             min_size=CURVES[op] * directions, max_size=CURVES[op] * directions,
         ))  # fmt: skip
         attributes["activations"] = names
