@@ -19,6 +19,7 @@ from tools.lowering.errors import ConstantNeeded, LoweringError, OpRefused
 from tools.lowering.inline import has_body, inlined
 from tools.lowering.parse import DeclaredShapes, readings
 from tools.lowering.protobuf import DTYPES, RANK_MAX
+from tools.lowering.shapes import MEASURES
 from tools.lowering.source import Array, Port, Source
 
 T = TypeVar("T")
@@ -82,7 +83,7 @@ def _fixable(proto: onnx.ModelProto, refused: LoweringError, given: Mapping[str,
         name = waiting.pop()
         if name in ports and name not in found:
             found.append(name)
-        elif name in makers and name not in seen:
+        elif name in makers and name not in seen and makers[name].op_type not in MEASURES:
             waiting.extend(makers[name].input)
         seen.add(name)
     given_whole = all(name in given and _is_whole(ports[name], given[name]) for name in found)

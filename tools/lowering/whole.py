@@ -398,8 +398,21 @@ def _pad(node: Node, rows: Rows) -> None:
 
 
 def _split(node: Node, rows: Rows) -> None:
+    """Parts of no elements are constants."""
     axis = _moved(node.integer("axis", 0))
-    rows.add(replace(node, attributes={**node.attributes, "axis": axis}))
+    parts = rows.integers(node, 1, "split")
+    if parts is None or 0 not in parts or len(parts) != len(node.outputs):
+        rows.add(replace(node, attributes={**node.attributes, "axis": axis}))
+        return
+    x = rows.builder.finished(node.inputs[0])
+    shape = list(x.shape)
+    shape[axis - 1 if axis > 0 else axis] = 0
+    rows.constants.update(
+        {name: np.zeros(shape, x.dtype) for name, size in zip(node.outputs, parts, strict=True) if not size}
+    )
+    outputs = tuple(name for name, size in zip(node.outputs, parts, strict=True) if size)
+    sizes = rows.store(node, [size for size in parts if size])
+    rows.add(replace(node, inputs=(node.inputs[0], sizes), outputs=outputs, attributes={"axis": axis}))
 
 
 def _matmul(node: Node, rows: Rows) -> None:

@@ -19,7 +19,6 @@ from runtime.inference import graph as ir
 from tools.lowering.builder import Builder, Tensor
 from tools.lowering.grids import Ints
 from tools.lowering.ops.axes import row_axis
-from tools.lowering.ops.casts import truncated
 from tools.lowering.ops.columns import filled, floats
 from tools.lowering.ops.elementwise import product
 from tools.lowering.ops.layout import gathered, joined, reshaped
@@ -322,7 +321,8 @@ def one_hot(node: Node, b: Builder) -> None:
     index = b.tensor(node, 0)
     depth = int(b.constant(node, 1, "the depth").reshape(-1)[0])
     values = b.constant(node, 2, "the values").reshape(-1)
-    index = truncated(b, index)
+    if index.dtype.kind == "f":  # whole numbers, which a grid's rounding may have moved
+        index = replace(b.regrid(index, 0), dtype=INT64, error=0.0)
     if not 1 <= depth <= DEPTH_MAX or len(values) != 2:
         raise node.refuse(f"a depth of {depth} with {len(values)} values is not supported, 1 to {DEPTH_MAX} with 2 are")
     low = 0 if index.fact.low >= 0 else -depth - 1
@@ -402,8 +402,9 @@ def reverse_sequence(node: Node, b: Builder) -> None:
 def fill(node: Node, b: Builder) -> None:
     """A constant that is an output: our own operator, no file has it."""
     value = b.constant(node, 0, "the value")
-    if not value.size:
-        raise node.refuse("an output of no elements has no exact form", "drop it from the outputs")
+    if not value.size or not b.source.inputs:
+        reason = "an output of no elements, or of a model without inputs, has no exact form"
+        raise node.refuse(reason, "drop it from the outputs")
     b.bind(node, typed_constant(node, b, value, b.finished(b.source.inputs[0].name)))
 
 
