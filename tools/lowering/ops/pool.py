@@ -17,12 +17,14 @@ from tools.lowering.ops import curves
 from tools.lowering.ops.axes import Window, window
 from tools.lowering.ops.columns import floating, scaled
 from tools.lowering.ops.piecewise import absolute
-from tools.lowering.ops.powers import raised, root
+from tools.lowering.ops.powers import root
 from tools.lowering.ops.reduce import coarse_for_squares, global_pool, summable, summed
 from tools.lowering.ops.tables import tabulated
 from tools.lowering.source import Node, Shape
 
-P_MAX: Final = 8
+P_MAX: Final = 3
+POWER_BITS: Final = (18, 33)
+"""Of a factor and of the powers of it: within 52 together, and room for a sum."""
 
 
 def _view(node: Node, x: Tensor) -> Window:
@@ -105,8 +107,22 @@ def _p_norm(node: Node, b: Builder, x: Tensor, p: int, count: int, total: Callab
         square = b.derive(x, ir.Mul(a=x.index, b=x.index, shift=0), frac_bits=2 * x.frac_bits, error=0.0, limit=None)
         found = root(node, b, total(square), b.wanted_frac_bits(node.outputs[0]))
         return replace(found, error=x.error * count**0.5 + 2.0**-found.frac_bits)
-    sums = total(replace(raised(node, b, absolute(b, x), p), limit=None))
-    return tabulated(node, b, sums, curves.power(1 / p))
+    return tabulated(node, b, total(_powers(b, absolute(b, b.within_limit(x)), p)), curves.power(1 / p))
+
+
+def _powers(b: Builder, x: Tensor, p: int) -> Tensor:
+    """x**p for an x that is not negative, with many bits for the largest: small ones have roots that are not small."""
+    x = b.drop(x, min(x.frac_bits, max(0, x.fact.magnitude.bit_length() - POWER_BITS[0])))
+    result = x
+    for _ in range(p - 1):
+        bits = (result.fact.magnitude * x.fact.magnitude).bit_length()
+        fine = result.frac_bits + x.frac_bits
+        shift = min(fine, max(0, bits - POWER_BITS[1]))
+        error = result.magnitude * x.error + x.magnitude * result.error + x.error * result.error
+        error += 2.0 ** (shift - fine) / 2 if shift else 0.0
+        emitted = ir.Mul(a=result.index, b=x.index, shift=shift)
+        result = b.derive(x, emitted, frac_bits=fine - shift, error=error, limit=None)
+    return result
 
 
 def _lp(node: Node) -> int:
