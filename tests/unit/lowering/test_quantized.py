@@ -86,11 +86,14 @@ def test_products_of_integers_are_equal(seed: int, op: str) -> None:
     rng = np.random.default_rng(seed)
     conv = "Conv" in op
     shape, weights = ((3, 5, 5), (4, 3, 3, 3)) if conv else ((3, 6), (6, 4))
-    byte = {"size": (), "dtype": np.uint8}
+
+    def byte() -> np.ndarray:
+        return np.asarray(rng.integers(0, 256), np.uint8)
+
     constants: dict[str, np.ndarray] = {
         "w": rng.integers(0, 256, weights, dtype=np.uint8),
-        "zx": np.asarray(rng.integers(0, 256, **byte)),
-        "zw": np.asarray(rng.integers(0, 256, **byte)),
+        "zx": byte(),
+        "zw": byte(),
     }
     inputs = ["x", "w", "zx", "zw"]
     attributes: dict[str, Any] = {"pads": [1, 0, 1, 0], "strides": [1, 2]} if conv else {}
@@ -98,7 +101,7 @@ def test_products_of_integers_are_equal(seed: int, op: str) -> None:
         for name in ("sx", "sw", "sy"):
             constants[name] = np.asarray(rng.uniform(0.01, 0.1), np.float32)
         constants["sy"] = np.asarray(constants["sy"] * 40, np.float32)
-        constants["zy"] = np.asarray(rng.integers(0, 256, **byte))
+        constants["zy"] = byte()
         inputs = ["x", "sx", "zx", "w", "sw", "zw", "sy", "zy"]
     made = TensorProto.UINT8 if op.startswith("QLinear") else TensorProto.INT32
     model = model_from(
@@ -139,7 +142,7 @@ def test_a_quantised_network_says_what_the_float_runtime_says() -> None:
 def test_a_run_is_quantised_by_its_own_range() -> None:
     node = helper.make_node("DynamicQuantizeLinear", ["x"], ["q", "s", "z"])
     nodes = [node, helper.make_node("DequantizeLinear", ["q", "one", "none"], ["y"])]
-    constants = {"one": np.asarray(1.0, np.float32), "none": np.asarray(0, np.uint8)}
+    constants: dict[str, np.ndarray] = {"one": np.asarray(1.0, np.float32), "none": np.asarray(0, np.uint8)}
     model = model_from(nodes, [3, 4], TensorProto.FLOAT, TensorProto.FLOAT, constants)
     rows = np.random.default_rng(1).integers(-40, 90, (3, 4)).astype(np.float32) / 8
     lowered = lower(model, calibration={"x": rows})
@@ -157,7 +160,7 @@ def test_a_run_is_quantised_by_its_own_range() -> None:
     ],
 )
 def test_invalid_quantisation_is_refused(node: onnx.NodeProto, reason: str) -> None:
-    constants = {"negative": np.asarray(-1.0, np.float32), "several": np.ones(5, np.float32)}
+    constants: dict[str, np.ndarray] = {"negative": np.asarray(-1.0, np.float32), "several": np.ones(5, np.float32)}
     used = {name: array for name, array in constants.items() if name in node.input}
     with pytest.raises(LoweringError, match=reason):
         lower(model_from([node], ["N", 3], TensorProto.FLOAT, TensorProto.UINT8, used))

@@ -180,7 +180,7 @@ def _shown(node: Node, b: Builder, scores: Tensor, classes: int) -> Tensor:
         raise node.refuse(f"post_transform {kind} is not supported", "export with NONE")
     if likely and classes > 2:
         reason = "probabilities of more than two classes are found by iterations that have no exact form"
-        raise node.refuse(reason, "train with probability=False, or take the class alone")
+        raise node.refuse(reason, "use CalibratedClassifierCV(SVC()), or take the class alone")
     if likely:
         a, offset = _list(node, "prob_a", 1), _list(node, "prob_b", 1)
         exponents = scaled(node, b, scores, -a, -offset, KERNEL_FRAC_BITS)
