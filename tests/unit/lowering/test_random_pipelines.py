@@ -160,3 +160,21 @@ def test_invalid_agreement_below_the_budget_says_how_much_and_what_to_do() -> No
         check_agreement(report, 0.99)
     assert "--allow-disagreement" in found.value.mend
     check_agreement(report, report.agreement)
+
+
+@pytest.mark.parametrize("given", [TensorProto.FLOAT, TensorProto.INT64])
+def test_features_side_by_side(given: int) -> None:
+    random = np.random.default_rng(1)
+    node = helper.make_node("FeatureVectorizer", ["a", "b"], ["y"], domain=ML, inputdimensions=[2, 3])
+    inputs = [helper.make_tensor_value_info(name, given, ["N", width]) for name, width in (("a", 2), ("b", 3))]
+    output = helper.make_tensor_value_info("y", TensorProto.FLOAT, None)
+    opsets = [helper.make_opsetid("", 17), helper.make_opsetid(ML, 1)]
+    proto = helper.make_model(helper.make_graph([node], "pair", inputs, [output]), opset_imports=opsets, ir_version=8)
+    rows = {name: np.rint(random.standard_normal((6, width)) * 9) for name, width in (("a", 2), ("b", 3))}
+    lowered = lower(proto.SerializeToString(), calibration=rows)
+    exact = lowered.dequantize(Engine().run(lowered.model, lowered.quantize(rows)))["y"]
+    np.testing.assert_array_equal(exact, np.concatenate([rows["a"], rows["b"]], axis=1))
+    node.attribute[0].ints[0] = 3
+    proto = helper.make_model(helper.make_graph([node], "pair", inputs, [output]), opset_imports=opsets, ir_version=8)
+    with pytest.raises(OpRefused, match="do not fit rows of shapes"):
+        lower(proto.SerializeToString())

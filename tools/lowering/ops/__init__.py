@@ -71,6 +71,7 @@ _FLOATING: Final[dict[str, Handler]] = {
     "Dropout": layout.identity,
     "Einsum": einsum.einsum,
     "Expand": pieces.expand,
+    "FeatureVectorizer": normalize.feature_vectorizer,
     "Flatten": layout.flatten,
     "GRU": recurrent.recurrent,
     "Gemm": linear.gemm,

@@ -1,4 +1,4 @@
-"""Normalizer: rows divided by their length or by the sum of their magnitudes."""
+"""Normalizer: rows divided by their length or by the sum of their magnitudes. FeatureVectorizer: rows side by side."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from typing import Final
 
 from runtime.inference import graph as ir
 from tools.lowering.builder import Builder, Tensor
-from tools.lowering.ops.columns import as_floating
+from tools.lowering.ops.columns import as_floating, regridded
 from tools.lowering.ops.elementwise import ratio
+from tools.lowering.ops.layout import joined
 from tools.lowering.ops.reduce import magnitudes
 from tools.lowering.source import Node, Shape
 
@@ -41,3 +42,16 @@ def _length(node: Node, b: Builder, x: Tensor, axes: Shape) -> Tensor:
     total = b.derive(squares, ir.ReduceSum(x=squares.index, axes=axes))
     root = ir.Sqrt(x=total.index, shift=-2)
     return b.derive(total, root, frac_bits=x.frac_bits + 2, error=x.error * x.shape[0] ** 0.5 + 2.0**-x.frac_bits / 8)
+
+
+def feature_vectorizer(node: Node, b: Builder) -> None:
+    """Rows of all inputs one after another, as float32; attribute inputdimensions says how wide each is."""
+    parts = [as_floating(b.tensor(node, place)) for place in range(len(node.inputs))]
+    widths = tuple(part.shape[0] if len(part.shape) == 1 else -1 for part in parts)
+    stated = node.integers("inputdimensions") or widths
+    if stated != widths or -1 in widths:
+        shapes = ", ".join(str(list(part.shape)) for part in parts)
+        raise node.refuse(f"inputdimensions {list(stated)} do not fit rows of shapes {shapes}")
+    finest = max(part.frac_bits for part in parts)
+    result = joined(b, regridded(node, b, parts, finest), 0)
+    b.bind(node, replace(result, dtype=as_floating(parts[0]).dtype, limit=None))
