@@ -51,7 +51,6 @@ from runtime.consensus import (
     ValidatorSet,
     ValueProposed,
     Vote,
-    VoteKind,
     VoteReceived,
     proposal_sign_bytes,
     replay,
@@ -62,6 +61,7 @@ from runtime.consensus import (
     weighted_proposers,
 )
 from runtime.crypto import SigningKey, hash_bytes
+from runtime.testing.consensus_adversary import Adversary
 from runtime.types import ZERO_HASH, Hash, PublicKey, Signature
 
 GENESIS_HASH: Final = hash_bytes("armillary/simulation", b"genesis")
@@ -152,7 +152,7 @@ class _Simulation:
         self.equivocators: set[int] = set()
         correct = [number for number in range(len(self.keys)) if number not in config.faulty]
         self.nodes = {number: _Node(number, self.driver(number, 1), self.upcoming(1)) for number in correct}
-        self.adversary = _Adversary(self) if config.faulty else None
+        self.adversary = Adversary(self, config.faulty, config.seed + 1) if config.faulty else None
 
     def run(self) -> SimulationReport:
         for node in self.nodes.values():
@@ -351,11 +351,13 @@ class _Simulation:
             self.at(0, lambda message=message: self.deliver(node, message))  # type: ignore[misc] # the default binds the loop's message
         self.later(node, _START_MS, lambda: self.feed(node, Start(node.height)))
 
+    def signed(self, number: int, vote: UnsignedVote) -> Vote:
+        """By the key of any node, faulty or not."""
+        key = self.keys[number]
+        return vote.signed(key.sign(vote_sign_bytes(GENESIS_HASH, vote)) if self.config.signatures else _UNSIGNED)
+
     def sign_vote(self, node: _Node, vote: UnsignedVote) -> Vote:
-        signature = (
-            self.keys[node.number].sign(vote_sign_bytes(GENESIS_HASH, vote)) if self.config.signatures else _UNSIGNED
-        )
-        signed = node.signed.setdefault((vote.kind, vote.height, vote.round), vote.signed(signature))
+        signed = node.signed.setdefault((vote.kind, vote.height, vote.round), self.signed(node.number, vote))
         if not isinstance(signed, Vote) or signed.unsigned != vote:
             self.fail("double signing", f"node {node.number} was asked for {vote} after {signed}")
         assert isinstance(signed, Vote)
@@ -399,102 +401,6 @@ class _Simulation:
         height = node.height
         while work and node.up and node.height == height:
             self.feed(node, work.popleft())
-
-
-_Plan = dict[VoteKind, dict[int, Hash]]
-
-
-class _Adversary:
-    """Controls the faulty nodes: whenever a round shows signs of life it says different things to different nodes.
-
-    Each round has a plan that all faulty nodes follow. Split: tell every correct node, and stay with it, that another
-    block is the one. Favour: help one block to a polka before some, to a commit before one, be silent to the rest, so
-    that locks and decisions come apart. Noise: any vote for any block.
-    """
-
-    def __init__(self, simulation: _Simulation) -> None:
-        self.simulation = simulation
-        self.random = random.Random(simulation.config.seed + 1)  # noqa: S311 # reproducible, not secret
-        self.known: dict[int, list[Hash]] = {}
-        self.heard: dict[tuple[int, int], int] = {}
-        self.plans: dict[tuple[int, int], _Plan | None] = {}
-
-    def overhear(self, message: Message) -> None:
-        values = self.known.setdefault(message.height, [])
-        if message.block_id is not None and message.block_id not in values:
-            values.append(message.block_id)
-        self.notice(message.height, message.round)
-
-    def notice(self, height: int, round_: int) -> None:
-        """Act at the first sign of life in a round, and a few times later."""
-        spot = height, round_
-        self.heard[spot] = self.heard.get(spot, 0) + 1
-        if self.heard[spot] in (1, 4, 9, 16):
-            for number in sorted(self.simulation.config.faulty):
-                delay = self.random.randrange(60)
-                self.simulation.at(delay, lambda number=number: self.act(number, *spot))  # type: ignore[misc] # the default binds the loop's number
-
-    def act(self, number: int, height: int, round_: int) -> None:
-        simulation = self.simulation
-        proposer = simulation.proposer_rule(height)(round_) == simulation.keys[number].public_key
-        plan = self.plan(height, round_, proposer)
-        if proposer:
-            self.propose(number, height, round_, plan)
-        for target in simulation.nodes:
-            for kind in VoteKind:
-                if plan is None:
-                    self.vote(number, target, kind, height, round_, self.random.choice(self.choices(height)))
-                elif target in plan[kind]:
-                    self.vote(number, target, kind, height, round_, plan[kind][target])
-            if self.random.randrange(4) == 0:  # far rounds: what fills memory, or lures others ahead
-                self.vote(number, target, VoteKind.PREVOTE, height, round_ + self.random.randrange(1, 500), None)
-
-    def plan(self, height: int, round_: int, proposer: bool) -> _Plan | None:
-        """What all faulty nodes say in this round, by kind and target; None: noise."""
-        spot = height, round_
-        if spot not in self.plans:
-            values = self.known.get(height, [])[-2:]
-            if proposer:
-                values = [*values, *(self.simulation.new_value(height, valid=True) for _ in range(2))]
-            mode = self.random.randrange(4) if values else 0
-            if mode == 0:
-                self.plans[spot] = None
-            elif mode == 1:
-                self.plans[spot] = self.split(values)
-            else:
-                self.plans[spot] = self.favour(values[-1])
-        return self.plans[spot]
-
-    def split(self, values: list[Hash]) -> _Plan:
-        leaning = {target: self.random.choice(values) for target in self.simulation.nodes}
-        return dict.fromkeys(VoteKind, leaning)
-
-    def favour(self, value: Hash) -> _Plan:
-        targets = list(self.simulation.nodes)
-        some = self.random.sample(targets, self.random.randrange(1, len(targets) + 1))
-        return {VoteKind.PREVOTE: dict.fromkeys(some, value), VoteKind.PRECOMMIT: {self.random.choice(some): value}}
-
-    def choices(self, height: int) -> list[Hash | None]:
-        return [*self.known.get(height, []), None, hash_bytes("armillary/simulation", b"nobody's")]
-
-    def propose(self, number: int, height: int, round_: int, plan: _Plan | None) -> None:
-        simulation = self.simulation
-        values = [simulation.new_value(height, valid=self.random.randrange(4) > 0) for _ in range(2)]
-        values += self.known.get(height, [])[-2:]
-        for target in simulation.nodes:
-            earlier = self.random.randrange(-1, round_) if round_ else -1
-            valid_round = None if earlier < 0 or plan else earlier
-            said = plan[VoteKind.PREVOTE].get(target) if plan else self.random.choice(values)
-            if said is None:
-                continue
-            simulation.send(target, simulation.proposal(number, height, round_, said, valid_round))
-
-    def vote(self, number: int, target: int, kind: VoteKind, height: int, round_: int, value: Hash | None) -> None:
-        simulation = self.simulation
-        key = simulation.keys[number]
-        vote = UnsignedVote(kind, height, round_, value, key.public_key)
-        signed = key.sign(vote_sign_bytes(GENESIS_HASH, vote)) if simulation.config.signatures else _UNSIGNED
-        simulation.send(target, vote.signed(signed))
 
 
 def _own_message(event: DriverInput, key: PublicKey) -> Vote | Proposal | None:
