@@ -18,7 +18,7 @@ from runtime.testing.localnet import VALIDATORS
 from runtime.testing.plugin import LocalnetOf, SpecOf
 
 
-@settings(max_examples=40)
+@settings(max_examples=25)
 @given(specs())
 def test_a_valid_spec_is_read_as_itself_and_starts(spec: ChainSpec) -> None:
     read, chain = parse_chain(render_spec(spec).encode())
@@ -28,6 +28,7 @@ def test_a_valid_spec_is_read_as_itself_and_starts(spec: ChainSpec) -> None:
     assert len(application.validators()) >= 1
 
 
+@settings(max_examples=50)
 @given(broken_specs())
 def test_invalid_specs_are_told_where_their_defect_is(broken: BrokenSpec) -> None:
     with pytest.raises(SpecError) as error:

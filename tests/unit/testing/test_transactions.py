@@ -30,7 +30,7 @@ def inputs_of(chain: Chain, *listed: bytes) -> BlockInputs:
 
 
 @CHAINS
-@settings(max_examples=50)
+@settings(max_examples=30)
 @given(data=st.data())
 def test_a_transaction_is_taken_by_mempool_and_block(
     chain: Chain, signers: tuple[str, ...], data: st.DataObject
@@ -42,7 +42,7 @@ def test_a_transaction_is_taken_by_mempool_and_block(
 
 
 @CHAINS
-@settings(max_examples=50)
+@settings(max_examples=30)
 @given(data=st.data())
 def test_invalid_transactions_are_refused_by_the_rule_that_they_break(
     chain: Chain, signers: tuple[str, ...], data: st.DataObject
@@ -61,7 +61,7 @@ def test_invalid_transactions_are_refused_by_the_rule_that_they_break(
 
 
 @CHAINS
-@settings(max_examples=25)
+@settings(max_examples=15)
 @given(data=st.data())
 def test_a_block_is_executed_alike_by_everyone(chain: Chain, signers: tuple[str, ...], data: st.DataObject) -> None:
     made = data.draw(blocks(chain, signers=signers))
@@ -71,7 +71,7 @@ def test_a_block_is_executed_alike_by_everyone(chain: Chain, signers: tuple[str,
 
 
 @CHAINS
-@settings(max_examples=25)
+@settings(max_examples=15)
 @given(data=st.data())
 def test_invalid_blocks_are_refused_at_their_transaction(
     chain: Chain, signers: tuple[str, ...], data: st.DataObject
