@@ -154,6 +154,8 @@ def cumulative(node: Node, b: Builder) -> None:
     at the end."""
     x = floating(node, b.tensor(node, 0))
     found = b.constant(node, 1, "the axis").reshape(-1)
+    if found.size != 1:
+        raise node.refuse(f"its axis has {found.size} elements, one is needed")
     axis = row_axis(node, int(found[0]), x.shape)
     size = x.shape[axis]
     if size > CUMULATED_MAX:
