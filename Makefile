@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test check soak lock reference clean
+.PHONY: demo test check soak lock reference onnx-table clean
 demo: $(READY)
 	$(BIN)/armillary demo
 
@@ -32,6 +32,10 @@ $(READY): requirements.txt pyproject.toml
 # docs/reference.md, from what the standard modules declare; a test compares it.
 reference: $(READY)
 	$(BIN)/python -m tools.reference
+
+# docs/onnx-ops.md, from the ONNX standard's own test cases; takes a minute or two.
+onnx-table: $(READY)
+	$(BIN)/armillary conformance --markdown docs/onnx-ops.md
 
 # Needs uv (pip install uv). Writes hashes, and no index addresses.
 lock:

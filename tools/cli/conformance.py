@@ -24,8 +24,11 @@ def conformance(json_file: Path | None, page: Path | None, ops: tuple[str, ...])
     They ship in the onnx package: one case per use of an operator, and graphs of several suites. Exit code 1 where one
     failed; a case that is refused with a reason has not.
     """
-    from tools.conformance import Status, as_dict, collect, markdown, run_all, summary_lines
+    from tools.conformance import Status, as_dict, collect, known_ops, markdown, run_all, summary_lines
 
+    unknown = sorted(set(ops) - known_ops())
+    if unknown:
+        raise UsageError(f"--op {unknown[0]}: the standard has no such operator, and no suite of graphs is called so")
     with progress("collecting the cases"):
         cases = [case for case in collect() if not ops or case.op in ops]
     if not cases:

@@ -6,12 +6,12 @@ outputs that the case declares. The result is a table by operator: docs/onnx-ops
 
 from __future__ import annotations
 
-from tools.conformance.cases import SUITES, Case, collect
+from tools.conformance.cases import SUITES, Case, collect, collect_nodes, known_ops
 from tools.conformance.judge import Outcome, Status, judge
 from tools.conformance.table import as_dict, markdown, summary_lines
 from tools.conformance.worker import SECONDS_MAX, run_all
 
 __all__ = [
-    "SECONDS_MAX", "SUITES", "Case", "Outcome", "Status", "as_dict", "collect", "judge", "markdown", "run_all",
-    "summary_lines",
+    "SECONDS_MAX", "SUITES", "Case", "Outcome", "Status", "as_dict", "collect", "collect_nodes", "judge", "known_ops",
+    "markdown", "run_all", "summary_lines",
 ]  # fmt: skip

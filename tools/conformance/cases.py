@@ -8,6 +8,7 @@ What is not read is left as it is: sequences, maps and optional values become No
 
 from __future__ import annotations
 
+import importlib
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -44,9 +45,25 @@ class Case:
     samples: tuple[Sample, ...]
 
 
+def known_ops() -> set[str]:
+    """The standard's operators, and the suites: what cases can be about."""
+    return {schema.name for schema in onnx.defs.get_all_schemas()} | set(SUITES)
+
+
 def collect(suites: Sequence[str] = SUITES) -> list[Case]:
     """All cases of these suites, in the package's order. Takes seconds: the package computes the node cases anew."""
     return [case for suite in suites for case in (_nodes() if suite == "node" else _folder(suite))]
+
+
+def collect_nodes(modules: Sequence[str]) -> list[Case]:
+    """The node cases of these modules of onnx.backend.test.case.node, as "conv": a fraction of the time of all."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for module in modules:
+            importlib.import_module(f"onnx.backend.test.case.node.{module}")
+        from onnx.backend.test.case import node
+
+    return list(_cases(list(node._NodeTestCases)))  # what collect_testcases returns, before it imports the rest
 
 
 def _nodes() -> Iterator[Case]:
@@ -54,7 +71,10 @@ def _nodes() -> Iterator[Case]:
         warnings.simplefilter("ignore")
         from onnx.backend.test.case.node import collect_testcases
 
-        found = collect_testcases(None)
+        return _cases(collect_testcases(None))
+
+
+def _cases(found: Sequence[Any]) -> Iterator[Case]:
     models: dict[str, onnx.ModelProto] = {case.name: case.model for case in found if case.model is not None}
     for case in found:
         op = models.get(case.name.split(_EXPANDED)[0], models[case.name]).graph.node[0].op_type

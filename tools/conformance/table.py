@@ -38,7 +38,7 @@ def as_dict(outcomes: Sequence[Outcome]) -> dict[str, Any]:
 
 def _counts(outcomes: Iterable[Outcome]) -> dict[str, int]:
     found = Counter(each.status for each in outcomes)
-    return {"cases": found.total(), **{str(status): found[status] for status in Status}}
+    return {"total": found.total(), **{str(status): found[status] for status in Status}}
 
 
 def _by(outcomes: Iterable[Outcome], field: str) -> dict[str, list[Outcome]]:
@@ -57,7 +57,7 @@ def summary_lines(outcomes: Sequence[Outcome]) -> Iterator[str]:
     yield f"{'suite':<18} {'cases':>6} {'passed':>7} {'refused':>8} {'failed':>7}"
     for suite, found in [*_by(outcomes, "suite").items(), ("all", list(outcomes))]:
         counts = _counts(found)
-        yield f"{suite:<18} {counts['cases']:>6} {counts['passed']:>7} {counts['refused']:>8} {counts['failed']:>7}"
+        yield f"{suite:<18} {counts['total']:>6} {counts['passed']:>7} {counts['refused']:>8} {counts['failed']:>7}"
     for each in outcomes:
         if each.status is Status.FAILED:
             yield f"FAILED {each.op} {each.name}: {each.reason}"
@@ -85,7 +85,7 @@ def markdown(outcomes: Sequence[Outcome]) -> str:
 
 def _row(title: str, outcomes: Sequence[Outcome]) -> str:
     counts = _counts(outcomes)
-    return f"| {title} | {counts['cases']:,} | {counts['passed']:,} | {counts['refused']:,} | {counts['failed']} |"
+    return f"| {title} | {counts['total']:,} | {counts['passed']:,} | {counts['refused']:,} | {counts['failed']} |"
 
 
 def _op_row(op: str, outcomes: Sequence[Outcome]) -> str:
@@ -94,7 +94,7 @@ def _op_row(op: str, outcomes: Sequence[Outcome]) -> str:
     reasons = Counter(kind_of_reason(each.reason) for each in outcomes if each.status is not Status.PASSED)
     why = "; ".join(f"{reason} ({count})" for reason, count in reasons.most_common())
     return (
-        f"| {op} | {counts['cases']} | {counts['passed']} | {fixed or ''} | {counts['refused'] or ''} | {_cell(why)} |"
+        f"| {op} | {counts['total']} | {counts['passed']} | {fixed or ''} | {counts['refused'] or ''} | {_cell(why)} |"
     )
 
 

@@ -71,7 +71,8 @@ def check_finite(source: Source, file: Source) -> None:
 
 def shown(array: Array) -> Array:
     """The float model's tensor with what it hides as the exact model does."""
-    return np.maximum(array, array.dtype.type(HIDDEN))
+    result: Array = np.maximum(array, array.dtype.type(HIDDEN))
+    return result
 
 
 def _moderate(array: Array) -> Array:
@@ -102,8 +103,8 @@ def _ways_to_softmax(source: Source, hiding: set[str]) -> set[str]:
     ways: set[str] = set()
 
     def leads(node: Node, place: int) -> bool:
-        if node.op == "Softmax":
-            return True
+        if node.op in ("Softmax", "Shape", "Size") or (node.op == "CastLike" and place == 1):
+            return True  # the end, or nothing of the values
         if node.op == "Equal":
             return not hiding.isdisjoint(node.inputs)
         passes = place == 0 if node.op in _MOVERS and node.op != "Concat" else place in _PASSING.get(node.op, ())

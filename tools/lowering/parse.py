@@ -22,8 +22,12 @@ from tools.lowering.protobuf import RANK_MAX, dtype_of, read_attributes, read_te
 from tools.lowering.source import Array, Node, Port, Source
 
 SOURCE_BYTES_MAX: Final = 1 << 30
-OPSETS: Final = {"": (7, 28), "ai.onnx.ml": (1, 5)}
+OPSETS: Final = {"": (6, 28), "ai.onnx.ml": (1, 5)}
 """By domain, the versions that are read. What skl2onnx writes for a linear model alone says 9."""
+NUMPY_BROADCAST: Final = 7
+"""From this opset on operands are broadcast as numpy does; before, attributes said how."""
+INITIALIZERS_APART: Final = 4
+"""From this version of the format on an initializer that is an input too may be replaced; before, all had to be."""
 
 DeclaredShapes = Mapping[str, tuple[int | None, ...]]
 
@@ -42,7 +46,17 @@ def decode(model: bytes) -> onnx.ModelProto:
         raise ModelRefused("file", "it holds training information", "export for inference")
     if proto.graph.sparse_initializer:
         raise ModelRefused("file", "it holds sparse initializers", "export dense weights")
+    if proto.ir_version < INITIALIZERS_APART:
+        _take_initializers_apart(proto)
     return proto
+
+
+def _take_initializers_apart(proto: onnx.ModelProto) -> None:
+    constants = {tensor.name for tensor in proto.graph.initializer}
+    inputs = [value for value in proto.graph.input if value.name not in constants]
+    del proto.graph.input[:]
+    proto.graph.input.extend(inputs)
+    proto.ir_version = INITIALIZERS_APART
 
 
 def readings(proto: onnx.ModelProto, shapes: DeclaredShapes) -> list[Source]:
@@ -223,6 +237,8 @@ def _nodes(graph: onnx.GraphProto, opsets: dict[str, int], defined: set[str]) ->
     for index, proto in enumerate(graph.node):
         nodes.append(_node(proto, index, known))
         _check_schema(proto, nodes[-1], schema)
+        if opsets.get("", NUMPY_BROADCAST) < NUMPY_BROADCAST:
+            _check_old(nodes[-1])
     return tuple(nodes)
 
 
@@ -249,3 +265,16 @@ def _node(proto: onnx.NodeProto, index: int, known: set[str]) -> Node:
             raise ModelRefused(named.where, f"its output {name!r} is defined twice")
         known.add(name)
     return Node(**{**vars(named), "attributes": read_attributes(proto, named.where)})
+
+
+def _check_old(node: Node) -> None:
+    """What an op meant before opset 7 and does not since, so that no handler takes it for the newer one."""
+    mend = "make it of opset 9 with onnx.version_converter"
+    if "broadcast" in node.attributes and "axis" in node.attributes:
+        raise node.refuse("it is broadcast from an axis, which only opsets before 7 allow", mend)
+    if node.op == "PRelu":
+        raise node.refuse("its slopes are along the channels before opset 7", mend)
+    if node.op in ("BatchNormalization", "Dropout") and not node.flag("is_test"):
+        raise node.refuse(
+            "it is in training mode, which opsets before 7 take for the usual one", "export for inference"
+        )

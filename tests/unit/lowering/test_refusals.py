@@ -155,10 +155,10 @@ def test_invalid_string_weights(simple: onnx.ModelProto) -> None:
     refused(simple, "initializer 'w'", "UTF-8")
 
 
-@pytest.mark.parametrize("opset", [1, 6, 29, 1000])
+@pytest.mark.parametrize("opset", [1, 5, 29, 1000])
 def test_invalid_opset(simple: onnx.ModelProto, opset: int) -> None:
     simple.opset_import[0].version = opset
-    refused(simple, f"opset {opset}", "7 to 28")
+    refused(simple, f"opset {opset}", "6 to 28")
 
 
 def test_invalid_missing_and_contradicting_opset(simple: onnx.ModelProto) -> None:
@@ -330,3 +330,30 @@ def test_names_that_a_graph_cannot_have_are_translated_both_ways(model_of: Call)
     assert [spec.name for spec in lowered.graph.inputs] == ["gr__e_1"]
     assert set(lowered.quantize({"größe 1": np.ones((1, 2))})) == {"gr__e_1"}
     assert set(lowered.dequantize({"y_z": np.ones((1, 2), np.int64)})) == {"y z"}
+
+
+def test_a_file_from_before_initializers_stood_apart_is_read_with_its_weights_fixed(simple: onnx.ModelProto) -> None:
+    """In the format's versions before 4 each initializer had to be listed as an input."""
+    (weights,) = simple.graph.initializer
+    simple.graph.input.append(onnx.helper.make_tensor_value_info(weights.name, weights.data_type, list(weights.dims)))
+    refused(simple, f"initializer {weights.name!r}", "it is an input too")
+    simple.ir_version = 3
+    assert len(lower(simple.SerializeToString()).graph.inputs) == 1
+
+
+@pytest.mark.parametrize(
+    ("op", "attributes", "part"),
+    [
+        ("Add", {"axis": 0, "broadcast": 1}, "broadcast from an axis"),
+        ("PRelu", {}, "along the channels"),
+        ("Dropout", {}, "training mode"),
+    ],
+)
+def test_invalid_what_an_op_meant_before_opset_7(op: str, attributes: dict[str, int], part: str) -> None:
+    inputs = ["x"] if op == "Dropout" else ["x", "w"]
+    ports = [onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, ["N", 2]) for name in ("x", "y")]
+    weights = onnx.numpy_helper.from_array(np.ones(2, np.float32), "w")
+    node = onnx.helper.make_node(op, inputs, ["y"], **attributes)
+    graph = onnx.helper.make_graph([node], "g", ports[:1], ports[1:], [] if op == "Dropout" else [weights])
+    refused(onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 6)], ir_version=8), op, part,
+            error=LoweringError)  # fmt: skip

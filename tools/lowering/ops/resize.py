@@ -38,6 +38,7 @@ _TRANSFORMS: Final[dict[str, Callable[[Floats, _Axis], Floats]]] = {
     "asymmetric": lambda i, a: i / a.scale,
     "half_pixel_symmetric": lambda i, a: a.size / 2 * (1 - a.out / (a.size * a.scale)) + (i + 0.5) / a.scale - 0.5,
 }
+_WHOLE: Final = 2.0**-16
 _ROUNDINGS: Final[dict[str, Callable[[Floats], Floats]]] = {
     "round_prefer_floor": lambda x: np.ceil(x - 0.5),
     "round_prefer_ceil": lambda x: np.floor(x + 0.5),
@@ -60,6 +61,9 @@ def resize(node: Node, b: Builder) -> None:
     for place, axis in enumerate(_axes(node, b, x, old=old)):
         if axis.out == axis.size and axis.scale == 1:
             continue
+        if transform == "align_corners" and abs(axis.size * axis.scale - axis.out) > _WHOLE and not old:
+            reason = f"onnxruntime and the standard align corners apart at a scale of {axis.scale:g} of {axis.size}"
+            raise node.refuse(reason, "export with sizes instead of scales")
         at = _TRANSFORMS[transform](np.arange(axis.out, dtype=np.float64), axis)
         if mode == "nearest":
             places = np.clip(_ROUNDINGS[rounding](at), 0, axis.size - 1).astype(np.int64)
