@@ -74,7 +74,7 @@ def dense(
     node: Node, b: Builder, x: Tensor, columns: Floats, offsets: Floats | None, frac_bits: int | None = None
 ) -> Tensor:
     """x @ columns.T + offsets along x's last dimension; `frac_bits` as in `grid_of`."""
-    if columns.shape[1] != x.shape[-1]:
+    if x.shape[-1:] != columns.shape[1:]:
         raise node.refuse(f"{columns.shape[1]} weights per column do not fit rows of shape {list(x.shape)}")
     x = prepared(b, x, columns)
     grid = grid_of(node, b, x, columns, offsets, frac_bits)
