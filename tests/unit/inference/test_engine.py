@@ -48,6 +48,29 @@ def test_threads_and_chunks_change_no_bit(count: int, threads: int, spare: int, 
         assert np.array_equal(shared.run(model, inputs)["y"], Engine().run(model, inputs)["y"])
 
 
+@pytest.mark.parametrize(("rows_near", "fixed", "expected"), [(5, 0, 12), (5, 1, 2), (100, 0, 1)])
+def test_rows_run_in_pieces_that_stay_in_the_caches(
+    monkeypatch: pytest.MonkeyPatch, rows_near: int, fixed: int, expected: int
+) -> None:
+    """But in none so small that what a run costs once would weigh more than its rows: 35 rows here."""
+    model, inputs, starts = mlp(), rows(57), list[int]()
+    cost = verify(model).cost
+    assert -(-cost.gas_fixed // cost.gas_per_row) == 35
+    alone = Engine().run(model, inputs)["y"]
+    piece = engine_module._Loaded._piece
+
+    def watched(self: Any, given: Any, start: int, size: int) -> Any:
+        starts.append(start)
+        return piece(self, given, start, size)
+
+    monkeypatch.setattr(engine_module._Loaded, "_piece", watched)
+    bytes_near = rows_near * cost.memory_bytes_per_row
+    for name, value in (("PIECE_BYTES", bytes_near), ("PIECE_FIXED", fixed), ("PIECE_GAS_MIN", 1)):
+        monkeypatch.setattr(engine_module, name, value)
+    assert np.array_equal(Engine().run(model, inputs)["y"], alone)
+    assert len(starts) == expected
+
+
 def test_rows_are_shared_out_to_threads_where_they_take_long(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[tuple[str, int]] = []
     piece = engine_module._Loaded._piece

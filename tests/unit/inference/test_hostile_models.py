@@ -95,7 +95,7 @@ def test_a_mutated_model_is_refused_or_runs_as_it_says() -> None:
 
 @pytest.mark.soak
 def test_a_mutated_model_is_refused_or_runs_as_it_says_at_length() -> None:
-    attack(10_000)
+    attack(100_000)
 
 
 @given(graph=graphs())
