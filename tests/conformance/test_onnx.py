@@ -20,10 +20,10 @@ from tools.conformance.judge import kind_of_reason
 PAGE = Path(__file__).parents[2] / "docs" / "onnx-ops.md"
 SAMPLED = {
     "add": "Add", "argmax": "ArgMax", "averagepool": "AveragePool", "batch_normalization": "BatchNormalization",
-    "clip": "Clip", "concat": "Concat", "conv": "Conv", "div": "Div", "gather": "Gather", "gemm": "Gemm", "lstm": "LSTM",
-    "layernormalization": "LayerNormalization", "matmul": "MatMul", "maxpool": "MaxPool", "reducemean": "ReduceMean",
-    "relu": "Relu", "reshape": "Reshape", "sigmoid": "Sigmoid", "slice": "Slice", "softmax": "Softmax",
-    "transpose": "Transpose", "where": "Where",
+    "clip": "Clip", "concat": "Concat", "conv": "Conv", "div": "Div", "gather": "Gather", "gemm": "Gemm",
+    "lstm": "LSTM", "layernormalization": "LayerNormalization", "matmul": "MatMul", "maxpool": "MaxPool",
+    "reducemean": "ReduceMean", "relu": "Relu", "reshape": "Reshape", "sigmoid": "Sigmoid", "slice": "Slice",
+    "softmax": "Softmax", "transpose": "Transpose", "where": "Where",
 }  # fmt: skip
 """What most models are made of, by the module of onnx that makes its cases."""
 PASSED_WANTED = 900
