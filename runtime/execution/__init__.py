@@ -4,7 +4,7 @@ What a node drives (all of it in `Application`, application.py):
 
     app = Application(genesis, modules, store, engine=engine)    # engine: inference_port.EnginePort()
     app.start()                                                  # writes height 0, or checks that the store is ours
-    app.check(data) -> Checked                                   # mempool; raises InvalidTransaction(rule, reason)
+    app.check(data) -> CheckedTransaction                        # mempool; raises InvalidTransaction(rule, reason)
     app.propose(BlockInputs(height, time_ms, proposer=..., evidence=..., last_signers=...), candidates)
         -> (Executed, (Dropped, ...))                            # the block is executed.transactions
     app.execute(BlockInputs(..., transactions=...)) -> Executed  # raises InvalidBlock(rule, height, index, reason)
@@ -24,7 +24,7 @@ from values as people write them. What tests use: Chain (chain.py).
 
 from runtime.execution.application import (
     Application,
-    Checked,
+    CheckedTransaction,
     ProvenValue,
     QueryFailed,
     UnknownQuery,
@@ -85,7 +85,7 @@ __all__ = [
     "Body",
     "Chain",
     "ChainGenesis",
-    "Checked",
+    "CheckedTransaction",
     "ConsensusParams",
     "Dropped",
     "Executed",

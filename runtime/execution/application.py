@@ -38,8 +38,7 @@ from runtime.execution.transaction import Prepared, prepare_transaction
 from runtime.module import BlockInfo, CallError, Map, Module, ModuleMetadata, QueryInfo, ValidatorPower
 from runtime.module.gas import QUERY_GAS_MAX
 from runtime.module.params import PARAMS, PARAMS_KEY
-from runtime.state import HEIGHT_EMPTY, HeightUnavailable, Overlay, Reader, StateProof, Store
-from runtime.state import Prepared as PreparedState
+from runtime.state import HEIGHT_EMPTY, HeightUnavailable, Overlay, PreparedState, Reader, StateProof, Store
 from runtime.types import AccountId, Hash, Struct
 
 PREPARED_CACHE_BYTES_MAX = 64 * 1024 * 1024
@@ -59,7 +58,7 @@ class QueryFailed(CallerError):
 
 
 @dataclass(frozen=True, slots=True)
-class Checked:
+class CheckedTransaction:
     """A transaction that may wait for a block. next_nonce: the account's; a higher nonce waits for those before it.
     fee: what its whole gas limit costs, without the tip; base units."""
 
@@ -208,7 +207,7 @@ class Application:
                 self._cache_bytes -= len(self._cache.popitem(last=False)[0])
         return prepared
 
-    def check(self, data: bytes) -> Checked:
+    def check(self, data: bytes) -> CheckedTransaction:
         """Whether the mempool should take it: every rule against the committed state, the early ones too. Raises
         InvalidTransaction naming the rule."""
         prepared = self.prepare(data)
@@ -217,7 +216,7 @@ class Application:
             check_calls(run.environment, prepared)
         body = prepared.body
         fee = run.environment.params.fees.fee(body.gas_limit) if run.environment.fees else 0
-        return Checked(
+        return CheckedTransaction(
             prepared.hash,
             data,
             body.sender,

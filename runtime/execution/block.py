@@ -24,8 +24,7 @@ from runtime.limits import VALIDATORS_MAX, VOTING_POWER_TOTAL_MAX
 from runtime.module import NOBODY, BlockInfo, EventRecord, Offence, OutOfGas, ValidatorPower
 from runtime.module.context import UNLIMITED
 from runtime.module.roles import ValidatorPowers
-from runtime.state import Overlay, Store
-from runtime.state import Prepared as PreparedState
+from runtime.state import Overlay, PreparedState, Store
 from runtime.types import Hash, Name, PublicKey
 
 Prepare = Callable[[bytes], Prepared]

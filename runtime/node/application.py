@@ -12,7 +12,7 @@ from typing import Final, Protocol
 
 from runtime.consensus import Synchrony, Timeouts, Validator
 from runtime.crypto import hash_bytes
-from runtime.execution.application import Checked as CheckedTransaction
+from runtime.execution.application import CheckedTransaction
 from runtime.execution.block import BlockInputs, Dropped, Executed
 from runtime.execution.errors import InvalidTransaction, Rule
 from runtime.execution.genesis import ChainGenesis
@@ -29,7 +29,7 @@ STATE_RULES: Final = frozenset(
 """What may hold in one state and not in another: a transaction refused by these is no bad transaction for ever."""
 
 
-class Application(Protocol):
+class ChainApplication(Protocol):
     """One chain's execution over one store."""
 
     @property
@@ -119,7 +119,7 @@ def wire_hash(data: bytes) -> Hash:
     return hash_bytes("armillary/wire-transaction", data)
 
 
-def check(app: Application, data: bytes) -> Checked:
+def check(app: ChainApplication, data: bytes) -> Checked:
     """A transaction as the mempool takes it. Raises InvalidTransaction."""
     found = app.check(data)
     return Checked(
@@ -136,7 +136,7 @@ def check(app: Application, data: bytes) -> Checked:
     )
 
 
-def recheck(app: Application, checked: Checked) -> Checked | Rejected:
+def recheck(app: ChainApplication, checked: Checked) -> Checked | Rejected:
     """The transaction as it is checked in the present state, or why it can be in no block now."""
     try:
         found = app.check(checked.data)
@@ -145,7 +145,7 @@ def recheck(app: Application, checked: Checked) -> Checked | Rejected:
     return replace(checked, next_nonce=found.next_nonce, fee=found.fee)
 
 
-def next_nonces(app: Application, transactions: Sequence[bytes]) -> dict[AccountId, int]:
+def next_nonces(app: ChainApplication, transactions: Sequence[bytes]) -> dict[AccountId, int]:
     """Of the senders of a decided block's transactions: the nonce after their last one in it."""
     nonces: dict[AccountId, int] = {}
     for data in transactions:

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from runtime.consensus import CommitCertificate, Parent, TimeoutExpired
 from runtime.execution.block import Executed
 from runtime.mempool import Mempool
-from runtime.node.application import Application
+from runtime.node.application import ChainApplication
 from runtime.node.block_store import BlockStore
 from runtime.node.evidence_pool import EvidencePool
 from runtime.node.executor import Executor, Proposable, Runner, Verdict
@@ -141,7 +141,7 @@ class Outside(Protocol):
 class ConsensusParts:
     """Everything that the task is wired to. now_ms: Unix time. bundles: the folder for what a divergence leaves."""
 
-    app: Application
+    app: ChainApplication
     executor: Executor
     store: BlockStore
     wal: ConsensusWal

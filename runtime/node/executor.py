@@ -29,7 +29,7 @@ from runtime.consensus import check_block as check
 from runtime.execution.block import BlockInputs, Dropped, Executed
 from runtime.execution.errors import InvalidBlock
 from runtime.module.block import Offence
-from runtime.node.application import Application
+from runtime.node.application import ChainApplication
 from runtime.node.blob_sweep import BlobSweep
 from runtime.node.flight import WholeBlock
 from runtime.node.metrics import NodeMetrics
@@ -83,7 +83,7 @@ class Proposable:
 class Executor:
     """The one way to the application's `execute` and `commit`."""
 
-    def __init__(self, app: Application, runner: Runner, sweep: BlobSweep, metrics: NodeMetrics) -> None:
+    def __init__(self, app: ChainApplication, runner: Runner, sweep: BlobSweep, metrics: NodeMetrics) -> None:
         self._app = app
         self._run = runner
         self._sweep = sweep

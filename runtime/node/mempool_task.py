@@ -15,7 +15,7 @@ from runtime.execution.errors import InvalidTransaction
 from runtime.mempool import Added, Checked, Gossip, Mempool, MempoolMessage, Misbehaved, Offer, Rule, Send
 from runtime.mempool.gossip import Effect
 from runtime.network.transport import Channel, PeerId, Transport
-from runtime.node.application import STATE_RULES, Application, check, next_nonces, recheck, wire_hash
+from runtime.node.application import STATE_RULES, ChainApplication, check, next_nonces, recheck, wire_hash
 from runtime.node.consensus_parts import AppliedBlock
 from runtime.node.consensus_task import ConsensusTask
 from runtime.node.mempool_journal import MempoolJournal
@@ -44,7 +44,7 @@ class MempoolTask:
 
     def __init__(
         self,
-        app: Application,
+        app: ChainApplication,
         pool: Mempool,
         journal: MempoolJournal,
         transport: Transport,

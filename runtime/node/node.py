@@ -18,7 +18,7 @@ from runtime.consensus import Parent
 from runtime.errors import UsageError
 from runtime.mempool import Mempool, MempoolLimits
 from runtime.network.transport import Handshake, RequestHandler, Transport
-from runtime.node.application import Application, consensus_validators
+from runtime.node.application import ChainApplication, consensus_validators
 from runtime.node.blob_sweep import BlobSweep
 from runtime.node.block_store import BlockStore
 from runtime.node.consensus_parts import AppliedBlock, ConsensusParts, Decision, SigningRole
@@ -55,7 +55,7 @@ class NodeSetup:
     """
 
     name: str
-    app: Application
+    app: ChainApplication
     store: Store
     data: Path
     transport_of: TransportOf
@@ -69,7 +69,7 @@ class NodeSetup:
     on_applied: Callable[[AppliedBlock], None] | None = None
 
 
-def genesis_tip(app: Application) -> Tip:
+def genesis_tip(app: ChainApplication) -> Tip:
     """Where a chain stands before its first block. Raises UsageError for one without validators."""
     powers = consensus_validators(app.validators(0))
     if not powers:

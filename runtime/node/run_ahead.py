@@ -13,7 +13,7 @@ from typing import Any, Final
 import trio
 
 from runtime.errors import ArmillaryError
-from runtime.node.application import Application
+from runtime.node.application import ChainApplication
 from runtime.node.executor import Runner
 
 OFFERED_MAX: Final = 4096
@@ -23,7 +23,7 @@ PIECE_TRANSACTIONS_MAX: Final = 256
 class RunAhead:
     """Takes transactions as they come into the mempool. `run` until cancelled."""
 
-    def __init__(self, app: Application, runner: Runner, log: Any) -> None:
+    def __init__(self, app: ChainApplication, runner: Runner, log: Any) -> None:
         self._app = app
         self._runner = runner
         self._log = log

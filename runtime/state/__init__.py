@@ -18,7 +18,7 @@ from runtime.state.errors import (
 from runtime.state.memory import MemoryStore
 from runtime.state.overlay import Overlay
 from runtime.state.proof import StateProof, TreeProof, verify_proof
-from runtime.state.protocols import HEIGHT_EMPTY, BlobStore, Changes, Prepared, Reader, Store
+from runtime.state.protocols import HEIGHT_EMPTY, BlobStore, Changes, PreparedState, Reader, Store
 from runtime.state.versions import Retention
 from runtime.state.witness import ModuleWitness, ProvenState, Recorder, Witness, verify_witness
 
@@ -32,7 +32,7 @@ __all__ = [
     "MemoryStore",
     "ModuleWitness",
     "Overlay",
-    "Prepared",
+    "PreparedState",
     "ProofError",
     "ProvenState",
     "ReadRefused",

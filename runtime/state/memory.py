@@ -8,7 +8,7 @@ from itertools import islice
 from runtime.state.blobs import MemoryBlobStore
 from runtime.state.bounds import check_extra
 from runtime.state.proof import StateProof, prove
-from runtime.state.protocols import BlobStore, Changes, Prepared, Reader
+from runtime.state.protocols import BlobStore, Changes, PreparedState, Reader
 from runtime.state.table import Table, in_chunks, key_range
 from runtime.state.versions import Retention, Versions
 from runtime.types import Hash
@@ -59,12 +59,12 @@ class MemoryStore:
         """As Reader."""
         return _items(self._tables.get(module, _NOTHING), prefix, limit, start)
 
-    def prepare(self, height: int, changes: Changes) -> Prepared:
+    def prepare(self, height: int, changes: Changes) -> PreparedState:
         """As Store."""
         return self._versions.prepare(height, changes)
 
     def commit(
-        self, prepared: Prepared, *, blobs: Iterable[bytes] = (), extra: Mapping[bytes, bytes | None] | None = None
+        self, prepared: PreparedState, *, blobs: Iterable[bytes] = (), extra: Mapping[bytes, bytes | None] | None = None
     ) -> None:
         """As Store."""
         self._versions.check_next(prepared)

@@ -1,4 +1,4 @@
-"""What a state is to the rest of the runtime: Reader, Store, Prepared, BlobStore.
+"""What a state is to the rest of the runtime: Reader, Store, PreparedState, BlobStore.
 
 Lives here: protocols and their rules. Must not: any implementation.
 """
@@ -37,7 +37,7 @@ class Reader(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Prepared:
+class PreparedState:
     """A block's effect on the state, computed but not committed. Several may exist for one height; one is committed.
 
     root, module_roots: what they will be after it. changes: net (a key set to what it held before is left out).
@@ -103,7 +103,7 @@ class Store(Reader, Protocol):
         """The root of each module that holds any key, sorted by name."""
         ...
 
-    def prepare(self, height: int, changes: Changes) -> Prepared:
+    def prepare(self, height: int, changes: Changes) -> PreparedState:
         """What the state would be after `changes`. Nothing is written.
 
         The genesis is prepared at height 0; every other block at `self.height + 1`; an empty store takes any height
@@ -112,7 +112,7 @@ class Store(Reader, Protocol):
         ...
 
     def commit(
-        self, prepared: Prepared, *, blobs: Iterable[bytes] = (), extra: Mapping[bytes, bytes | None] | None = None
+        self, prepared: PreparedState, *, blobs: Iterable[bytes] = (), extra: Mapping[bytes, bytes | None] | None = None
     ) -> None:
         """Make `prepared` the state: all of it, the blobs and the extra records, or nothing, also across a crash.
 

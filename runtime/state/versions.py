@@ -20,7 +20,7 @@ from runtime.limits import HEIGHT_MAX
 from runtime.state.bounds import check_key, check_module, check_value
 from runtime.state.errors import HeightUnavailable, StateError
 from runtime.state.forest import EMPTY_FOREST, Forest
-from runtime.state.protocols import HEIGHT_EMPTY, Changes, Prepared, Reader
+from runtime.state.protocols import HEIGHT_EMPTY, Changes, PreparedState, Reader
 from runtime.state.table import Table, in_chunks, key_range, merge
 from runtime.types import Hash
 
@@ -70,7 +70,7 @@ class Versions:
         """The oldest retained height."""
         return next(iter(self._steps), self.height + 1) - 1
 
-    def prepare(self, height: int, changes: Changes) -> Prepared:
+    def prepare(self, height: int, changes: Changes) -> PreparedState:
         """As Store.prepare."""
         if not self._is_next(height):
             raise StateError(f"the state is at height {self.height}: height {height} cannot be prepared on it")
@@ -82,7 +82,7 @@ class Versions:
             if after:
                 net[module], undo[module] = after, before
         forest = self.forest.apply(net)
-        return Prepared(height, forest.root, forest.module_roots(), net, undo, self.forest, forest)
+        return PreparedState(height, forest.root, forest.module_roots(), net, undo, self.forest, forest)
 
     def _is_next(self, height: int) -> bool:
         if self.height == HEIGHT_EMPTY:
@@ -106,14 +106,14 @@ class Versions:
                 before[key] = held
         return after, before
 
-    def check_next(self, prepared: Prepared) -> None:
+    def check_next(self, prepared: PreparedState) -> None:
         """Raises StateError unless `prepared` stands on the present state."""
         if prepared.base is not self.forest or not self._is_next(prepared.height):
             raise StateError(
                 f"what was prepared at height {prepared.height} stands on another state than height {self.height}'s"
             )
 
-    def advance(self, prepared: Prepared) -> None:
+    def advance(self, prepared: PreparedState) -> None:
         """Make `prepared` the present and prune."""
         if self.height == HEIGHT_EMPTY:
             self.height, self.forest = prepared.height, prepared.forest

@@ -16,11 +16,11 @@ from runtime.state.disk.records import decode_block, decode_undo
 from runtime.state.disk.wal import Record, Segment, scan, segment_path, segments
 from runtime.state.errors import StateBoundError, StateError, StoreCorrupt
 from runtime.state.forest import EMPTY_FOREST, Forest, forest_of
-from runtime.state.protocols import HEIGHT_EMPTY, Prepared, Reader
+from runtime.state.protocols import HEIGHT_EMPTY, PreparedState, Reader
 from runtime.state.table import in_chunks
 from runtime.state.versions import Retention, Versions
 
-Apply = Callable[[Prepared, Mapping[bytes, bytes | None]], None]
+Apply = Callable[[PreparedState, Mapping[bytes, bytes | None]], None]
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ from runtime.state.disk.recover import Recovery, open_segment, recovered_version
 from runtime.state.disk.wal import Segment, segment_path, segments
 from runtime.state.errors import StateError
 from runtime.state.proof import StateProof, prove
-from runtime.state.protocols import HEIGHT_EMPTY, BlobStore, Changes, Prepared, Reader
+from runtime.state.protocols import HEIGHT_EMPTY, BlobStore, Changes, PreparedState, Reader
 from runtime.state.table import in_chunks, key_range
 from runtime.state.versions import Retention
 from runtime.types import Hash
@@ -161,13 +161,13 @@ class DiskStore:
 
     # --- blocks
 
-    def prepare(self, height: int, changes: Changes) -> Prepared:
+    def prepare(self, height: int, changes: Changes) -> PreparedState:
         """As Store."""
         self._check_open()
         return self._versions.prepare(height, changes)
 
     def commit(
-        self, prepared: Prepared, *, blobs: Iterable[bytes] = (), extra: Mapping[bytes, bytes | None] | None = None
+        self, prepared: PreparedState, *, blobs: Iterable[bytes] = (), extra: Mapping[bytes, bytes | None] | None = None
     ) -> None:
         """As Store."""
         self._check_open()
@@ -180,7 +180,7 @@ class DiskStore:
         self._segment.append(prepared.height, payload)
         self._apply(prepared, records)
 
-    def _apply(self, prepared: Prepared, extra: Mapping[bytes, bytes | None]) -> None:
+    def _apply(self, prepared: PreparedState, extra: Mapping[bytes, bytes | None]) -> None:
         """A persisted block's effect in RAM."""
         undo = None if self.height == HEIGHT_EMPTY else encode_undo(self.root, prepared.undo)
         with self._lock:
