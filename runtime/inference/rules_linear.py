@@ -27,7 +27,7 @@ from runtime.inference.limits import DOUBLE_EXACT_MAX, SHIFT_BITS_MAX, SINGLE_EX
 SUM_RULE = "every partial sum of a column is exact: within 2**53"
 NARROW_POSITIONS = 16
 """Below so many positions of a Conv in double precision, the engine multiplies all rows at once."""
-PRODUCT_UNITS = 150
+PRODUCT_UNITS = 180
 """Of each matrix product of a MatMul: it is set up anew."""
 
 
