@@ -137,8 +137,8 @@ def _graphs() -> Iterator[tuple[str, Graph, dict[str, Int64Array]]]:
             _graph((spec,), (ops.Gemm(0, 0, None, 1),), (pack(weights), shifts), (outputs,)),
             {"x": _extremes(weights, spec)},
         )
-    for rows, width, columns in ((1, 5, 3), (2, 67, 33), (9, 130, 17)):
-        yield f"MatMul {rows}x{width}x{columns}", *_product(rows, width, columns)
+    for height, width, columns in ((1, 5, 3), (2, 67, 33), (9, 130, 17)):
+        yield f"MatMul {height}x{width}x{columns}", *_product(height, width, columns)
     for form, limit, bits in ((ConvForm.DOUBLE, DOUBLE_EXACT_MAX, 16), (ConvForm.SINGLE, SINGLE_EXACT_MAX, 8)):
         for channels, outputs in ((1, 3), (5, 9)):
             weights = _tight(outputs, channels * 9, limit >> bits).reshape(outputs, channels, 3, 3)
@@ -156,8 +156,8 @@ def _graphs() -> Iterator[tuple[str, Graph, dict[str, Int64Array]]]:
     for k, largest in ((1, True), (3, True), (3, False), (40, True)):
         spec = TensorSpec("x", (40, 2), 0, -DOUBLE_EXACT_MAX, DOUBLE_EXACT_MAX)
         ties = (np.arange(160).reshape(2, 40, 2) * 7 // 3 % 4 - 2) * (DOUBLE_EXACT_MAX // 2) + np.arange(2)
-        values = np.minimum(ties, DOUBLE_EXACT_MAX).astype(np.int64)
-        yield f"TopK {k}", _graph((spec,), (ops.TopK(0, 0, k, largest),), (), (k, 2)), {"x": values}
+        tied: Int64Array = np.minimum(ties, DOUBLE_EXACT_MAX).astype(np.int64)
+        yield f"TopK {k}", _graph((spec,), (ops.TopK(0, 0, k, largest),), (), (k, 2)), {"x": tied}
     yield "Take", *_taking()
     spec = TensorSpec("x", (64,), 0, 0, DOUBLE_EXACT_MAX >> 6)
     total = np.full((2, 64), DOUBLE_EXACT_MAX >> 6)
