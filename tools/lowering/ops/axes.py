@@ -17,15 +17,18 @@ def row_axis(node: Node, axis: int, shape: Shape, batch_axis: int = 0) -> int:
     return axis % rank - (axis % rank > batch_axis)
 
 
-def constant_shape(node: Node, found: tuple[int, ...], shape: Shape) -> Shape:
-    """The row shape, of `shape`'s rank, of a constant that is broadcast against a tensor of rows."""
+def constant_shape(node: Node, found: tuple[int, ...], shape: Shape, *, widens: bool = False) -> Shape:
+    """The row shape, of `shape`'s rank, of a constant that is broadcast against a tensor of rows. `widens`: whether it
+    may be wider where the tensor has size 1."""
     rank = len(shape)
     if len(found) > rank + 1:
         raise node.refuse(f"a constant of shape {list(found)} has more dimensions than the tensor it meets")
     if len(found) == rank + 1 and found[0] != 1:
         raise node.refuse(f"a constant of shape {list(found)} has rows of its own; the batch is open")
     rows = (1,) * (rank - len(found)) + (found if len(found) <= rank else found[1:])
-    if any(size not in (1, full) for size, full in zip(rows, shape, strict=True)):
+    if any(
+        size not in (1, full) and not (widens and full == 1 <= size) for size, full in zip(rows, shape, strict=True)
+    ):
         raise node.refuse(f"a constant of shape {list(found)} does not fit rows of shape {list(shape)}")
     return rows
 

@@ -24,6 +24,7 @@ from tools.lowering.ops.columns import (
     shifted,
     with_room,
 )
+from tools.lowering.ops.pieces import repeated
 from tools.lowering.source import Node
 
 
@@ -47,7 +48,8 @@ def _sum(node: Node, b: Builder, op: type[ir.Add | ir.Sub], signs: tuple[int, in
     constant = _constant_place(node, b)
     if constant is not None:
         x = floating(node, b.tensor(node, 1 - constant))
-        offset = signs[constant] * beside(node, b, constant, x)
+        x, offset = widened(node, b, constant, x)
+        offset = signs[constant] * offset
         room = max(x.frac_bits, b.wanted_frac_bits(node.outputs[0]))
         x = with_room(b, x, room)
         x = b.regrid(x, common_grid(node, room, x, x))
@@ -68,6 +70,14 @@ def beside(node: Node, b: Builder, place: int, x: Tensor) -> Floats:
     return constant.reshape(constant_shape(node, constant.shape, x.shape))
 
 
+def widened(node: Node, b: Builder, place: int, x: Tensor) -> tuple[Tensor, Floats]:
+    """(x repeated where it has size 1 and the constant operand more, the operand in a shape of x's rank)."""
+    constant = floats(b.constant(node, place, "the other operand"))
+    shape = constant_shape(node, constant.shape, x.shape, widens=True)
+    wide = tuple(max(sizes) for sizes in zip(shape, x.shape, strict=True))
+    return repeated(node, b, x, wide), constant.reshape(shape)
+
+
 def pair(node: Node, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     """The two, refused unless their shapes fit each other row by row."""
     if len(x.shape) != len(y.shape):
@@ -82,10 +92,9 @@ def mul(node: Node, b: Builder) -> None:
     constant = _constant_place(node, b)
     if constant is not None:
         x = floating(node, b.tensor(node, 1 - constant))
-        scale, offset = beside(node, b, constant, x), None
+        (x, scale), offset = widened(node, b, constant, x), None
         if node.has_input(2):
-            offset = floats(b.constant(node, 2, "bias"))
-            offset = offset.reshape(constant_shape(node, offset.shape, x.shape))
+            x, offset = widened(node, b, 2, x)
             shape = np.broadcast_shapes(scale.shape, offset.shape)
             scale, offset = np.broadcast_to(scale, shape), np.broadcast_to(offset, shape)
         b.bind(node, scaled(node, b, x, scale, offset))
@@ -129,7 +138,7 @@ def div(node: Node, b: Builder) -> None:
         b.bind(node, ratio(node, b, x, y, max(b.wanted_frac_bits(node.outputs[0]), x.frac_bits)))
         return
     x = floating(node, b.tensor(node, 0))
-    constant = beside(node, b, 1, x)
+    x, constant = widened(node, b, 1, x)
     if not constant.all():
         raise node.refuse("its divisor holds 0")
     b.bind(node, scaled(node, b, x, 1 / constant, None))
