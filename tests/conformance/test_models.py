@@ -11,7 +11,7 @@ import onnxruntime
 import pytest
 
 from runtime.inference import Engine
-from tools.lowering import check_agreement, check_error, lower
+from tools.lowering import LoweringError, check_agreement, check_error, lower
 
 MODELS = Path(__file__).parent / "models"
 INDEX = json.loads((MODELS / "index.json").read_text())
@@ -23,6 +23,16 @@ QUICK = (
     "mixed_table", "embedding_bag", "text_cnn", "temporal", "siamese",
 )  # fmt: skip
 """One of each kind, the small ones; the rest is soak's."""
+
+
+REFUSED = {
+    **dict.fromkeys(("encoder_17", "encoder_18", "encoder_static", "vit_17", "vit_18"), "MatMul"),
+    **dict.fromkeys(("nearest_diabetes", "nearest_iris", "gaussian_process_diabetes"), "Scan"),
+    **dict.fromkeys(("kmeans_iris", "kmeans_pipeline_wine"), "Gemm"),
+    "bagging_iris": "Reshape", "isolation_forest_wine": "LabelEncoder", "lstm_18": "Reshape", "qda_wine": "Concat",
+    "one_vs_rest_wine": "LpNormalization", "power_transformer_cancer": "Div",
+}  # fmt: skip
+"""Not lowered yet, and the operator in the way. Whoever mends one takes it out: the tests ask that these are refused."""
 
 
 def _session(model):
@@ -99,6 +109,15 @@ def test_an_ordinary_export_lowers_and_is_as_good_as_the_float_model(name):
 
 
 @pytest.mark.soak
-@pytest.mark.parametrize("name", sorted(set(INDEX) - set(QUICK)))
+@pytest.mark.parametrize("name", sorted(set(INDEX) - set(QUICK) - set(REFUSED)))
 def test_every_export_lowers_and_is_as_good_as_the_float_model(name):
     _check(name)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize(("name", "op"), sorted(REFUSED.items()))
+def test_what_is_not_lowered_yet_is_refused_by_operator_and_reason(name, op):
+    with pytest.raises(LoweringError) as found:
+        _check(name)
+    assert found.value.where.startswith(op)
+    assert found.value.reason
