@@ -34,7 +34,10 @@ COMMANDS: Final = {
     "governance": ("tools.cli.governance:governance", "Propose, vote on and read what the chain decides about itself."),
     "lint": ("tools.cli.lint:lint", "Find what would fork or stop a chain in a module's source."),
     "model": ("tools.cli.model:model", "Lower, verify, run, register and show models."),
-    "conformance": ("tools.cli.conformance:conformance", "Run the ONNX standard's own test cases; a table by operator."),
+    "conformance": (
+        "tools.cli.conformance:conformance",
+        "Run the ONNX standard's own test cases; a table by operator.",
+    ),
     "certificate": ("tools.cli.certificate:certificate", "Fetch the decision certificate of one inference."),
     "verify-certificate": ("tools.cli.certificate:verify", "Check a decision certificate offline."),
     "fuzz": ("tools.cli.fuzz:fuzz", "Attack a module, or the composed chain of a spec, from its types."),
