@@ -147,7 +147,9 @@ class Vault(Module):
         note_sum: U64 = 0
 
     def genesis(self, config: GenesisConfig) -> None:
-        """As exported."""
+        """As exported. Numbers of tickets that could run out are refused."""
+        if config.next_ticket > EVERYTHING:
+            raise TooMany(amount=config.next_ticket)
         self.total = 0
         for account, amount in config.held.items():
             self._check(amount)
