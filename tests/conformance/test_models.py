@@ -32,7 +32,7 @@ REFUSED = {
     "bagging_iris": "Reshape", "isolation_forest_wine": "LabelEncoder", "lstm_18": "Reshape", "qda_wine": "Concat",
     "one_vs_rest_wine": "LpNormalization", "power_transformer_cancer": "Div",
 }  # fmt: skip
-"""Not lowered yet, and the operator in the way. Whoever mends one takes it out: the tests ask that these are refused."""
+"""Not lowered yet, and the operator in the way. Whoever mends one takes it out: tests ask that these are refused."""
 
 
 def _session(model):

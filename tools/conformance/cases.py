@@ -1,7 +1,7 @@
 """The test cases that ship in the onnx package, as plain data: models as bytes, inputs and outputs as arrays.
 
 node                                             one operator each, made by onnx.backend.test.case.node
-light, simple, pytorch-converted, pytorch-operator   folders in the package's data
+simple, pytorch-converted, pytorch-operator      folders in the package's data
 
 What is not read is left as it is: sequences, maps and optional values become None, and the judge says so.
 """
@@ -22,7 +22,7 @@ from onnx import numpy_helper
 
 from tools.lowering.source import Array
 
-SUITES: Final = ("node", "simple", "pytorch-operator", "pytorch-converted", "light")
+SUITES: Final = ("node", "simple", "pytorch-operator", "pytorch-converted")
 _EXPANDED: Final = "_expanded"
 
 
