@@ -20,7 +20,7 @@ from tools.conformance.judge import kind_of_reason
 PAGE = Path(__file__).parents[2] / "docs" / "onnx-ops.md"
 SAMPLED = {
     "add": "Add", "argmax": "ArgMax", "averagepool": "AveragePool", "batch_normalization": "BatchNormalization",
-    "clip": "Clip", "concat": "Concat", "conv": "Conv", "div": "Div", "gather": "Gather", "gemm": "Gemm",
+    "clip": "Clip", "concat": "Concat", "conv": "Conv", "mul": "Mul", "gather": "Gather", "gemm": "Gemm",
     "lstm": "LSTM", "layernormalization": "LayerNormalization", "matmul": "MatMul", "maxpool": "MaxPool",
     "reducemean": "ReduceMean", "relu": "Relu", "reshape": "Reshape", "sigmoid": "Sigmoid", "slice": "Slice",
     "softmax": "Softmax", "transpose": "Transpose", "where": "Where",
