@@ -86,7 +86,7 @@ def truncated(b: Builder, x: Tensor) -> Tensor:
     if x.fact.low < 0:
         below = floored(b, b.derive(x, ir.Relu(x=affine(b, x, -1, 0).index)), x.frac_bits)
         above = b.derive(above, ir.Sub(a=above.index, b=below.index))
-    return replace(above, frac_bits=0, error=1.0 if x.error else 0.0, limit=None)
+    return replace(above, frac_bits=0, error=x.error + 1.0 if x.error else 0.0, limit=None)
 
 
 def wrapped(node: Node, b: Builder, x: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""ArgMax, ArrayFeatureExtractor, LabelEncoder, ZipMap: which class, and what its name is.
+"""ArgMax, ArrayFeatureExtractor, ZipMap: which class, and what its name is.
 
 A tensor of classes holds places in a list of names (texts or numbers); the list is the graph's labels. Classes that are
 the numbers 0, 1, 2, ... are those numbers: they need no list, and may be computed with.
@@ -108,40 +108,6 @@ def _names(node: Node, array: Array) -> Classes:
     if array.dtype.kind not in "iu":
         raise node.refuse(f"its classes are {array.dtype}; texts and integers can be names", "train with such labels")
     return tuple(int(name) for name in flat)
-
-
-def label_encoder(node: Node, b: Builder) -> None:
-    """One list of classes for another: of texts or integers, to texts or integers."""
-    x = b.tensor(node, 0, classes=True)
-    if x.classes is None and (x.dtype.kind not in "iu" or not 0 <= x.fact.low <= x.fact.high < KEYS_MAX):
-        raise node.refuse(f"it encodes {x.dtype} values that are not classes", "encode categories before the model")
-    given: Classes = tuple(range(x.fact.high + 1)) if x.classes is None else x.classes
-    values, missing = _values(node)
-    table: dict[str | int, str | int] = dict(zip(_keys(node), values, strict=False))
-    if not table or len(table) != len(values):
-        raise node.refuse(f"{len(table)} keys and {len(values)} values do not fit each other")
-    mapped: list[str | int] = [table.get(name, missing) for name in given]
-    if isinstance(missing, str):
-        b.bind(node, as_classes(b, x, tuple(str(name) for name in mapped)))
-    else:
-        b.bind(node, as_classes(b, x, tuple(int(name) for name in mapped)))
-
-
-def _keys(node: Node) -> Classes:
-    found = node.texts("keys_strings") or node.integers("keys_int64s")
-    if found is None:
-        raise node.refuse("only keys_strings and keys_int64s are supported")
-    return found
-
-
-def _values(node: Node) -> tuple[Classes, str | int]:
-    """The values and the one for what is not a key."""
-    texts, numbers = node.texts("values_strings"), node.integers("values_int64s")
-    if texts is not None:
-        return texts, node.text("default_string", "_Unused")
-    if numbers is None:
-        raise node.refuse("only values_strings and values_int64s are supported")
-    return numbers, node.integer("default_int64", -1)
 
 
 def zip_map(node: Node, b: Builder) -> None:

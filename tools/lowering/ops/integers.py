@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from math import inf
 from typing import Any, Final
 
 import numpy as np
@@ -27,7 +28,8 @@ _FLOAT: Final = np.dtype(np.float64)
 
 def or_integers(handler: Handler) -> Handler:
     """The handler of floating point, for integers too: it reads them as numbers that are known exactly, and its result
-    is taken as an integer where it is known within less than a half."""
+    is taken as an integer where it is known within less than a half. Integers that a rounded number decided about, and
+    may be others in the float model, make a result of which that is true too."""
 
     def handle(node: Node, b: Builder) -> None:
         names = [name for name in dict.fromkeys(node.inputs) if name and not b.is_constant(name)]
@@ -37,25 +39,25 @@ def or_integers(handler: Handler) -> Handler:
             handler(node, b)
             return
         for name, x in given.items():
-            b.reread(name, replace(x, dtype=_FLOAT))
+            b.reread(name, replace(x, dtype=_FLOAT, error=0.0))
         try:
             handler(node, b)
         finally:
             for name, x in given.items():
                 b.reread(name, x)
-        _as_integers(node, b, next(iter(dtypes)))
+        _as_integers(node, b, next(iter(dtypes)), inf if any(x.error for x in given.values()) else 0.0)
 
     return handle
 
 
-def _as_integers(node: Node, b: Builder, dtype: np.dtype[Any]) -> None:
+def _as_integers(node: Node, b: Builder, dtype: np.dtype[Any], error: float) -> None:
     for position, name in enumerate(node.outputs):
         if not b.is_bound(name) or b.finished(name).dtype != _FLOAT:
             continue
         x = b.finished(name)
         if x.error >= 0.5:
             raise node.refuse(f"on {dtype} it would be rounded; only floating point has an exact form here")
-        whole = replace(b.regrid(x, 0), dtype=dtype, error=0.0)
+        whole = replace(b.regrid(x, 0), dtype=dtype, error=error)
         b.rebind(node, whole if dtype.kind == "b" else wrapped(node, b, whole), position)
 
 

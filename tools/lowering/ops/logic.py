@@ -36,13 +36,13 @@ def compare(node: Node, b: Builder) -> None:
     if first or second:
         x, op = b.tensor(node, int(first)), _MIRRORED[node.op] if first else node.op
         constant = floats(b.constant(node, int(second), "the other operand"))
-        b.bind(node, _compared(node, b, x, op, constant))
+        b.bind(node, compared(node, b, x, op, constant))
         return
     x, y = pair(node, b.tensor(node, 0), b.tensor(node, 1))
     b.bind(node, _difference(node, b, x, y, node.op))
 
 
-def _compared(node: Node, b: Builder, x: Tensor, op: str, constant: Floats) -> Tensor:
+def compared(node: Node, b: Builder, x: Tensor, op: str, constant: Floats) -> Tensor:
     """x `op` constant, with a bound on x's own grid for each of its elements."""
     shape = constant.shape[1:] if constant.ndim == len(x.shape) + 1 and constant.shape[0] == 1 else constant.shape
     shape = (1,) * (len(x.shape) - len(shape)) + tuple(shape)
@@ -177,7 +177,7 @@ def binarizer(node: Node, b: Builder) -> None:
     """1 where x > threshold, else 0."""
     x = b.tensor(node, 0)
     threshold = np.full((1,) * len(x.shape), node.number("threshold", 0.0))
-    b.bind(node, replace(_compared(node, b, x, "Greater", threshold), dtype=x.dtype))
+    b.bind(node, replace(compared(node, b, x, "Greater", threshold), dtype=x.dtype))
 
 
 def imputer(node: Node, b: Builder) -> None:
@@ -193,7 +193,7 @@ def imputer(node: Node, b: Builder) -> None:
     if not x.shape or len(values) not in (1, x.shape[-1]):
         raise node.refuse(f"{len(values)} imputed values do not fit rows of shape {list(x.shape)}")
     ones = (1,) * len(x.shape)
-    condition = _compared(node, b, x, "Equal", np.full(ones, float(replaced)))
+    condition = compared(node, b, x, "Equal", np.full(ones, float(replaced)))
     new = filled(node, b, replace(x, dtype=np.dtype(np.float32)), floats(np.array(values)).reshape(*ones[:-1], -1))
     new = replace(new if kind == "float" else b.regrid(new, 0), dtype=x.dtype)
     b.bind(node, _chosen(node, b, condition, new, x))
@@ -209,7 +209,7 @@ def one_hot_encoder(node: Node, b: Builder) -> None:
     if not 1 <= len(categories) <= CATEGORIES_MAX:
         raise node.refuse(f"it has {len(categories)} categories, 1 to {CATEGORIES_MAX} are supported")
     alone = reshaped(b, x, (*x.shape, 1))
-    found = _compared(node, b, alone, "Equal", np.array(categories, np.float64).reshape((1,) * len(x.shape) + (-1,)))
+    found = compared(node, b, alone, "Equal", np.array(categories, np.float64).reshape((1,) * len(x.shape) + (-1,)))
     b.bind(node, replace(found, dtype=np.dtype(np.float32)))
 
 
