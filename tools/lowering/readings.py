@@ -35,7 +35,10 @@ def first_that_works(
 ) -> T:
     """`attempt(proto, source, fixed)` of the first reading that it does not refuse, with as few inputs fixed as that
     takes. `handled`: the operators that need no body; one whose form is refused is replaced by its body, if it has one.
-    Raises the refusal of the first reading where it refuses all."""
+    Raises the refusal of the first reading where it refuses all; of the operator itself where its body is refused too.
+    """
+    own = {node.op_type for node in proto.graph.node}
+    before: LoweringError | None = None
     fixed = _empty_inputs(proto)
     for name, array in fixed.items():
         proto = _with_constant(proto, name, array)
@@ -51,12 +54,14 @@ def first_that_works(
         wanted = [name for refused in refusals for name in _fixable(flat, refused, given)]
         bodies = {refused.op for refused in refusals if isinstance(refused, OpRefused) and has_body(refused.op)}
         if bodies - by_body and not wanted:
+            before = before or refusals[0]
             by_body |= bodies
         elif wanted:
             fixed[wanted[0]] = given[wanted[0]]
             proto = _with_constant(proto, wanted[0], given[wanted[0]])
         else:
-            raise refusals[0]
+            last = refusals[0]
+            raise before if before and isinstance(last, OpRefused) and last.op not in own - by_body else last
 
 
 def _empty_inputs(proto: onnx.ModelProto) -> dict[str, Array]:

@@ -71,10 +71,20 @@ def constant_index(node: Node, b: Builder, like: Tensor, values: Ints) -> Tensor
 
 def inside(node: Node, values: Array, size: int) -> Ints:
     """Constant indices from the front on; refused where they lie outside."""
+    if values.dtype.kind not in "iu":
+        raise node.refuse(f"its indices are {values.dtype}, integers are needed")
     index = values.astype(np.int64)
-    if values.dtype.kind not in "iu" or not index.size or index.min() < -size or index.max() >= size:
+    if not index.size or index.min() < -size or index.max() >= size:
         raise node.refuse(f"its indices {index.reshape(-1)[:8].tolist()} do not lie in a dimension of {size}")
     return np.where(index < 0, index + size, index)
+
+
+def one_whole(node: Node, b: Builder, position: int, what: str) -> int:
+    """A constant operand that is one whole number."""
+    found = b.constant(node, position, what).reshape(-1)
+    if found.size != 1 or not np.isfinite(found[0]) or found[0] != np.rint(found[0]):
+        raise node.refuse(f"{what} is {found[:4].tolist()}, one whole number is needed")
+    return int(found[0])
 
 
 def taken(b: Builder, x: Tensor, index: Tensor, axis: int) -> Tensor:
@@ -109,6 +119,8 @@ def gather(node: Node, b: Builder) -> None:
 
 def looked_up(node: Node, b: Builder, table: Array, index: Tensor) -> Tensor:
     """Rows of a constant table, on the finest grid that is wanted and holds them."""
+    if not table.size or not table.ndim:
+        raise node.refuse(f"its table has shape {list(table.shape)}, there is nothing to look up")
     index = places(node, b, index, len(table))
     values, largest = floats(table), float(np.abs(table.astype(np.float64)).max())
     frac_bits = 0
@@ -319,7 +331,7 @@ def _at(node: Node, b: Builder, x: Tensor, order: Sequence[int]) -> Tensor:
 def one_hot(node: Node, b: Builder) -> None:
     """A table of `values` by index: what is no index, in neither way of counting, is off everywhere."""
     index = b.tensor(node, 0)
-    depth = int(b.constant(node, 1, "the depth").reshape(-1)[0])
+    depth = one_whole(node, b, 1, "the depth")
     values = b.constant(node, 2, "the values").reshape(-1)
     if index.dtype.kind == "f":  # whole numbers, which a grid's rounding may have moved
         index = replace(b.regrid(index, 0), dtype=INT64, error=0.0)
@@ -347,7 +359,7 @@ def _ordered(b: Builder, x: Tensor, order: Shape) -> Tensor:
 def top_k(node: Node, b: Builder) -> None:
     """The k largest or smallest of a constant k, in order; of equal ones the first comes first."""
     x = b.tensor(node, 0)
-    k = int(b.constant(node, 1, "k").reshape(-1)[0]) if node.has_input(1) else node.integer("k", 0)
+    k = one_whole(node, b, 1, "k") if node.has_input(1) else node.integer("k", 0)
     axis = row_axis(node, node.integer("axis", -1), x.shape)
     if not 1 <= k <= x.shape[axis]:
         raise node.refuse(f"it takes {k} of {x.shape[axis]} elements")
@@ -376,7 +388,7 @@ def trilu(node: Node, b: Builder) -> None:
     x = b.tensor(node, 0)
     if len(x.shape) < 2:
         raise node.refuse(f"rows of shape {list(x.shape)} are no matrices")
-    k = int(b.constant(node, 1, "k").reshape(-1)[0]) if node.has_input(1) else 0
+    k = one_whole(node, b, 1, "k") if node.has_input(1) else 0
     k = max(-x.shape[-2] - 1, min(k, x.shape[-1] + 1))
     ones = np.ones(x.shape[-2:], np.int64)
     mask = np.triu(ones, k) if node.flag("upper", True) else np.tril(ones, k)

@@ -24,6 +24,8 @@ def gemm(node: Node, b: Builder) -> None:
     if len(x.shape) != 1:
         raise node.refuse(f"its input has {len(x.shape) + 1} dimensions, two are needed")
     weights = floats(b.constant(node, 1, "B")) * node.number("alpha", 1.0)
+    if weights.ndim != 2:
+        raise node.refuse(f"B has shape {list(weights.shape)}, a matrix is needed")
     columns = weights if node.flag("transB") else weights.T
     bias = None
     if node.has_input(2):
@@ -93,6 +95,10 @@ def multiplied(node: Node, b: Builder, x: Tensor, y: Tensor, wanted: int) -> Ten
     width = x.shape[-1]
     x, y = _within_sums(node, b, x, y, width)
     fine = x.frac_bits + y.frac_bits
+    if fine < 0:
+        raise node.refuse(
+            "its values are so large that no precision is left", "pass calibration rows, or scale the model"
+        )
     frac_bits = max(0, min(fine, wanted))
     known = isfinite(x.error + y.error)
     error = x.magnitude * y.error + y.magnitude * x.error + x.error * y.error if known else float("inf")

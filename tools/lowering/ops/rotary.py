@@ -56,6 +56,8 @@ def _angles(node: Node, b: Builder, place: int, along: Shape) -> Tensor | Array:
         found = floating(node, b.tensor(node, place))
     else:
         table = b.constant(node, place, "a table of angles")
+        if not table.ndim:
+            raise node.refuse("its angles are one number, a table is needed")
         if not node.has_input(3):
             found = floats(table)
         elif b.is_constant(node.inputs[3]):
