@@ -204,6 +204,8 @@ def test_graphs_with_a_changed_field_are_refused_or_proven(graph: Graph, data: A
     new = tuple(data.draw(small) for _ in old) if isinstance(old, tuple) else data.draw(small)
     if name == "form":
         new = ConvForm(data.draw(st.integers(0, 1)))
+    if isinstance(old, bool):
+        new = not old
     nodes = (*graph.nodes[:number], msgspec.structs.replace(node, **{name: new}), *graph.nodes[number + 1 :])
     model = encode_graph(msgspec.structs.replace(graph, nodes=nodes))
     try:
