@@ -41,6 +41,18 @@ def test_gemm(seed: int, k: int, m: int, transposed: bool, biased: int, model_of
 
 
 @EXAMPLES
+@given(seed=SEEDS, k=st.integers(1, 6), m=st.integers(1, 6), one=st.booleans(), beta=st.sampled_from([1.0, -0.5, 0.0]))
+def test_gemm_plus_what_is_computed(
+    seed: int, k: int, m: int, one: bool, beta: float, model_of: Call, close: Call
+) -> None:
+    rng = np.random.default_rng(seed)
+    node = helper.make_node("Gemm", ["x", "w", "c"], ["y"], alpha=-2.0, beta=beta)
+    width = 1 if one else m
+    model = model_of([node], {"x": ["N", k], "c": ["N", width]}, ["y"], {"w": weights(rng, k, m)})
+    close(model, {"x": rows_of(rng, k), "c": rows_of(rng, width)})
+
+
+@EXAMPLES
 @given(
     seed=SEEDS,
     shape=st.lists(st.integers(1, 4), max_size=3),

@@ -12,12 +12,23 @@ from runtime.inference.limits import SINGLE_EXACT_MAX
 from tools.lowering.builder import CALIBRATE, FRAC_BITS, Builder, Tensor
 from tools.lowering.grids import SUM_BITS, WEIGHT_BITS, Floats
 from tools.lowering.ops.axes import constant_shape, window
-from tools.lowering.ops.columns import dense, filled, finished, floating, floats, grid_of, prepared, tail
+from tools.lowering.ops.columns import (
+    added,
+    dense,
+    filled,
+    finished,
+    floating,
+    floats,
+    grid_of,
+    prepared,
+    scaled,
+    tail,
+)
 from tools.lowering.source import Node, Shape
 
 
 def gemm(node: Node, b: Builder) -> None:
-    """alpha * x @ B + beta * C with constant B and C."""
+    """alpha * x @ B + beta * C with constant B; C may be constant or computed."""
     x = floating(node, b.tensor(node, 0))
     if node.flag("transA"):
         raise node.refuse("transA would mix rows")
@@ -27,12 +38,21 @@ def gemm(node: Node, b: Builder) -> None:
     if weights.ndim != 2:
         raise node.refuse(f"B has shape {list(weights.shape)}, a matrix is needed")
     columns = weights if node.flag("transB") else weights.T
-    bias = None
-    if node.has_input(2):
-        bias = floats(b.constant(node, 2, "C")) * node.number("beta", 1.0)
+    bias, beta = None, node.number("beta", 1.0)
+    if node.has_input(2) and b.is_constant(node.inputs[2]):
+        bias = floats(b.constant(node, 2, "C")) * beta
         constant_shape(node, bias.shape, (columns.shape[0],))
         bias = np.broadcast_to(bias.reshape(-1), (columns.shape[0],))
-    b.bind(node, dense(node, b, x, columns, bias))
+    result = dense(node, b, x, columns, bias)
+    if node.has_input(2) and bias is None:
+        c = floating(node, b.tensor(node, 2))
+        if c.shape not in ((1,), result.shape):
+            raise node.refuse(
+                f"C with rows of shape {list(c.shape)} does not fit results of shape {list(result.shape)}"
+            )
+        c = c if beta == 1 else scaled(node, b, c, np.full((1,), beta), None)
+        result = added(node, b, result, c)
+    b.bind(node, result)
 
 
 def matmul(node: Node, b: Builder) -> None:

@@ -10,7 +10,7 @@ from tools.lowering.builder import Builder, Tensor
 from tools.lowering.ops.columns import as_floating, regridded
 from tools.lowering.ops.elementwise import ratio
 from tools.lowering.ops.layout import joined
-from tools.lowering.ops.reduce import magnitudes
+from tools.lowering.ops.reduce import Reduction, largest, magnitudes
 from tools.lowering.source import Node, Shape
 
 NORM_BITS: Final = 50
@@ -19,21 +19,29 @@ NORM_FRAC_BITS: Final = 24
 
 
 def normalizer(node: Node, b: Builder) -> None:
-    """Each row divided by the sum of its magnitudes (L1) or by its length (L2); a row of zeros
-    stays. By the maximum (MAX) a row may turn its signs: refused."""
+    """Each row divided by the sum of its magnitudes (L1), by its length (L2) or by its largest element (MAX); a row of
+    zeros stays."""
     x = as_floating(b.tensor(node, 0))
     if len(x.shape) != 1:
         raise node.refuse(f"its input has {len(x.shape) + 1} dimensions, two are needed")
     norms = {"L1": magnitudes, "L2": _length}
     kind = node.text("norm", "MAX")
+    if kind == "MAX":
+        b.bind(node, ratio(node, b, x, largest(node, b, x, (0,)), NORM_FRAC_BITS))
+        return
     if kind not in norms:
-        raise node.refuse(f"norm {kind} is not supported", "normalise by L1 or L2")
+        raise node.refuse(f"norm {kind} is unknown, L1, L2 and MAX are known")
+    b.bind(node, shares(node, b, x, 0, norms[kind]))
+
+
+def shares(node: Node, b: Builder, x: Tensor, axis: int, norm: Reduction) -> Tensor:
+    """x divided by its norm along one axis, which no element exceeds."""
     x = b.within_limit(x)
-    spread = max(0, x.shape[0] - 1).bit_length()
+    spread = max(0, x.shape[axis] - 1).bit_length()
     x = b.drop(x, min(x.frac_bits, max(0, x.fact.magnitude.bit_length() - (NORM_BITS - spread) // 2)))
-    result = ratio(node, b, x, norms[kind](node, b, x, (0,)), NORM_FRAC_BITS)
+    result = ratio(node, b, x, norm(node, b, x, (axis,)), NORM_FRAC_BITS)
     one = 1 << result.frac_bits
-    b.bind(node, replace(b.derive(result, ir.Clip(x=result.index, low=-one, high=one)), error=min(result.error, 2.0)))
+    return replace(b.derive(result, ir.Clip(x=result.index, low=-one, high=one)), error=min(result.error, 2.0))
 
 
 def _length(node: Node, b: Builder, x: Tensor, axes: Shape) -> Tensor:

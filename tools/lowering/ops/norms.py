@@ -21,8 +21,9 @@ from tools.lowering.ops.columns import floating, floats, scaled
 from tools.lowering.ops.elementwise import product, ratio
 from tools.lowering.ops.layout import reshaped
 from tools.lowering.ops.linear import convolved
+from tools.lowering.ops.normalize import shares
 from tools.lowering.ops.powers import root
-from tools.lowering.ops.reduce import summed
+from tools.lowering.ops.reduce import magnitudes, summed
 from tools.lowering.source import Node, Shape
 
 UNIT_BITS: Final = 28
@@ -88,12 +89,13 @@ def group_norm(node: Node, b: Builder) -> None:
 
 
 def lp_norm(node: Node, b: Builder) -> None:
-    """Along one axis, by the sum of squares; where the float model would divide 0 by 0, 0."""
+    """Along one axis, by the root of the sum of squares or by the sum of magnitudes; where the float model would divide
+    0 by 0, 0."""
     x = floating(node, b.tensor(node, 0))
-    if node.integer("p", 2) != 2:
-        raise node.refuse(f"p is {node.integer('p', 2)}, only 2 is supported", "divide by a ReduceL1")
-    axis = row_axis(node, node.integer("axis", -1), x.shape)
-    b.bind(node, unit(node, b, x, (axis,), 0.0))
+    p, axis = node.integer("p", 2), row_axis(node, node.integer("axis", -1), x.shape)
+    if p not in (1, 2):
+        raise node.refuse(f"p is {p}, 1 and 2 are supported")
+    b.bind(node, unit(node, b, x, (axis,), 0.0) if p == 2 else shares(node, b, x, axis, magnitudes))
 
 
 def lrn(node: Node, b: Builder) -> None:
