@@ -140,9 +140,10 @@ class Story:
             self.result.killed_validator_caught_up = caught_up[self.network.nodes.index(self.victim)]
         self.result.height = height
         there = [node for node, is_there in zip(self.network.nodes, caught_up, strict=True) if is_there]
-        at_height = {node.name: {"height": height, "state_root": self._root(node, height)} for node in there}
-        self.result.state_roots = [each["state_root"] for each in at_height.values()]
-        self.screen.nodes([(name, status | at_height.get(name, {})) for name, status in _statuses(self.network)])
+        roots = {node.name: self._root(node, height) for node in there}
+        self.result.state_roots = list(roots.values())
+        compared = {name: {"height": height, "state_root": root} for name, root in roots.items()}
+        self.screen.nodes([(name, status | compared.get(name, {})) for name, status in _statuses(self.network)])
 
     def prove(self, home: Path) -> None:
         """Export the decision certificate of the last image, and verify the file from the chain spec alone."""

@@ -45,8 +45,8 @@ def dtype_of(kind: int, where: str, *, text: bool = False) -> np.dtype[Any]:
 
 
 def read_tensor(tensor: TensorProto, where: str) -> Array:
-    """The constant, read-only. Refused: external data, empty, too large, NaN or infinity (minus infinity may be a mask),
-    data that does not fit."""
+    """The constant, read-only. Refused: external data, empty, too large, NaN or infinity (minus infinity may be a
+    mask), data that does not fit."""
     if tensor.data_location != TensorProto.DEFAULT or tensor.external_data:
         mend = "save the model as one file (onnx.save_model with save_as_external_data=False)"
         raise ModelRefused(where, "its data lies in another file", mend)

@@ -165,7 +165,11 @@ def test_pools(
 
 
 @EXAMPLES
-@given(seed=SEEDS, shape=SHAPES, op=st.sampled_from(["Sqrt", "Reciprocal", -0.5, -2.0, 0.5, 1.0, 2.0, 3.0, 1.5, 0.3, -1.7, 0.0]))
+@given(
+    seed=SEEDS,
+    shape=SHAPES,
+    op=st.sampled_from(["Sqrt", "Reciprocal", -0.5, -2.0, 0.5, 1.0, 2.0, 3.0, 1.5, 0.3, -1.7, 0.0]),
+)
 def test_powers_of_what_keeps_its_sign(seed: int, shape: list[int], op: Any, model_of: Call, close: Call) -> None:
     """What is raised to a power is at least 1, and proven to be."""
     constants = {"low": np.array(1, np.float32), "p": np.array(op if isinstance(op, float) else 0, np.float32)}

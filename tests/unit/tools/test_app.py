@@ -107,7 +107,8 @@ def test_a_fault_is_a_line_and_its_traceback_a_file(
         ),
         (
             ["tx", "tokens", "transfer", "--key", "a", "--tip", "x"],
-            "error: invalid value for '--tip': 'x' is no whole number of base units, and no amount like 1.5ARM (armillary tx tokens transfer --help says more)",
+            "error: invalid value for '--tip': 'x' is no whole number of base units, and no amount like 1.5ARM "
+            "(armillary tx tokens transfer --help says more)",
         ),
         (
             ["localnet", "--home", "x", "--base-port", "80"],

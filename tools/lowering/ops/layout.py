@@ -16,7 +16,6 @@ from tools.lowering.ops.axes import row_axis
 from tools.lowering.ops.columns import filled, regridded
 from tools.lowering.source import Node, Shape
 
-
 RUNS_MAX: Final = 8
 """Slices that are put together; more cost more than an index."""
 
@@ -51,7 +50,8 @@ def flatten(node: Node, b: Builder) -> None:
 
 
 def reshape(node: Node, b: Builder) -> None:
-    """To a constant shape whose first dimension is the batch: 0, -1, or the number at which the file fixes the batch."""
+    """To a constant shape whose first dimension is the batch: 0, -1, or the number at which the file fixes the
+    batch."""
     x = b.tensor(node, 0, classes=True, anywhere=True)
     target = [int(size) for size in b.constant(node, 1, "the shape").reshape(-1)]
     keeps_zero = not node.flag("allowzero")
@@ -67,6 +67,10 @@ def reshape(node: Node, b: Builder) -> None:
         known = prod(size for size in rest if size != -1)
         rest[rest.index(-1)] = prod(x.shape) // known
     leads = (target[0] == 0 and keeps_zero) or target[0] == -1 or (target[0] == b.source.fixed_rows)
+    ones = target.index(-1) if -1 in target else 0
+    if not leads and set(target[:ones]) == {1} and prod(target[ones + 1 :]) == prod(x.shape):
+        b.bind(node, replace(reshaped(b, x, (*target[:ones], *target[ones + 1 :])), batch_axis=ones))
+        return
     if not leads or prod(rest) != prod(x.shape):
         mend = "keep the batch first: reshape to (0, ...) or (-1, ...) with all of a row's elements after it"
         raise node.refuse(f"shape {target} would mix rows of shape {list(x.shape)} with the batch", mend)
