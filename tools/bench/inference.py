@@ -126,7 +126,9 @@ def _batches(golden: Golden, model: Lowered, verified: Verified, engine: Engine,
         floats = golden.rows(count)
         inputs = model.quantize({"x": floats})
         pair = paired(
-            lambda inputs=inputs: engine.run(model.model, inputs),  # type: ignore[misc] # bound
+            lambda inputs=inputs: engine.run_by_hash(  # type: ignore[misc] # bound
+                verified.model_hash, lambda: model.model, inputs
+            ),
             lambda floats=floats: session.run(None, {"x": floats}),  # type: ignore[misc] # bound
             seconds,
         )
@@ -144,7 +146,7 @@ def _requests(golden: Golden, model: Lowered, verified: Verified, engine: Engine
     single = [{name: array[n : n + 1] for name, array in together.items()} for n in range(REQUESTS)]
     return paired(
         lambda: engine.run_many_by_hash(verified.model_hash, lambda: model.model, single),
-        lambda: engine.run(model.model, together),
+        lambda: engine.run_by_hash(verified.model_hash, lambda: model.model, together),
         seconds,
     )
 
