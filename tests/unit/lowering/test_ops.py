@@ -299,6 +299,21 @@ def test_residual_sums_without_calibration_drop_bits_rather_than_overflow(model_
     assert any("bits were dropped" in note for note in lowered.report.notes)
 
 
+@pytest.mark.parametrize("keep", [0, 1])
+@pytest.mark.parametrize("op", ["ReduceMean", "ReduceMax", "ReduceL2"])
+def test_parts_stacked_before_the_batch_are_reduced_row_by_row(op: str, keep: int, model_of: Call, close: Call) -> None:
+    nodes = [
+        helper.make_node("Mul", ["x", "w"], ["m"]),
+        *(helper.make_node("Reshape", [name, "shape"], [name * 2]) for name in "xm"),
+        helper.make_node("Concat", ["xx", "mm"], ["c"], axis=0),
+        helper.make_node(op, ["c"], ["r"], axes=[0], keepdims=keep),
+        helper.make_node("Reshape", ["r", "rows"], ["y"]),
+    ]
+    rng = np.random.default_rng(3)
+    shapes = {"shape": np.array([1, -1, 3]), "rows": np.array([-1, 3])}
+    close(model_of(nodes, {"x": ["N", 3]}, ["y"], {"w": weights(rng, 3), **shapes}), {"x": rows_of(rng, 3)})
+
+
 def test_calibration_rows_never_saturate(model_of: Call) -> None:
     """A clip stands at twice what calibration saw, so its own rows pass it, and the report says so."""
     rng = np.random.default_rng(8)

@@ -16,6 +16,7 @@ from sklearn.compose import ColumnTransformer
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_iris, load_wine
 from sklearn.decomposition import PCA
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+from sklearn.ensemble import BaggingClassifier
 from sklearn.feature_selection import SelectKBest
 from sklearn.linear_model import LinearRegression, LogisticRegression, Perceptron, Ridge, RidgeClassifier, SGDClassifier
 from sklearn.multiclass import OneVsRestClassifier
@@ -55,6 +56,7 @@ CLASSIFIERS: dict[str, Callable[[], Any]] = {
     "hinge": lambda: make_pipeline(StandardScaler(), SGDClassifier(random_state=0)),
     "perceptron": lambda: make_pipeline(StandardScaler(), Perceptron()),
     "ridge classifier": lambda: make_pipeline(StandardScaler(), RidgeClassifier()),
+    "bags": lambda: BaggingClassifier(LogisticRegression(max_iter=1000), n_estimators=4, random_state=0),
     "naive Bayes": GaussianNB,
     "naive Bayes of counts": MultinomialNB,
     "naive Bayes of signs": lambda: make_pipeline(StandardScaler(), BernoulliNB()),

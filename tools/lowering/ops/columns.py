@@ -111,7 +111,8 @@ def _by_feature(
     ones, by = b.store(np.ones(shifts.shape, np.int64)), b.store(shifts)
     emitted = ir.Affine(x=x.index, weights=ones, bias=None, shifts=by)
     kept = float(np.ldexp(1.0, FEATURE_BITS - x.frac_bits))
-    z = b.derive(x, emitted, error=x.error + 2.0**-x.frac_bits / 2, limit=kept)
+    error = float(np.ldexp(x.error, -int(shifts.min()))) + 2.0**-x.frac_bits / 2
+    z = b.derive(x, emitted, error=error, limit=kept)
     return b.within_limit(z), np.ldexp(np.broadcast_to(scale, shifts.shape), shifts)
 
 
