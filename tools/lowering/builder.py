@@ -37,6 +37,7 @@ FEATURE_BITS: Final = 28
 """What a feature's values have on a grid of its own: together with the bits of a weight within a sum's 52."""
 SCALERS: Final = ("Scaler", "Mul", "Div", "BatchNormalization")
 TREES: Final = ("TreeEnsembleClassifier", "TreeEnsembleRegressor")
+COMPARING: Final = (*TREES, "TreeEnsemble")
 COMPARED_BITS: Final = 52
 """What an input's values have that are only compared: no product asks for room."""
 COMPARED_FRAC_BITS: Final = 40
@@ -332,7 +333,7 @@ class Builder:
         """Whether trees alone read the tensor, and no output is it."""
         readers = self.source.readers(name)
         return len(readers) == self._uses.get(name, 0) > 0 and all(
-            node.op in TREES or (node.op in ("Cast", "Identity") and self._is_only_compared(node.outputs[0]))
+            node.op in COMPARING or (node.op in ("Cast", "Identity") and self._is_only_compared(node.outputs[0]))
             for node in readers
         )
 

@@ -135,6 +135,7 @@ _FLOATING: Final[dict[str, Handler]] = {
     "Sum": piecewise.sum_,
     "Tile": pieces.tile,
     "Transpose": layout.transpose,
+    "TreeEnsemble": trees.tree_ensemble,
     "TreeEnsembleClassifier": trees.tree_classifier,
     "TreeEnsembleRegressor": trees.tree_regressor,
     "Unsqueeze": layout.unsqueeze,

@@ -24,6 +24,7 @@ from tools.lowering.ops.classes import arg_max_of, as_classes
 from tools.lowering.ops.columns import shifted
 from tools.lowering.ops.ensemble import Branch, Tree, numbers, read_trees
 from tools.lowering.ops.layout import gathered, joined
+from tools.lowering.ops.tree_lists import as_regressor
 from tools.lowering.source import Node
 
 LEAF_BITS: Final = 31
@@ -35,6 +36,15 @@ SUM_BITS: Final = 51
 
 def tree_regressor(node: Node, b: Builder) -> None:
     """The sum over trees, or their average, and base_values, one column per target."""
+    b.bind(node, _regressed(node, b))
+
+
+def tree_ensemble(node: Node, b: Builder) -> None:
+    """As `tree_regressor`, in x's type."""
+    b.bind(node, replace(_regressed(as_regressor(node), b), dtype=b.tensor(node, 0).dtype))
+
+
+def _regressed(node: Node, b: Builder) -> Tensor:
     targets = node.integer("n_targets", 1)
     kind = node.text("post_transform", "NONE")
     if kind not in ("NONE", "SOFTMAX", "LOGISTIC") or (kind != "NONE" and targets < 2):
@@ -46,7 +56,7 @@ def tree_regressor(node: Node, b: Builder) -> None:
     if how not in ("SUM", "AVERAGE"):
         raise node.refuse(f"aggregate_function {how} is not supported", "use SUM or AVERAGE")
     scale = 1 / len(trees) if how == "AVERAGE" else 1.0
-    b.bind(node, _transformed(b, _summed(node, b, x, trees, _base(node, targets), scale), kind))
+    return _transformed(b, _summed(node, b, x, trees, _base(node, targets), scale), kind)
 
 
 def tree_classifier(node: Node, b: Builder) -> None:
