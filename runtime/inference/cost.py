@@ -22,8 +22,8 @@ STRIDED_PS: Final = 2_200
 LIVE_PS: Final = 1_500  # an element that is alive at once with the others: memory is touched anew, beyond the caches
 WEIGHT_PS: Final = 750  # eight bytes read from memory
 DECISION_PS: Final = 6_000  # a branch of a tree passed: a comparison, and the next branch read
-KERNEL_PS: Final = 600_000
-RUN_PS: Final = 10_000_000
+KERNEL_PS: Final = 1_000_000
+RUN_PS: Final = 30_000_000
 
 LOAD_PS: Final = 2_000_000_000
 LOAD_KERNEL_PS: Final = 40_000_000
