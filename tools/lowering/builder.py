@@ -6,7 +6,8 @@ only this: operands by name, `emit` for a new node, `bind` for a finished source
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from math import ceil, floor
 from typing import Any, Final
@@ -33,6 +34,8 @@ INPUT_MAGNITUDE: Final = 1024.0
 """Taken for a float input's largest magnitude when no calibration rows say better."""
 INPUT_BITS_MAX: Final = 44
 Classes = tuple[str, ...] | tuple[int, ...]
+Where = tuple[int, tuple[int, int]]
+BATCH_FIRST: Final[Where] = (0, (0, 0))
 FEATURE_BITS: Final = 28
 """What a feature's values have on a grid of its own: together with the bits of a weight within a sum's 52."""
 SCALERS: Final = ("Scaler", "Mul", "Div", "BatchNormalization")
@@ -58,6 +61,8 @@ class Tensor:
     error: a bound on the distance to the real-valued model, as long as no Clip saturates; infinite where none is known.
     classes: what the integers stand for, where they are places in a list of class names or numbers.
     batch_axis: where N stands among the dimensions that the file knows. In a graph it is always the first.
+    merged: whether the file's dimension at batch_axis is more than N: the product of so many dimensions of the row
+    before N, of N, and of so many behind it. The row has them apart.
     """
 
     index: int
@@ -68,6 +73,23 @@ class Tensor:
     error: float = 0.0
     classes: Classes | None = None
     batch_axis: int = 0
+    merged: tuple[int, int] = (0, 0)
+
+    @property
+    def place(self) -> Where:
+        """Where the batch is in the file."""
+        return self.batch_axis, self.merged
+
+    @property
+    def file_rank(self) -> int:
+        """The number of dimensions in the file."""
+        return len(self.shape) + 1 - sum(self.merged)
+
+    @property
+    def around(self) -> tuple[Shape, Shape]:
+        """The row's dimensions before N and behind it, in the file's order of elements."""
+        cut = self.batch_axis + self.merged[0]
+        return self.shape[:cut], self.shape[cut:]
 
     @property
     def shape(self) -> Shape:
@@ -120,14 +142,18 @@ class Builder:
         self._became: list[str] = []
         self._uses = source.use_counts()
         self._columns: Classes = ()
+        self._carried: Where = BATCH_FIRST
         self.thresholds: list[Thresholds] = []
         self._specs = tuple(self._input(port) for port in source.inputs)
 
     # ---- operands
 
-    def tensor(self, node: Node, position: int, *, classes: bool = False, anywhere: bool = False) -> Tensor:
+    def tensor(
+        self, node: Node, position: int, *, classes: bool = False, anywhere: bool = False, merged: bool = False
+    ) -> Tensor:
         """A computed operand; refused where it is a constant or left out, or holds classes that the caller must not
-        compute with, or has the batch elsewhere than first and the caller did not ask for that."""
+        compute with, or has the batch elsewhere than first (`anywhere`), or merged with others (`merged`, which is
+        anywhere too) and the caller did not ask for that."""
         name = node.inputs[position] if node.has_input(position) else ""
         if name not in self._tensors:
             what = "constant" if name in self.source.constants else "missing"
@@ -135,7 +161,12 @@ class Builder:
         found = self._tensors[name]
         if found.classes is not None and not classes:
             raise node.refuse("it computes with names of classes", "let it read scores or probabilities instead")
-        if found.batch_axis and not anywhere:
+        if found.place in (BATCH_FIRST, self._carried):
+            return found
+        if sum(found.merged) and not merged:
+            reason = f"dimension {found.batch_axis} of its input {position} is the batch and more"
+            raise node.refuse(reason, "keep the batch a dimension of its own")
+        if found.batch_axis and not (anywhere or merged):
             reason = (
                 f"dimension {found.batch_axis} of its input {position} is the batch, which should be the first here"
             )
@@ -159,6 +190,15 @@ class Builder:
     def is_constant(self, name: str) -> bool:
         """Whether the file holds the tensor's value."""
         return name in self.source.constants
+
+    @contextmanager
+    def carrying(self, place: Where) -> Iterator[None]:
+        """Meanwhile operands that have the batch there are read as rows, and what is bound has it there too."""
+        self._carried = place
+        try:
+            yield
+        finally:
+            self._carried = BATCH_FIRST
 
     # ---- the graph
 
@@ -192,6 +232,8 @@ class Builder:
         """Declares an output of the node finished, under calibration's limit for it if there is one."""
         name = node.outputs[position]
         bound = replace(tensor, limit=self._limits.get(name, tensor.limit))
+        if self._carried != BATCH_FIRST:
+            bound = replace(bound, batch_axis=self._carried[0], merged=self._carried[1])
         self._tensors[name] = bound
         if node.index == HELPER:
             return  # what it became is told of the node that it helps
@@ -351,7 +393,12 @@ class Builder:
         return {name: classes for name, classes in found.items() if classes is not None}
 
     def batch_axes(self) -> dict[str, int]:
-        """Where the file has N, of those outputs that do not have it first, by source name."""
+        """Where the file has N, of those outputs that do not have it first, by source name. Refused where it is merged
+        with other dimensions."""
+        for port in self.source.outputs:
+            if sum(self._tensors[port.name].merged):
+                reason = "its dimension of the batch holds more than the batch"
+                raise ModelRefused(f"output {port.name!r}", reason, "keep the batch a dimension of its own")
         found = {port.name: self._tensors[port.name].batch_axis for port in self.source.outputs}
         return {name: axis for name, axis in found.items() if axis}
 

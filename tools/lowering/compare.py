@@ -16,7 +16,7 @@ from runtime.inference.engine import Engine
 from runtime.inference.graph import TensorSpec, encode_graph
 from runtime.inference.limits import OUTPUTS_MAX
 from runtime.types import ZERO_HASH
-from tools.lowering.builder import Builder, Layer, Tensor
+from tools.lowering.builder import BATCH_FIRST, Builder, Layer, Tensor
 from tools.lowering.errors import DataRefused
 from tools.lowering.float_model import FloatModel
 from tools.lowering.masks import HIDDEN
@@ -154,12 +154,20 @@ def _compare(
         exact = engine.run(probe, {name: array[part] for name, array in integers.items()})
         for number, layer in enumerate(layers):
             values = np.ldexp(exact[f"probe/{number}"].astype(np.float64), -layer.tensor.frac_bits)
-            wanted = np.moveaxis(expected[layer.name], layer.tensor.batch_axis, 0)[: part.stop - part.start]
+            wanted = _by_rows(expected[layer.name], layer.tensor)[: part.stop - part.start]
             if layer.name in source.hidden:
                 wanted = np.where(wanted <= HIDDEN / 2, values, wanted).astype(wanted.dtype)  # hidden in both
             found[layer.name].add(_named(values, layer.tensor), wanted)
             if layer.clips:
                 _count_clipped(found[layer.name], layer.clips[0].most, exact[f"clip/{number}"])
+
+
+def _by_rows(values: Array, tensor: Tensor) -> Array:
+    """The float model's tensor with the batch first and alone."""
+    if tensor.place == BATCH_FIRST:
+        return values
+    before, after = tensor.around
+    return np.moveaxis(values.reshape(*before, -1, *after), len(before), 0)
 
 
 def _named(values: Array, tensor: Tensor) -> Array:

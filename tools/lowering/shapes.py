@@ -10,12 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from math import prod
 from typing import Final
 
 import numpy as np
 
 from runtime.inference.limits import WEIGHTS_MAX
-from tools.lowering.builder import Builder
+from tools.lowering.builder import BATCH_FIRST, Builder
 from tools.lowering.fold import FOLDERS, evaluate
 from tools.lowering.protobuf import DTYPES
 from tools.lowering.source import Array, Node, Source
@@ -71,8 +72,13 @@ class _Resolver:
 
     def _measured(self, node: Node) -> Pair:
         tensor = self.builder.finished(node.inputs[0])
-        before, after = tensor.shape[: tensor.batch_axis], tensor.shape[tensor.batch_axis :]
-        stand_in = (np.broadcast_to(np.int8(0), (*before, rows, *after)) for rows in (1, WITNESS))
+        end = tensor.batch_axis + sum(tensor.merged)
+        before, own, after = (
+            tensor.shape[: tensor.batch_axis],
+            tensor.shape[tensor.batch_axis : end],
+            tensor.shape[end:],
+        )
+        stand_in = (np.broadcast_to(np.int8(0), (*before, prod(own) * rows, *after)) for rows in (1, WITNESS))
         one, many = (evaluate(node, [array]) for array in stand_in)
         return one, many
 
@@ -119,14 +125,17 @@ class _Resolver:
         return self._store(f"{node.outputs[0]}/shape", np.concatenate([[lead], one[1:]]).astype(np.int64))
 
     def _is_around(self, node: Node, one: Array, many: Array) -> bool:
-        """Whether a target has the number of rows once, and what is reshaped has not got the batch first; beside a -1
-        at the same place as that has it."""
-        at = self.builder.finished(node.inputs[0]).batch_axis
-        if not at or one.shape != many.shape or one.ndim != 1:
+        """Whether a target has a multiple of the number of rows once, and either more than the number itself
+        or the batch of what is reshaped is not first and alone; beside a -1 it is that number itself at the same place
+        as that has it."""
+        x = self.builder.finished(node.inputs[0])
+        if one.shape != many.shape or one.ndim != 1:
             return False
         (places,) = np.nonzero(one != many)
-        alone = len(places) == 1 and (one[places[0]], many[places[0]]) == (1, WITNESS)
-        return alone and (-1 not in one or places[0] == at)
+        once = len(places) == 1 and one[places[0]] * WITNESS == many[places[0]]
+        if x.place == BATCH_FIRST and not (once and places[0] == 0 and one[0] > 1):
+            return False
+        return once and (-1 not in one or (one[places[0]] == 1 and places[0] == x.batch_axis and not sum(x.merged)))
 
     def _store(self, name: str, array: Array) -> str:
         while name in self.constants or name in self.pairs:

@@ -14,6 +14,7 @@ from tools.lowering.builder import Builder
 from tools.lowering.ops import (
     activations,
     attention,
+    carried,
     casts,
     classes,
     curved,
@@ -149,6 +150,9 @@ _FLOATING: Final[dict[str, Handler]] = {
     **steps.STEPS,
     **quantized.QUANTIZED,
 }
-HANDLERS: Final[dict[str, Handler]] = {
+_TYPED: Final[dict[str, Handler]] = {
     op: integers.or_integers(handler) if op in _ON_INTEGERS_TOO else handler for op, handler in _FLOATING.items()
+}
+HANDLERS: Final[dict[str, Handler]] = {
+    op: carried.carried(handler) if op in carried.CARRIED else handler for op, handler in _TYPED.items()
 }

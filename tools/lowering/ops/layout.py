@@ -11,7 +11,7 @@ import numpy as np
 
 from runtime.inference import graph as ir
 from runtime.inference.limits import OPERANDS_MAX
-from tools.lowering.builder import Builder, Tensor
+from tools.lowering.builder import BATCH_FIRST, Builder, Tensor
 from tools.lowering.ops.axes import row_axis
 from tools.lowering.ops.columns import filled, regridded
 from tools.lowering.source import Node, Shape
@@ -52,12 +52,12 @@ def flatten(node: Node, b: Builder) -> None:
 def reshape(node: Node, b: Builder) -> None:
     """To a constant shape whose first dimension is the batch: 0, -1, or the number at which the file fixes the
     batch."""
-    x = b.tensor(node, 0, classes=True, anywhere=True)
+    x = b.tensor(node, 0, classes=True, merged=True)
     target = [int(size) for size in b.constant(node, 1, "the shape").reshape(-1)]
     keeps_zero = not node.flag("allowzero")
     if not target:
         raise node.refuse("an empty shape leaves no batch")
-    if x.batch_axis:
+    if x.place != BATCH_FIRST or _joins_batch(x, target):
         _reshape_around(node, b, x, target, keeps_zero=keeps_zero)
         return
     rest = [_copied(node, x, axis, size, keeps_zero) for axis, size in enumerate(target)][1:]
@@ -77,19 +77,55 @@ def reshape(node: Node, b: Builder) -> None:
     b.bind(node, reshaped(b, x, tuple(rest)))
 
 
+def _joins_batch(x: Tensor, target: list[int]) -> bool:
+    """Whether the batch and some dimensions behind it become one, the others stay: [N, heads, L, d] to [-1, L, d]."""
+    rest = tuple(target[1:])
+    return target[0] == -1 and 0 < len(rest) < len(x.shape) and rest == x.shape[-len(rest) :]
+
+
 def _reshape_around(node: Node, b: Builder, x: Tensor, target: list[int], *, keeps_zero: bool) -> None:
-    """Where the batch is not first: it stays between the same elements."""
-    full = [*x.shape[: x.batch_axis], -1, *x.shape[x.batch_axis :]]
-    sizes = [full[axis] if size == 0 and keeps_zero and axis < len(full) else size for axis, size in enumerate(target)]
-    if keeps_zero and target[x.batch_axis : x.batch_axis + 1] == [0] and sizes.count(-1) == 2:
-        rest = next(axis for axis, size in enumerate(sizes) if size == -1 and axis != x.batch_axis)
-        sizes[rest] = prod(x.shape) // max(1, prod(size for size in sizes if size != -1))
-    place = sizes.index(-1) if sizes.count(-1) == 1 else len(sizes)
-    before, after = tuple(sizes[:place]), tuple(sizes[place + 1 :])
-    if prod(before) != prod(x.shape[: x.batch_axis]) or prod(after) != prod(x.shape[x.batch_axis :]) or 0 in sizes:
+    """Where the batch is not first, or merged: it stays between the same elements, alone or merged with neighbours."""
+    before, after = (prod(part) for part in x.around)
+    place = _place_of_batch(b, x, sizes := _sizes(b, x, target, keeps_zero), before, after)
+    if place is None:
         reason = f"shape {target} would mix rows of shape {list(x.shape)} with the batch, dimension {x.batch_axis}"
         raise node.refuse(reason, "transpose before, so that the batch is dimension 0")
-    b.bind(node, replace(reshaped(b, x, (*before, *after)), batch_axis=place))
+    lead, rest = tuple(sizes[:place]), tuple(sizes[place + 1 :])
+    outer, inner = before // prod(lead), after // prod(rest)
+    own = tuple(size for size in (outer, inner) if size != 1)
+    shaped = reshaped(b, x, (*lead, *own, *rest))
+    b.bind(node, replace(shaped, batch_axis=place, merged=(int(outer != 1), int(inner != 1))))
+
+
+def _sizes(b: Builder, x: Tensor, target: list[int], keeps_zero: bool) -> list[int]:
+    """The target with -1 for the batch alone; all numbers where the file fixes the batch."""
+    fixed, (axis, many) = b.source.fixed_rows, (x.batch_axis, sum(x.merged))
+    own = prod(x.shape[axis : axis + many])
+    full = [*x.shape[:axis], own * fixed if fixed else -1, *x.shape[axis + many :]]
+    sizes = [
+        full[place] if size == 0 and keeps_zero and place < len(full) else size for place, size in enumerate(target)
+    ]
+    known = prod(size for size in sizes if size != -1)
+    if fixed and sizes.count(-1) == 1 and known:
+        sizes[sizes.index(-1)] = prod(x.shape) * fixed // known
+    if sizes.count(-1) == 2 and keeps_zero and target[axis : axis + 1] == [0] and known:
+        rest = next(place for place, size in enumerate(sizes) if size == -1 and place != axis)
+        sizes[rest] = prod(x.shape) // (known * own)
+    return sizes
+
+
+def _place_of_batch(b: Builder, x: Tensor, sizes: list[int], before: int, after: int) -> int | None:
+    """Which of the sizes holds the batch, between so many elements of a row. Where the file fixes it at 1, several may:
+    preferably one that holds nothing else, then one with what is behind it, such as heads, but not the last."""
+    found = []
+    for place, size in enumerate(sizes):
+        lead, rest = prod(sizes[:place]), prod(sizes[place + 1 :])
+        if lead < 1 or rest < 1 or before % lead or after % rest:
+            continue
+        outer, inner = before // lead, after // rest
+        if size in (-1, outer * (b.source.fixed_rows or 0) * inner):
+            found.append((outer * inner != 1, place == len(sizes) - 1, outer != 1, place))
+    return min(found)[-1] if found else None
 
 
 def _copied(node: Node, x: Tensor, axis: int, size: int, keeps_zero: bool) -> int:
@@ -192,13 +228,15 @@ def _runs(places: Sequence[int]) -> list[tuple[int, int, int]]:
 
 def transpose(node: Node, b: Builder) -> None:
     """Any permutation; the batch may be elsewhere than first after it, which only some operators read."""
-    x = b.tensor(node, 0, anywhere=True)
-    rank = len(x.shape) + 1
+    x = b.tensor(node, 0, merged=True)
+    rank, many = x.file_rank, sum(x.merged)
     order = node.integers("perm") or tuple(reversed(range(rank)))
     if sorted(order) != list(range(rank)):
         raise node.refuse(f"perm {list(order)} is no permutation of {rank} dimensions")
-    rows = tuple(axis - (axis > x.batch_axis) for axis in order if axis != x.batch_axis)
-    moved = x if rows == tuple(range(rank - 1)) else b.derive(x, ir.Transpose(x=x.index, permutation=rows))
+    here = range(x.batch_axis, x.batch_axis + many)
+    groups = [here if axis == x.batch_axis else (axis + (many - 1) * (axis > x.batch_axis),) for axis in order]
+    rows = tuple(place for group in groups for place in group)
+    moved = x if rows == tuple(range(len(x.shape))) else b.derive(x, ir.Transpose(x=x.index, permutation=rows))
     b.bind(node, replace(moved, batch_axis=order.index(x.batch_axis)))
 
 
@@ -245,14 +283,17 @@ def squeeze(node: Node, b: Builder) -> None:
 
 
 def unsqueeze(node: Node, b: Builder) -> None:
-    """Adds dimensions of size 1 behind the batch."""
-    x = b.tensor(node, 0, classes=True)
+    """Adds dimensions of size 1: behind the batch, or around it where it is not the first."""
+    x = b.tensor(node, 0, classes=True, anywhere=True)
     axes = numbers(node, b, 1, "axes") or ()
     rank = len(x.shape) + 1 + len(axes)
     places = sorted(axis % rank for axis in axes if -rank <= axis < rank)
-    if not axes or len(set(places)) != len(axes) or places[0] == 0:
-        raise node.refuse(f"axes {list(axes)} would add a dimension before the batch, or none, or one twice")
-    shape = list(x.shape)
+    full = list(range(len(x.shape)))
+    full.insert(x.batch_axis, -1)
     for place in places:
-        shape.insert(place - 1, 1)
-    b.bind(node, reshaped(b, x, tuple(shape)))
+        full.insert(place, len(x.shape))
+    if not axes or len(set(places)) != len(axes) or (places[0] == 0 and x.batch_axis == 0):
+        raise node.refuse(f"axes {list(axes)} would add a dimension before the batch, or none, or one twice")
+    sizes = (*x.shape, 1)
+    shape = tuple(sizes[place] for place in full if place != -1)
+    b.bind(node, replace(reshaped(b, x, shape), batch_axis=full.index(-1)))
