@@ -401,9 +401,10 @@ def reverse_sequence(node: Node, b: Builder) -> None:
     x = b.tensor(node, 0)
     time, batch = node.integer("time_axis", 0), node.integer("batch_axis", 1)
     place, other = row_axis(node, time, x.shape), row_axis(node, batch, x.shape)
-    lengths = b.constant(node, 1, "the lengths").reshape(-1).astype(np.int64)
+    given = b.constant(node, 1, "the lengths").reshape(-1)
+    lengths = given.astype(np.int64) if given.dtype.kind in "iu" else np.array([-1])
     if place == other or len(lengths) != x.shape[other] or lengths.min() < 0 or lengths.max() > x.shape[place]:
-        raise node.refuse(f"lengths {lengths[:8].tolist()} do not fit rows of shape {list(x.shape)}")
+        raise node.refuse(f"lengths {given[:8].tolist()} do not fit rows of shape {list(x.shape)}")
     steps = np.arange(x.shape[place])
     index = np.where(steps < lengths[:, None], lengths[:, None] - 1 - steps, steps)
     index = index if other < place else index.T

@@ -19,9 +19,11 @@ def split(node: Node, b: Builder) -> None:
     axis = row_axis(node, node.integer("axis", 0), x.shape)
     size, count = x.shape[axis], node.integer("num_outputs", len(node.outputs))
     parts = numbers(node, b, 1, "split")
-    if parts is None:
+    if parts is None and count == len(node.outputs):
         each = -(-size // max(count, 1))
         parts = (*[each] * (count - 1), size - each * (count - 1))
+    if parts is None:
+        raise node.refuse(f"num_outputs is {count}, it has {len(node.outputs)} outputs")
     if len(parts) != len(node.outputs) or sum(parts) != size or min(parts, default=0) < 1:
         raise node.refuse(f"parts {list(parts)} for {len(node.outputs)} outputs do not fit a dimension of {size}")
     start = 0
