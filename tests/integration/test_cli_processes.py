@@ -176,6 +176,7 @@ def test_the_demo_holds_and_says_what_it_measured(tmp_path: Path) -> None:
     assert list((tmp_path / "temporary").iterdir()) == []
 
 
+@pytest.mark.soak
 def test_a_demo_of_few_images_holds_too(tmp_path: Path) -> None:
     with running(tmp_path, "demo", "--transactions", "3") as command:
         assert command.ends_with(DEMO_S_MAX) == 0, command.said()

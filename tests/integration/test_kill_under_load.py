@@ -196,7 +196,7 @@ def kill_under_load(folder: Path, kills: int, seed: int) -> None:
 
 
 def test_no_acknowledged_transaction_is_lost_and_nothing_signed_twice(tmp_path: Path) -> None:
-    kill_under_load(tmp_path, kills=4, seed=4)
+    kill_under_load(tmp_path, kills=2, seed=4)
 
 
 @pytest.mark.soak
