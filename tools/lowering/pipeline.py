@@ -36,8 +36,8 @@ from tools.lowering.report import Report
 from tools.lowering.shapes import resolve
 from tools.lowering.source import Array, Node, Source
 from tools.lowering.summary import summarise
+from tools.lowering.unbatched import with_rows
 from tools.lowering.unscale import unscale
-from tools.lowering.whole import with_rows
 
 LOWERING_VERSION: Final = "armillary-lowering/1"
 REHEARSAL_LIMIT: Final = 16.0
