@@ -19,7 +19,7 @@ from runtime.inference.constants import unpack
 from runtime.inference.forest import Forest, read_forest
 
 if TYPE_CHECKING:
-    from runtime.inference.emit import Writer
+    from runtime.inference.writer import Writer
 
 Array = npt.NDArray[Any]
 ML_DOMAIN: Final = "ai.onnx.ml"
@@ -41,7 +41,7 @@ def trees(node: ops.Trees, to: Writer) -> str:
     alone = columns == 1
     y = to.add(
         "TreeEnsemble",
-        to.tensors[node.x],
+        to.tensor(node.x),
         domain=ML_DOMAIN,
         n_targets=1 if alone else len(forest.ends),
         aggregate_function=_SUM,
@@ -111,9 +111,9 @@ def lookup(node: ops.Lookup, to: Writer) -> str:
     Gather, which copies each by itself."""
     shape, made, table = to.graph.constants[node.table].shape, to.made(), node.table
     if prod(shape[1:]) > 1:
-        return _gather(to, to.tensors[node.x], table)
+        return _gather(to, to.tensor(node.x), table)
     values = to.constant(("list", table), lambda: to.scaled(table, None, (1, shape[0])))
-    places = to.add("Reshape", to.whole(to.tensors[node.x]), to.integers(1, -1))
+    places = to.add("Reshape", to.whole(to.tensor(node.x)), to.integers(1, -1))
     return to.reshaped(to.add("GatherElements", values, places, axis=1), *made)
 
 

@@ -19,12 +19,13 @@ import numpy.typing as npt
 from onnx import TensorProto, helper
 
 from runtime.inference.arithmetic import Int64Array
-from runtime.inference.emit import Emitted, emit, finish
+from runtime.inference.emit import emit, finish
 from runtime.inference.errors import InvalidInput, Refused
 from runtime.inference.graph import TensorSpec, model_hash
 from runtime.inference.library import onnxruntime
 from runtime.inference.tensors import check_form, check_inputs, check_values
 from runtime.inference.verifier import Verified, verify
+from runtime.inference.writer import Emitted
 from runtime.types import Hash
 
 MEMORY_BYTES: Final = 1 << 30

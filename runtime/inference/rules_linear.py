@@ -15,6 +15,7 @@ In a MatMul each of K terms lies in the interval of a product, so a subset's sum
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import Enum
 from math import prod
 
 import numpy as np
@@ -25,8 +26,25 @@ from runtime.inference.graph import Affine, Conv, ConvForm, Gemm, MatMul, Rescal
 from runtime.inference.limits import DOUBLE_EXACT_MAX, SHIFT_BITS_MAX, SINGLE_EXACT_MAX, SPATIAL_RANK_MAX
 
 SUM_RULE = "every partial sum of a column is exact: within 2**53"
-NARROW_POSITIONS = 16
-"""Below so many positions of a Conv in double precision, the engine multiplies all rows at once."""
+
+
+class ConvWay(Enum):
+    """How the engine computes a Conv in double precision. Exactness makes the choice free; it decides the cost."""
+
+    GATHERED = "windows gathered channels last, one matrix product for all rows"
+    BY_CHANNEL = "shifted tensors times one number per channel, summed"
+    BY_GROUP = "windows side by side, one matrix product for each group and row"
+
+
+def conv_way(node: Conv, weights: Dims) -> ConvWay:
+    """By the groups: one, as many as input and output channels, or others. weights: [O, C / groups, kernel...]."""
+    if node.groups == 1:
+        return ConvWay.GATHERED
+    return ConvWay.BY_CHANNEL if node.groups == weights[0] and weights[1] == 1 else ConvWay.BY_GROUP
+
+
+GATHERED_RUN_UNITS = 2
+"""Of each element of a window: a run of all channels, copied by itself."""
 PRODUCT_UNITS = 180
 """Of each matrix product of a MatMul: it is set up anew."""
 
@@ -197,6 +215,9 @@ def conv(node: Conv, place: Place) -> Proof:
     place.expand(prod(weights), "conv", node.form, node.weights, None if node.form else node.shifts, groups)
     if node.bias is not None:
         place.expand(weights[0], "bias", node.bias, node.shifts)
+    if node.form == ConvForm.DOUBLE and conv_way(node, weights) == ConvWay.GATHERED:
+        sizes = tuple(s + b + e for s, b, e in zip(x.shape[1:], node.pads_begin, node.pads_end, strict=True))
+        place.expand(prod(spatial) * prod(kernel), "windows", sizes, spatial, kernel, node.strides, node.dilations)
     return Proof(fact, _conv_work(node, x, fact, weights, padded))
 
 
@@ -230,11 +251,30 @@ def _conv_work(node: Conv, x: Fact, fact: Fact, weights: Dims, padded: bool) -> 
             scratch=x.elements + 2 * fact.elements + taps * x.shape[0] * positions,
         )
     gathered = taps * x.shape[0] * positions
-    turned = gathered + fact.elements if node.groups == 1 and positions < NARROW_POSITIONS else 0
+    turned = x.elements + fact.elements  # from and to the other layout, where what is beside asks for it
+    moved = turned + (source if padded else 0)
+    way = conv_way(node, weights)
+    if way == ConvWay.GATHERED:
+        return Work(
+            kernels=8,
+            macs_double=macs,
+            strided=moved + GATHERED_RUN_UNITS * taps * positions,
+            streamed=gathered + tail * fact.elements,
+            weights=prod(weights) + taps * positions,
+            scratch=gathered + source + turned,
+        )
+    if way == ConvWay.BY_CHANNEL:
+        return Work(
+            kernels=3 * taps + 5,
+            strided=moved + gathered,
+            streamed=2 * gathered + tail * fact.elements,
+            weights=prod(weights),
+            scratch=source + turned + 2 * fact.elements,
+        )
     return Work(
-        kernels=taps * (1 + (node.groups > 1)) + (10 if turned else 6),
+        kernels=2 * taps + 6,
         macs_double=macs,
-        strided=gathered + turned + (source if padded else 0) + 130 * node.groups,
+        strided=gathered + (source if padded else 0) + 130 * node.groups,
         streamed=gathered + tail * fact.elements,
         weights=prod(weights),
         scratch=2 * gathered + fact.elements + (source if padded else 0),

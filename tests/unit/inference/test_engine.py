@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from runtime.inference import Engine, InvalidInput, Refused, TensorSpec, encode_graph, interpret, model_hash, verify
 from runtime.inference import engine as engine_module
 from runtime.inference import graph as ops
-from runtime.inference.emit import INLINE_ELEMENTS_MAX, emit
+from runtime.inference.emit import emit
+from runtime.inference.writer import INLINE_ELEMENTS_MAX
 from runtime.testing.graphs import tight_weights, wrap
 
 

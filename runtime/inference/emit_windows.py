@@ -1,0 +1,169 @@
+"""Conv and MaxPool for the engine: windows over the spatial dimensions of a row.
+
+Exactness makes the way free. A Conv in double precision has no kernel of its own: channels last, its windows are
+gathered, each element of one a run of all channels, and one matrix product takes the windows of all rows. With one
+filter per channel it is a sum of shifted tensors times numbers; with other groups a product for each group.
+"""
+
+from __future__ import annotations
+
+from itertools import product
+from math import prod
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+from onnx import TensorProto
+
+from runtime.inference import graph as ops
+from runtime.inference.constants import unpack
+from runtime.inference.facts import Dims
+from runtime.inference.graph import ConvForm
+from runtime.inference.rules_linear import ConvWay, conv_way
+from runtime.inference.writer import Writer, powers
+
+Windowed = ops.Conv | ops.MaxPool
+_SPATIAL_FROM: Final = {True: 1, False: 2}  # the first spatial axis of a tensor with N, by whether channels are last
+
+
+def conv(node: ops.Conv, to: Writer) -> str:
+    """In the way that the rule charges for."""
+    if node.form == ConvForm.SINGLE:
+        return _single(node, to)
+    way = conv_way(node, to.graph.constants[node.weights].shape)
+    return {ConvWay.GATHERED: _gathered, ConvWay.BY_CHANNEL: _by_channel, ConvWay.BY_GROUP: _by_group}[way](node, to)
+
+
+def is_channels_last(node: ops.Conv, to: Writer) -> bool:
+    """Whether `conv` writes it so."""
+    way = conv_way(node, to.graph.constants[node.weights].shape)
+    return node.form == ConvForm.DOUBLE and way != ConvWay.BY_GROUP
+
+
+def max_pool(node: ops.MaxPool, to: Writer) -> str:
+    """Channels last, the largest of shifted tensors; else the kernel."""
+    x = _padded(to, to.tensor(node.x), node, float(to.facts[node.x].low))
+    if not to.last:
+        return to.add("MaxPool", x, kernel_shape=node.kernel, strides=node.strides, dilations=node.dilations)
+    taps = [_shifted(to, x, node, offset) for offset in product(*map(range, node.kernel))]
+    return to.add("Max", *taps)
+
+
+def _padded(to: Writer, x: str, node: Windowed, value: float) -> str:
+    if not any(node.pads_begin) and not any(node.pads_end):
+        return x
+    pads = to.integers(0, *to.laid((0, *node.pads_begin)), 0, *to.laid((0, *node.pads_end)))
+    return to.add("Pad", x, pads, to.scalar(value))
+
+
+def _padded_sizes(to: Writer, node: Windowed) -> Dims:
+    sizes = to.facts[node.x].shape[1:]
+    return tuple(s + b + e for s, b, e in zip(sizes, node.pads_begin, node.pads_end, strict=True))
+
+
+def _positions(to: Writer) -> Dims:
+    """The spatial dimensions of what the present node makes."""
+    return to.made()[:-1] if to.last else to.made()[1:]
+
+
+def _shifted(to: Writer, x: str, node: Windowed, offset: Dims) -> str:
+    """Of the padded x what each window holds at `offset`."""
+    starts = [k * d for k, d in zip(offset, node.dilations, strict=True)]
+    made, sizes = _positions(to), _padded_sizes(to, node)
+    ends = [start + (count - 1) * step + 1 for start, count, step in zip(starts, made, node.strides, strict=True)]
+    if not any(starts) and tuple(ends) == sizes and max(node.strides) == 1:
+        return x
+    first = _SPATIAL_FROM[to.last]
+    axes = range(first, first + len(starts))
+    return to.add("Slice", x, to.integers(*starts), to.integers(*ends), to.integers(*axes), to.integers(*node.strides))
+
+
+def _gathered(node: ops.Conv, to: Writer) -> str:
+    weights = to.graph.constants[node.weights].shape
+    outputs, channels, taps, made = weights[0], weights[1], prod(weights[2:]), _positions(to)
+    sizes = _padded_sizes(to, node)
+    x = _padded(to, to.tensor(node.x), node, 0.0)
+    if taps > 1 or made != sizes:
+        x = to.reshaped(x, prod(sizes), channels)
+        geometry = (sizes, made, weights[2:], node.strides, node.dilations)
+        x = to.add("Gather", x, to.constant(("windows", *geometry), lambda: _places(*geometry)), axis=1)
+    x = to.reshaped(x, taps * channels)
+
+    def matrix() -> npt.NDArray[np.float64]:
+        """[outputs, (tap, channel)]: the order in which a window's elements are gathered."""
+        scaled = to.scaled(node.weights, node.shifts, (outputs, channels, taps))
+        return scaled.transpose(0, 2, 1).reshape(outputs, taps * channels)
+
+    y = to.product(x, to.constant(("conv", node.weights, node.shifts), matrix), node.bias, node.shifts)
+    return to.reshaped(y, *made, outputs)
+
+
+def _places(sizes: Dims, made: Dims, kernel: Dims, strides: Dims, dilations: Dims) -> npt.NDArray[np.int32]:
+    """[window, tap]: where in the flat padded dimensions each window finds each of its elements."""
+    found = np.zeros((1, 1), np.int64)
+    for size, count, taps, stride, dilation in zip(sizes, made, kernel, strides, dilations, strict=True):
+        along = np.arange(count)[:, None] * stride + np.arange(taps) * dilation
+        found = (found[:, None, :, None] * size + along[None, :, None, :]).reshape(len(found) * count, -1)
+    return found.astype(np.int32)
+
+
+def _by_channel(node: ops.Conv, to: Writer) -> str:
+    """One filter for each channel: products of shifted tensors and of one number per channel, summed."""
+    channels, _, *kernel = to.graph.constants[node.weights].shape
+    x = _padded(to, to.tensor(node.x), node, 0.0)
+
+    def tap(number: int) -> npt.NDArray[np.float64]:
+        return to.scaled(node.weights, node.shifts, (channels, prod(kernel)))[:, number]
+
+    total = ""
+    for number, offset in enumerate(product(*map(range, kernel))):
+        weights = to.constant(("tap", node.weights, node.shifts, number), lambda number=number: tap(number))  # type: ignore[misc] # bound
+        term = to.add("Mul", _shifted(to, x, node, offset), weights)
+        total = to.add("Add", total, term) if total else term
+    return to.biased_and_rounded(total, node.bias, node.shifts, (channels,))
+
+
+def _by_group(node: ops.Conv, to: Writer) -> str:
+    """The windows side by side, then one matrix product for each group and row, with the weights on the left."""
+    weights = to.graph.constants[node.weights].shape
+    outputs, inputs, kernel, made = weights[0], weights[1], weights[2:], to.made()
+    positions, taps, groups = prod(made[1:]), prod(kernel), node.groups
+    x = _padded(to, to.tensor(node.x), node, 0.0)
+    windows = [
+        to.reshaped(_shifted(to, x, node, offset), groups, inputs, positions) for offset in product(*map(range, kernel))
+    ]
+    gathered = to.add("Concat", *windows, axis=2) if taps > 1 else windows[0]
+    gathered = to.reshaped(gathered, groups, taps * inputs, positions)
+
+    def matrix() -> npt.NDArray[np.float64]:
+        """groups, outputs, (tap, input channel): the order in which the windows were laid side by side."""
+        scaled = to.scaled(node.weights, node.shifts, (groups, outputs // groups, inputs, taps))
+        return scaled.transpose(0, 1, 3, 2).reshape(groups, outputs // groups, taps * inputs)
+
+    y = to.add("MatMul", to.constant(("conv", node.weights, node.shifts, groups), matrix), gathered)
+    return to.biased_and_rounded(to.reshaped(y, *made), node.bias, node.shifts, (outputs, *(1,) * len(kernel)))
+
+
+def _single(node: ops.Conv, to: Writer) -> str:
+    """float32 products and sums of integers within 2**24; scaled, biased and rounded in float64."""
+    weights = to.constant(("single", node.weights), lambda: unpack(to.graph.constants[node.weights]).astype(np.float32))
+    shape = to.graph.constants[node.weights].shape
+    y = to.add(
+        "Conv",
+        to.add("Cast", to.tensor(node.x), to=TensorProto.FLOAT),
+        weights,
+        kernel_shape=shape[2:],
+        strides=node.strides,
+        pads=[*node.pads_begin, *node.pads_end],
+        dilations=node.dilations,
+        group=node.groups,
+    )
+    y = to.add("Cast", y, to=TensorProto.DOUBLE)
+    column = (shape[0], *(1,) * (len(shape) - 2))
+    if node.shifts is not None:
+        shifts = node.shifts
+        scale = to.constant(
+            ("scale", shifts, column), lambda: powers(unpack(to.graph.constants[shifts])).reshape(column)
+        )
+        y = to.add("Mul", y, scale)
+    return to.biased_and_rounded(y, node.bias, node.shifts, column)
