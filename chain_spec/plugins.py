@@ -85,12 +85,18 @@ def outdated(module: type[Module]) -> Path | None:
     files = set(_sources(module)[1])
     for name, loaded in sorted(sys.modules.items()):
         loader = getattr(loaded, "__loader__", None)
-        if not isinstance(loader, SourceFileLoader) or Path(loader.path).resolve() not in files:
+        if not isinstance(loader, SourceFileLoader) or _resolved(loader.path) not in files:
             continue
         source = Path(loader.path)
         if loader.get_code(name) != loader.source_to_code(source.read_bytes(), str(source)):
             return source
     return None
+
+
+@cache
+def _resolved(source: str) -> Path:
+    """Where a loaded source lies. Remembered, because there are thousands, and each module of a chain asks for all."""
+    return Path(source).resolve()
 
 
 def _sources(module: type[Module]) -> tuple[Path, list[Path]]:
