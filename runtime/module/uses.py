@@ -10,6 +10,7 @@ from __future__ import annotations
 import inspect
 import types
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 from typing import (
     TYPE_CHECKING,
     Annotated,
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from runtime.module.module import Module
 
 T = TypeVar("T")
+REMEMBERED_MAX = 1_024
 
 
 class Uses(Generic[T]):
@@ -73,8 +75,9 @@ def find_provider(uses: Uses[Any], user: str, modules: Iterable[type[Module]]) -
     return fitting[0]
 
 
+@lru_cache(REMEMBERED_MAX)
 def missing(module: type[Module], protocol: Any) -> str:
-    """Why `module` does not provide `protocol`; "" where it does."""
+    """Why `module` does not provide `protocol`; "" where it does. Remembered, as every chain that is composed asks."""
     for name, wanted in protocol_methods(protocol).items():
         offered = inspect.getattr_static(module, name, None)
         if isinstance(offered, Verb):
