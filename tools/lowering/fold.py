@@ -43,17 +43,27 @@ def fold(source: Source) -> Source:
     for node in source.nodes:
         inputs = [constants[name] for name in node.inputs if name in constants]
         if node.op in FOLDERS and len(inputs) == len(node.inputs):
-            result = evaluate(node, inputs)
-            elements += result.size
-            if elements > WEIGHTS_MAX:
-                raise node.refuse(f"constant parts of the model have more than {WEIGHTS_MAX} elements")
-            constants[node.outputs[0]] = result
+            for one in each_output(node):
+                result = evaluate(one, inputs)
+                elements += result.size
+                if elements > WEIGHTS_MAX:
+                    raise node.refuse(f"constant parts of the model have more than {WEIGHTS_MAX} elements")
+                constants[one.outputs[0]] = result
         else:
             kept.append(node)
     for port in source.outputs:
         if port.name in constants and not source.whole:
             raise ModelRefused(f"output {port.name!r}", "it does not depend on any input", "drop it from the outputs")
     return without_dead(replace(source, constants=constants, nodes=tuple(kept)))
+
+
+def each_output(node: Node) -> list[Node]:
+    """A Split as one node for each of its outputs; any other as it is."""
+    if node.op != "Split":
+        return [node]
+    count = len(node.outputs)
+    parts = [replace(node, attributes={**node.attributes, "part": part, "parts": count}) for part in range(count)]
+    return [replace(part, outputs=(name,)) for part, name in zip(parts, node.outputs, strict=True)]
 
 
 def without_dead(source: Source) -> Source:
@@ -169,6 +179,22 @@ def _shape(node: Node, inputs: list[Array]) -> Array:
     return np.array(inputs[0].shape, np.int64)[node.integer("start", 0) : node.integer("end", 1 << 31)]
 
 
+def _split(node: Node, inputs: list[Array]) -> Array:
+    """The part that `each_output` says."""
+    axis, parts, x = node.integer("axis", 0), node.integer("parts", 1), inputs[0]
+    sizes = [int(size) for size in inputs[1]] if len(inputs) > 1 else list(node.integers("split") or ())
+    step = -(-x.shape[axis] // parts)
+    ends = np.cumsum(sizes)[:-1] if sizes else np.arange(1, parts) * step
+    return np.split(x, ends.tolist(), axis)[node.integer("part", 0)]
+
+
+def _gemm(node: Node, inputs: list[Array]) -> Array:
+    a, b = (x.T if node.flag(name) else x for x, name in zip(inputs, ("transA", "transB"), strict=False))
+    product = NUMERIC["MatMul"](node, [a, b]) * np.asarray(node.number("alpha", 1.0), a.dtype)
+    added = inputs[2] * np.asarray(node.number("beta", 1.0), a.dtype) if len(inputs) > 2 else 0
+    return np.asarray(product + added).astype(a.dtype)
+
+
 def _gather(node: Node, inputs: list[Array]) -> Array:
     axis = node.integer("axis", 0)
     _bounded(node, inputs[1].size * inputs[0].size)
@@ -238,7 +264,9 @@ FOLDERS: Final[dict[str, Folder]] = {
     "Shape": _shape,
     "Size": lambda node, inputs: np.array(inputs[0].size, np.int64),
     "Gather": _gather,
+    "Gemm": _gemm,
     "Slice": _slice,
+    "Split": _split,
     "Range": _range,
     "ConstantOfShape": _constant_of_shape,
     "Expand": _expand,

@@ -10,6 +10,7 @@ Only where nobody else reads the tensor in between. Arithmetic is float64: produ
 from __future__ import annotations
 
 from dataclasses import replace
+from math import prod
 
 import numpy as np
 
@@ -107,7 +108,7 @@ class _Fuser:
         weight = self._weight(matmul)
         if weight is None or weight.ndim != 2 or len(matmul.inputs) > 2 or bias.size not in (1, weight.shape[1]):
             return None
-        if bias.ndim > 2 or bias.size != max(1, *bias.shape[-1:]):  # only along the last dimension, adding no other
+        if bias.ndim > 2 or bias.size != prod(bias.shape[-1:]):  # only along the last dimension, adding no other
             return None
         name = self._add(f"{add.outputs[0]}/bias", np.broadcast_to(bias.reshape(-1), weight.shape[1:]))
         merged = (*matmul.merged, add.index)
@@ -141,7 +142,7 @@ class _Fuser:
         if not linear.has_input(2):
             return np.zeros(channels)
         bias = self.constants.get(linear.inputs[2])
-        if bias is None or bias.size not in (1, channels) or bias.size != max(1, *bias.shape[-1:]):
+        if bias is None or bias.size not in (1, channels) or bias.size != prod(bias.shape[-1:]):
             return None
         beta = linear.number("beta", 1.0) if linear.op == "Gemm" else 1.0
         return np.broadcast_to(bias.reshape(-1).astype(np.float64), (channels,)) * beta

@@ -22,9 +22,12 @@ LEAST: Final = -8192.0
 """Constants at most this are taken for masks."""
 _MOVERS: Final = (
     "Cast", "Concat", "Expand", "Gather", "Identity", "ReduceMax", "Reshape", "Slice", "Split", "Squeeze", "Tile",
-    "Transpose", "Unsqueeze",
+    "Transpose", "Trilu", "Unsqueeze",
 )  # fmt: skip
-_PASSING: Final = {"Add": (0, 1), "Sub": (0,), "Mul": (0, 1), "Where": (1, 2), "Max": (0, 1), "CastLike": (0,)}
+_PASSING: Final = {
+    "Add": (0, 1), "Sub": (0,), "Mul": (0, 1), "Where": (1, 2), "Max": (0, 1), "CastLike": (0,),
+    "ScatterElements": (0, 2),
+}  # fmt: skip
 
 
 def without_masks(source: Source) -> Source:
@@ -48,7 +51,7 @@ def without_masks(source: Source) -> Source:
                 node = replace(node, attributes={**node.attributes, "value": moderate})
                 changed.add(node.outputs[0])
         nodes.append(node)
-    hidden: set[str] = set()
+    hidden = {name for name in changed if name not in constants}
     for node in nodes:
         if (changed | hidden).intersection(node.inputs):
             hidden.update(ways.intersection(node.outputs))

@@ -3,7 +3,8 @@ Shape, Gather, Unsqueeze, Concat, Reshape.
 
 The number of rows is open, so each such value is computed twice: for one row and for WITNESS rows. What is equal both
 times does not depend on it. What is one row's array, once or WITNESS times, is the same in every row: a constant with
-a leading 1. A target of Reshape or Expand may begin with the number of rows. Any other use of it is refused.
+a leading 1; where that repeats along another dimension, a tensor that has the batch there. A target of Reshape, Expand
+or Resize may begin with the number of rows. Any other use of it is refused.
 """
 
 from __future__ import annotations
@@ -17,20 +18,23 @@ import numpy as np
 
 from runtime.inference.limits import WEIGHTS_MAX
 from tools.lowering.builder import BATCH_FIRST, Builder
-from tools.lowering.fold import FOLDERS, evaluate
+from tools.lowering.fold import FOLDERS, each_output, evaluate
 from tools.lowering.protobuf import DTYPES
-from tools.lowering.source import Array, Node, Source
+from tools.lowering.source import HELPER, Array, Node, Source
 
 WITNESS: Final = 61
 MEASURES: Final = ("Shape", "Size")
 INITIAL_STATES: Final[dict[str, tuple[int, ...]]] = {"LSTM": (5, 6), "GRU": (5,), "RNN": (5,)}
 """Operands that have N in the middle: constant ones may repeat there."""
+TARGETS: Final = {"Expand": 1, "Reshape": 1, "Resize": 3}
+"""Which operand is a shape that begins with the number of rows."""
 Pair = tuple[Array, Array]
 
 
 def resolve(source: Source, limits: dict[str, float], lower_node: Callable[[Node, Builder], None]) -> Source:
-    """The same function without Shape and Size. `lower_node` translates a node, so that its result has a shape."""
-    if not any(node.op in MEASURES for node in source.nodes):
+    """The same function without Shape and Size, and without nodes that compute with constants alone. `lower_node`
+    translates a node, so that its result has a shape."""
+    if not any(node.op in MEASURES or _reads_constants(node, source.constants) for node in source.nodes):
         return source
     return _Resolver(source, limits, lower_node).run()
 
@@ -63,7 +67,8 @@ class _Resolver:
             if node.op in MEASURES and node.inputs[0] not in self.pairs:
                 self._know(node, self._measured(node))
             elif self._is_known(node):
-                self._know(node, self._computed(node))
+                for one in each_output(node):
+                    self._know(one, self._computed(one))
             else:
                 rewritten = self._without_rows(node)
                 self.lower_node(rewritten, self.builder)
@@ -110,6 +115,8 @@ class _Resolver:
                     node = replace(node, attributes={**node.attributes, "batch_dims": 1})
                     continue
                 inputs[position] = self._target(node, position, *self.pairs[name])
+        if _reads_constants(node, self.constants):
+            inputs[0] = self._filled(node, self.constants[inputs[0]], 0)
         return replace(node, inputs=tuple(inputs))
 
     def _target(self, node: Node, position: int, one: Array, many: Array) -> str:
@@ -117,12 +124,25 @@ class _Resolver:
             return self._store(f"{node.outputs[0]}/state", one)
         if node.op == "Reshape" and position == 1 and self._is_around(node, one, many):
             return self._store(f"{node.outputs[0]}/shape", np.where(one != many, 0 if -1 in one else -1, one))
+        if TARGETS.get(node.op) != position and _is_repeated(one, many):
+            return self._filled(node, one, [o == m for o, m in zip(one.shape, many.shape, strict=True)].index(False))
         leads = one.shape == many.shape and one.ndim == 1 and one[0] == 1 and many[0] == WITNESS
-        if node.op not in ("Reshape", "Expand") or position != 1 or not leads or (one[1:] != many[1:]).any():
+        if TARGETS.get(node.op) != position or not leads or (one[1:] != many[1:]).any():
             mend = "keep the batch as the first dimension, and the number of rows out of the arithmetic"
             raise node.refuse("it computes with the number of rows, but rows are independent", mend)
-        lead = 1 if node.op == "Expand" else 0 if -1 in one[1:] else -1
+        lead = 1 if node.op != "Reshape" else 0 if -1 in one[1:] else -1
         return self._store(f"{node.outputs[0]}/shape", np.concatenate([[lead], one[1:]]).astype(np.int64))
+
+    def _filled(self, node: Node, one: Array, axis: int) -> str:
+        """A constant that is the same in every row as a tensor that has the batch in place of a dimension of size 1."""
+        if not one.ndim or one.shape[axis] != 1:
+            raise node.refuse(f"a constant of shape {list(one.shape)} alone is computed with", "give it a leading 1")
+        value = self._store(f"{node.outputs[0]}/value", np.take(one, 0, axis))
+        name = self._free(f"{node.outputs[0]}/rows")
+        helper = Node("Fill", node.name, HELPER, (value,), (name,), {"axis": axis})
+        self.lower_node(helper, self.builder)
+        self.nodes.append(helper)
+        return name
 
     def _is_around(self, node: Node, one: Array, many: Array) -> bool:
         """Whether a target has a multiple of the number of rows once, and either more than the number itself
@@ -138,10 +158,20 @@ class _Resolver:
         return once and (-1 not in one or (one[places[0]] == 1 and places[0] == x.batch_axis and not sum(x.merged)))
 
     def _store(self, name: str, array: Array) -> str:
-        while name in self.constants or name in self.pairs:
-            name += "'"
+        name = self._free(name)
         self.constants[name] = array
         return name
+
+    def _free(self, name: str) -> str:
+        while name in self.constants or name in self.pairs or self.builder.is_bound(name):
+            name += "'"
+        return name
+
+
+def _reads_constants(node: Node, constants: Mapping[str, Array]) -> bool:
+    """Whether a node that cannot be folded computes with nothing but constants."""
+    given = [name for name in node.inputs if name]
+    return node.op not in FOLDERS and bool(given) and all(name in constants for name in given)
 
 
 def _is_repeated(one: Array, many: Array) -> bool:

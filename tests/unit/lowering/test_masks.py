@@ -101,3 +101,19 @@ def test_a_row_that_is_hidden_whole_is_found_by_comparing_with_minus_infinity():
     seen = mask.any(1)
     assert not found[~seen].any()
     assert np.abs(found[seen] - _softmax(np.where(mask == 1, scores, -np.inf)[seen])).max() < 1e-4
+
+
+def test_minus_infinity_above_the_diagonal_hides_what_comes_later():
+    """torch.full((n, n), -inf).triu(1), one row of it."""
+    nodes = [
+        ("ConstantOfShape", ["square"], ["full"], {"value": numpy_helper.from_array(np.array([-np.inf], np.float32))}),
+        ("Trilu", ["full", "one"], ["mask"]),
+        ("Slice", ["mask", "two", "three"], ["m"]),
+        ("Add", ["scores", "m"], ["s"]),
+        ("Softmax", ["s"], ["y"], {"axis": -1}),
+    ]
+    constants = {"square": np.array([LENGTH, LENGTH]), "one": np.array(1), "two": np.array([2]), "three": np.array([3])}
+    scores = _scores()
+    _, found = _run(_model(nodes, constants), {"scores": scores})
+    assert not found[:, 3:].any()
+    assert np.abs(found[:, :3] - _softmax(scores[:, :3])).max() < 1e-4

@@ -413,12 +413,14 @@ def reverse_sequence(node: Node, b: Builder) -> None:
 
 
 def fill(node: Node, b: Builder) -> None:
-    """A constant that is an output: our own operator, no file has it."""
+    """A constant that is computed with, or an output, the same in every row: our own operator, no file has it. `axis`:
+    where the batch is."""
     value = b.constant(node, 0, "the value")
     if not value.size or not b.source.inputs:
         reason = "an output of no elements, or of a model without inputs, has no exact form"
         raise node.refuse(reason, "drop it from the outputs")
-    b.bind(node, typed_constant(node, b, value, b.finished(b.source.inputs[0].name)))
+    made = typed_constant(node, b, value, b.finished(b.source.inputs[0].name))
+    b.bind(node, replace(made, batch_axis=node.integer("axis", 0)))
 
 
 INDEXING: Final[dict[str, Callable[[Node, Builder], None]]] = {

@@ -83,7 +83,7 @@ def _axes(node: Node, b: Builder, x: Tensor, *, old: bool) -> list[_Axis]:
     if len(given) != len(axes) or any(not -rank <= axis < rank for axis in axes) or min(given, default=0) <= 0:
         raise node.refuse(f"scales {scales} and sizes {sizes} do not fit a tensor of {rank} dimensions")
     by_axis = dict(zip((axis % rank for axis in axes), given, strict=True))
-    if by_axis.get(0, 1) != 1:
+    if by_axis.get(0, 1) not in (1, b.source.fixed_rows if sizes and not scales else 1):
         raise node.refuse("it would change the number of rows", "give the batch the scale 1")
     found = []
     for axis, size in enumerate(x.shape, start=1):
