@@ -144,6 +144,14 @@ class ModelTooLarge(CallError):
     limit: U64
 
 
+class ModelTooSlow(CallError):
+    """One row takes more gas than a block has for transactions, so nobody could run the model: see the parameters
+    block_gas_max and inference_gas_percent."""
+
+    gas: U64
+    limit: U64
+
+
 class Core(Module):
     """What the runtime keeps in state for itself, changes of modules' parameters, and the services offered to them."""
 
@@ -151,7 +159,7 @@ class Core(Module):
     events = (HookFailed, ValidatorsRefused, ParamsChanged)
     errors = (
         *(*RUNTIME_ERRORS, NoParams, ParamsRefused, ParamOutOfRange),
-        *(ChunkMissing, ModelUnknown, ModelRefused, ModelTooLarge, InputRefused),
+        *(ChunkMissing, ModelUnknown, ModelRefused, ModelTooLarge, ModelTooSlow, InputRefused),
     )
 
     genesis_hash: Item[Hash] = Item()
@@ -167,9 +175,13 @@ class Core(Module):
         """Prices and bounds stay where every node can follow, and where a next decision is possible. Raises
         ParamOutOfRange."""
         params = self.params
-        for name, (low, high) in cast("Frame", self._bound["frame"]).ranges(params).items():
+        for name, (low, high) in self._frame.ranges(params).items():
             if not low <= getattr(params, name) <= high:
                 raise ParamOutOfRange(param=Name(name), low=low, high=high)
+
+    @property
+    def _frame(self) -> Frame:
+        return cast("Frame", self._bound["frame"])
 
     @property
     def _in_force(self) -> RuntimeParams:
@@ -295,6 +307,7 @@ class Core(Module):
         info = self._engine.verify(model, blob, nodes_max)
         if self.height > 0:  # what a chain before this one admitted stands; `run` judges it by today's bound anyway
             self._check_memory(info)
+            self._check_time(info)
         if info.model not in self.models:
             self.models[info.model] = ModelRecord(info, len(chunks))
             for number, at in enumerate(range(0, len(chunks), SEGMENT_CHUNKS)):
@@ -340,6 +353,12 @@ class Core(Module):
         limit = self._in_force.model_memory_bytes_max
         if info.memory_bytes > limit:
             raise ModelTooLarge(memory_bytes=info.memory_bytes, limit=limit)
+
+    def _check_time(self, info: ModelInfo) -> None:
+        limit = self._in_force.block_gas_max - self._frame.hook_gas
+        gas = self._in_force.inference_gas(info.gas_load + info.gas_fixed + info.gas_per_row)
+        if gas > limit:
+            raise ModelTooSlow(gas=gas, limit=limit)
 
     def _load(self, model: Hash, record: ModelRecord) -> bytes:
         """The model's bytes. Uncharged, for only some nodes need them: `gas_load` was charged to all."""

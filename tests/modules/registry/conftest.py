@@ -106,3 +106,9 @@ def make_world(engine: EnginePort) -> Callable[..., World]:
 def world(make_world: Callable[..., World]) -> World:
     """A World where a higher price is announced three blocks ahead."""
     return make_world(price_notice_blocks=3)
+
+
+@pytest.fixture
+def world_of() -> Callable[[EnginePort], World]:
+    """Worlds whose models run in this engine."""
+    return World

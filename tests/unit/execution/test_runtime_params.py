@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modules.tokens import Tokens
-from runtime import Call, Hash, Item, Module, Name, RootCalls, Uses, hook
+from runtime import Call, Hash, Item, ModelInfo, Module, Name, RootCalls, Uses, hook
 from runtime.codec import codec
 from runtime.execution import (
     DEFAULT_CONSENSUS,
@@ -22,7 +22,7 @@ from runtime.execution import (
     Rule,
     RuntimeParams,
 )
-from runtime.execution.core import Core, ModelTooLarge, ParamOutOfRange
+from runtime.execution.core import Core, ModelTooLarge, ModelTooSlow, ParamOutOfRange
 from runtime.execution.params import Frame
 from runtime.inference import model_hash, verify
 from runtime.module.params import PARAMS_KEY
@@ -225,12 +225,32 @@ def test_invalid_model_above_the_bound_of_memory(
 
 def core_admits(chain: Chain, model: Hash, needed: int) -> None:
     """What the registry asks of the runtime as an upload ends."""
+    with pytest.raises(ModelTooLarge) as refused:
+        admitted(chain, model)
+    assert refused.value == ModelTooLarge(memory_bytes=needed, limit=needed - 1)
+
+
+def test_invalid_model_of_which_one_row_takes_more_gas_than_a_block_has(
+    make_whole: Callable[..., Chain], calls_of: Callable[[Chain], dict[str, Call]]
+) -> None:
+    """The highest price at which a row fits is the highest at which the model is taken."""
+    chain = make_whole()
+    model = model_bytes(chain, infer(chain, calls_of))
+    limit = chain.application.params().block_gas_max - chain.application.composition.hook_gas
+    proven = verify(model).cost.gas(1)
+    highest = limit * 100 // proven
+    changed(chain, inference_gas_percent=highest)
+    assert admitted(chain, Hash(model_hash(model))).gas_per_row == verify(model).cost.gas_per_row
+    dear = changed(chain, inference_gas_percent=highest + 1)
+    with pytest.raises(ModelTooSlow) as refused:
+        admitted(chain, Hash(model_hash(model)))
+    assert refused.value == ModelTooSlow(gas=dear.inference_gas(proven), limit=limit)
+
+
+def admitted(chain: Chain, model: Hash) -> ModelInfo:
     with chain.application._next_block() as run:
         core = run.environment.core
-        chunks = core.model_chunks[model, 0]
-        with pytest.raises(ModelTooLarge) as refused:
-            core.admit(chunks, nodes_max=100)
-    assert refused.value == ModelTooLarge(memory_bytes=needed, limit=needed - 1)
+        return core.admit(core.model_chunks[model, 0], nodes_max=100)
 
 
 def test_invalid_origin_of_a_change_of_prices(make_whole: Callable[..., Chain]) -> None:
