@@ -160,7 +160,9 @@ class Builder:
             raise node.refuse(f"input {position} is {what}, a computed tensor is needed")
         found = self._tensors[name]
         if found.classes is not None and not classes:
-            raise node.refuse("it computes with names of classes", "let it read scores or probabilities instead")
+            if isinstance(found.classes[0], str):
+                raise node.refuse("it computes with names of classes", "let it read scores or probabilities instead")
+            found = self._numbers(found)
         if found.place in (BATCH_FIRST, self._carried):
             return found
         if sum(found.merged) and not merged:
@@ -172,6 +174,12 @@ class Builder:
             )
             raise node.refuse(reason, "transpose before, so that the batch is dimension 0 (batch_first=True)")
         return found
+
+    def _numbers(self, x: Tensor) -> Tensor:
+        """Classes that are numbers, as these numbers."""
+        table = np.array(x.classes, np.int64).reshape(-1, 1)
+        found = self.derive(x, ir.Lookup(x=x.index, table=self.store(table)), classes=None, limit=None)
+        return self.derive(found, ir.Reshape(x=found.index, shape=x.shape))
 
     def constant(self, node: Node, position: int, what: str, *, text: bool = False) -> Array:
         """A constant operand; refused where it is computed or left out, or holds texts."""
@@ -365,19 +373,31 @@ class Builder:
     def _feature_bits(self, name: str) -> int:
         """How many bits calibrated features deserve: all where they are scaled one by one before anything else, since
         then each gets a grid of its own; FEATURE_BITS where they meet weights that cannot be small as in a network."""
-        readers = self.source.readers(name)
-        bits = [self._feature_bits(node.outputs[0]) for node in readers if node.op in CARRIERS]
-        bits += [INPUT_BITS_MAX for node in readers if node.op in SCALERS]
-        bits += [FEATURE_BITS for node in readers if node.op in ("LinearRegressor", "LinearClassifier")]
-        return max(bits, default=0) if name in self._limits else 0
+        if name not in self._limits:
+            return 0
+        bits, waiting = 0, [name]
+        while waiting:
+            for node in self.source.readers(waiting.pop()):
+                if node.op in CARRIERS and node.outputs[0] in self._limits:
+                    waiting.append(node.outputs[0])
+                elif node.op in SCALERS:
+                    bits = max(bits, INPUT_BITS_MAX)
+                elif node.op in ("LinearRegressor", "LinearClassifier"):
+                    bits = max(bits, FEATURE_BITS)
+        return bits
 
     def _is_only_compared(self, name: str) -> bool:
         """Whether trees alone read the tensor, and no output is it."""
-        readers = self.source.readers(name)
-        return len(readers) == self._uses.get(name, 0) > 0 and all(
-            node.op in COMPARING or (node.op in ("Cast", "Identity") and self._is_only_compared(node.outputs[0]))
-            for node in readers
-        )
+        waiting = [name]
+        while waiting:
+            name = waiting.pop()
+            readers = self.source.readers(name)
+            if not len(readers) == self._uses.get(name, 0) > 0:
+                return False
+            waiting += [node.outputs[0] for node in readers if node.op in ("Cast", "Identity")]
+            if any(node.op not in (*COMPARING, "Cast", "Identity") for node in readers):
+                return False
+        return True
 
     # ---- the end
 

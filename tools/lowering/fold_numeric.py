@@ -119,13 +119,13 @@ def _cumulated(node: Node, inputs: list[Array]) -> Array:
 
 
 def _product(node: Node, inputs: list[Array]) -> Array:
-    """MatMul: as large as a product of shapes can be, so both are checked first."""
-    a, b = inputs
+    """MatMul, with a bias from `fuse`: as large as a product of shapes can be, so both are checked first."""
+    a, b, *bias = inputs
     rows, columns = a.size // max(1, a.shape[-1]), b.size // max(1, b.shape[-2] if b.ndim > 1 else b.shape[-1])
     _bounded(node, max(rows, 1) * max(columns, 1))
     if a.size * columns > (PRODUCTS_MAX if a.dtype.kind == "f" else PRODUCTS_MAX >> 8):
         raise node.refuse("its constant value takes too many multiplications")
-    return np.asarray(np.matmul(a, b))
+    return np.asarray(sum(bias, np.matmul(a, b)))
 
 
 def _cast_like(node: Node, inputs: list[Array]) -> Array:

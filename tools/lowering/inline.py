@@ -1,5 +1,6 @@
 """Protobuf -> protobuf: a call of a function becomes the nodes of its body. What is called may be a local function of
-the file, or an operator that the ONNX standard itself defines by others and that has no handler here.
+the file, or an operator that the ONNX standard itself defines by others and that has no handler here. Control flow
+whose course is known (control.py) becomes the nodes that it runs.
 
 The file is hostile: bodies are copied into a bounded number of nodes, in a bounded number of rounds, so that functions
 that call themselves end in a refusal. A body that was written for another opset is taken where its operators mean the
@@ -15,6 +16,8 @@ from typing import Any, Final
 import onnx
 from onnx import AttributeProto, FunctionProto, ModelProto, NodeProto
 
+from tools.lowering.control import OPS as CONTROL
+from tools.lowering.control import Known, unrolled
 from tools.lowering.errors import ModelRefused
 
 ROUNDS_MAX: Final = 16
@@ -40,16 +43,14 @@ def inlined(proto: ModelProto, handled: Collection[str]) -> ModelProto:
     for _ in range(ROUNDS_MAX):
         bodies = _Bodies(copy, local, handled)
         nodes = list(copy.graph.node)
-        found = [bodies.of(node) for node in nodes]
-        if not any(found):
+        parts = [bodies.parts(node, names) for node in nodes]
+        if all(part is None for part in parts):
             return copy
-        if sum(1 if body is None else len(body.node) for body in found) > EXPANDED_MAX:
-            raise ModelRefused("file", f"its functions hold more than {EXPANDED_MAX} nodes")
-        expanded = [
-            part
-            for node, body in zip(nodes, found, strict=True)
-            for part in ([node] if body is None else _expanded(node, body, names))
-        ]
+        expanded: list[NodeProto] = []
+        for node, part in zip(nodes, parts, strict=True):
+            expanded += [node] if part is None else part
+            if len(expanded) > EXPANDED_MAX:
+                raise ModelRefused("file", f"its functions and loops hold more than {EXPANDED_MAX} nodes")
         del copy.graph.node[:]
         copy.graph.node.extend(expanded)
     raise ModelRefused("file", f"its functions call each other more than {ROUNDS_MAX} deep", "inline them")
@@ -83,6 +84,16 @@ class _Bodies:
         self.handled = handled
         self.opsets = {_domain(entry.domain): entry.version for entry in proto.opset_import}
         self.types: dict[str, onnx.TypeProto] | None = None
+        self.known: Known | None = None
+
+    def parts(self, node: NodeProto, names: _Names) -> list[NodeProto] | None:
+        """The nodes that it stands for, or None where it stays."""
+        if node.op_type in CONTROL and _domain(node.domain) == "":
+            self.known = self.known or Known(self.proto, self._all_types())
+            prefix = names.prefix(node)
+            return unrolled(node, self.known, prefix, lambda inner, rename: _renamed(inner, rename, prefix, {}))
+        body = self.of(node)
+        return None if body is None else list(_expanded(node, body, names))
 
     def of(self, node: NodeProto) -> FunctionProto | None:
         """The body, or None where the node stays."""
@@ -122,9 +133,12 @@ class _Bodies:
     def _type(self, name: str) -> onnx.TypeProto | None:
         if not name:
             return onnx.TypeProto()
+        return self._all_types().get(name)
+
+    def _all_types(self) -> dict[str, onnx.TypeProto]:
         if self.types is None:
             self.types = _inferred(self.proto)
-        return self.types.get(name)
+        return self.types
 
     def _same_meaning(self, function: FunctionProto, schema: onnx.defs.OpSchema) -> FunctionProto | None:
         """The body, completed by the defaults of the operator's attributes, if each of its operators is the same one in

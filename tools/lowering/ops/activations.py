@@ -14,7 +14,7 @@ import numpy as np
 from runtime.inference import graph as ir
 from tools.lowering.builder import Builder, Tensor
 from tools.lowering.ops.axes import row_axis
-from tools.lowering.ops.columns import floating
+from tools.lowering.ops.columns import floating, resolving
 from tools.lowering.ops.layout import reshaped
 from tools.lowering.source import Node
 
@@ -96,6 +96,7 @@ def clip(node: Node, b: Builder) -> None:
     low, high = (_bound(node, b, position, name) for position, name in ((1, "min"), (2, "max")))
     if low is not None and high is not None and low > high:
         raise node.refuse(f"its lower bound {low:g} is above its upper one {high:g}")
+    x = x if low is None or low <= 0 else resolving(b, x, np.array([low]))
     least = x.fact.low if low is None else _on_grid(x, low)
     most = max(x.fact.high, least) if high is None else _on_grid(x, high)
     least = min(least, most)

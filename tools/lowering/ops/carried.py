@@ -11,8 +11,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Final
 
+from runtime.inference import graph as ir
 from tools.lowering.builder import BATCH_FIRST, Builder, Tensor
-from tools.lowering.source import Node
+from tools.lowering.source import HELPER, Node
 
 Handler = Callable[[Node, Builder], None]
 
@@ -23,6 +24,7 @@ EACH: Final = (
 """Element by element."""
 ALONG: Final = {"LayerNormalization": -1, "Softmax": -1}
 """From `axis` on, and what that is where it is left out; Softmax before opset 13 has 1."""
+TWO: Final = ("Add", "Div", "Mul", "Sub")
 PRODUCTS: Final = ("Gemm", "MatMul")
 CARRIED: Final = (*EACH, *ALONG, *PRODUCTS)
 
@@ -31,6 +33,7 @@ def carried(handler: Handler) -> Handler:
     """The handler of a CARRIED op, for operands that all have the batch at one place elsewhere than first too."""
 
     def handle(node: Node, b: Builder) -> None:
+        node = _as_deep(node, b)
         computed = [b.finished(name) for name in node.inputs if b.is_bound(name)]
         place = computed[0].place if computed else BATCH_FIRST
         if place == BATCH_FIRST or not _agree(computed):
@@ -44,6 +47,25 @@ def carried(handler: Handler) -> Handler:
             handler(node, b)
 
     return handle
+
+
+def _as_deep(node: Node, b: Builder) -> Node:
+    """An operand that a constant has more dimensions than gets as many of size 1 in front, before the batch."""
+    if node.op not in TWO or len(node.inputs) != 2:
+        return node
+    for place, name in enumerate(node.inputs):
+        constant = b.source.constants.get(name)
+        x = b.finished(node.inputs[1 - place]) if b.is_bound(node.inputs[1 - place]) else None
+        if constant is None or x is None or x.place != BATCH_FIRST or constant.ndim <= x.file_rank:
+            continue
+        more = constant.ndim - x.file_rank
+        axes, deep = f"{node.outputs[0]}/axes", f"{node.outputs[0]}/deep"
+        shaped = b.derive(x, ir.Reshape(x=x.index, shape=(*[1] * more, *x.shape)))
+        helper = Node("Unsqueeze", node.name, HELPER, (node.inputs[1 - place], axes), (deep,))
+        b.bind(helper, replace(shaped, batch_axis=more))
+        inputs = (name, deep) if place == 0 else (deep, name)
+        return replace(node, inputs=inputs)
+    return node
 
 
 def _agree(computed: Sequence[Tensor]) -> bool:

@@ -7,6 +7,7 @@ the numbers 0, 1, 2, ... are those numbers: they need no list, and may be comput
 from __future__ import annotations
 
 from dataclasses import replace
+from math import prod
 from typing import Final
 
 import numpy as np
@@ -15,6 +16,7 @@ from runtime.inference import graph as ir
 from tools.lowering.builder import Builder, Classes, Tensor
 from tools.lowering.ops.axes import row_axis
 from tools.lowering.ops.columns import negated
+from tools.lowering.ops.indexing import looked_up
 from tools.lowering.ops.layout import gathered, reshaped
 from tools.lowering.protobuf import TEXT
 from tools.lowering.source import Array, Node
@@ -77,26 +79,50 @@ def array_feature_extractor(node: Node, b: Builder) -> None:
 
 
 def _lookup(node: Node, b: Builder) -> None:
-    """classes[index] for one index per row. The standard gives it the shape [1, N]; a Reshape puts N first again."""
-    names = _names(node, b.constant(node, 0, "the classes", text=True))
-    index = b.tensor(node, 1)
-    if index.dtype.kind not in "iu" or index.fact.elements != 1:
-        raise node.refuse(f"it looks up {index.fact.elements} places of type {index.dtype} per row, one is supported")
+    """classes[index] for one index per row. The standard gives it the shape [1, N]; where a Reshape puts N first again,
+    it is first here already."""
+    table, index = b.constant(node, 0, "the classes", text=True), b.tensor(node, 1, merged=True)
+    if index.dtype.kind not in "iu":
+        raise node.refuse(f"it looks up places of type {index.dtype}, integers are needed")
+    one_list = index.fact.elements == 1 and table.size == table.shape[-1]
+    if table.dtype.kind == "f" or (table.dtype.kind in "iu" and not one_list):
+        _columns(node, b, table, index)
+        return
+    names = _names(node, table)
+    if index.fact.elements != 1:
+        raise node.refuse(f"it looks up {index.fact.elements} names per row, one is supported")
     if index.fact.low < 0 or index.fact.high >= len(names):
         raise node.refuse(f"places {index.fact.low} to {index.fact.high} do not lie in {len(names)} classes")
-    if not _is_reshaped(b, node.outputs[0]):
-        raise node.refuse("its result [1, N] has the batch second", "reshape it to [-1] before anything else reads it")
-    found = as_classes(b, reshaped(b, index, ()), names)
-    b.bind(node, found if isinstance(names[0], str) else replace(found, dtype=b.source.constants[node.inputs[0]].dtype))
+    alone = _is_reshaped(b, node.outputs[0])
+    found = replace(reshaped(b, index, () if alone else (1,)), batch_axis=int(not alone), merged=(0, 0))
+    found = as_classes(b, found, names)
+    b.bind(node, found if isinstance(names[0], str) else replace(found, dtype=table.dtype))
+
+
+def _columns(node: Node, b: Builder, table: Array, index: Tensor) -> None:
+    """Columns of a table of numbers [..., K] at k places a row: [..., N * k], however the index has them."""
+    lead = table.shape[:-1] or (1,)
+    before, after = (prod(part) for part in index.around)
+    own = tuple(size for size in (before, after) if size > 1)
+    found = looked_up(node, b, np.moveaxis(table.reshape(*lead, -1), -1, 0), reshaped(b, index, own))
+    order = (*range(len(own), len(own) + len(lead)), *range(len(own)))
+    turned = b.derive(found, ir.Transpose(x=found.index, permutation=order))
+    b.bind(node, replace(turned, batch_axis=len(lead), merged=(int(before > 1), int(after > 1))))
 
 
 def _is_reshaped(b: Builder, name: str) -> bool:
     """Whether every way from the tensor leads to a Reshape before the order of its dimensions matters."""
-    carried = all(
-        reader.op == "Reshape" or (reader.op in ("Cast", "Identity") and _is_reshaped(b, reader.outputs[0]))
-        for reader in b.source.readers(name)
-    )
-    return carried and all(port.name != name for port in b.source.outputs)
+    waiting = [name]
+    while waiting:
+        name = waiting.pop()
+        if any(port.name == name for port in b.source.outputs):
+            return False
+        for reader in b.source.readers(name):
+            if reader.op in ("Cast", "Identity"):
+                waiting.append(reader.outputs[0])
+            elif reader.op != "Reshape":
+                return False
+    return True
 
 
 def _names(node: Node, array: Array) -> Classes:

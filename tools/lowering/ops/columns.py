@@ -9,12 +9,14 @@ from typing import Final
 import numpy as np
 
 from runtime.inference import graph as ir
+from runtime.inference.limits import FRAC_BITS_MAX
 from tools.lowering.builder import CALIBRATE, FEATURE_BITS, Builder, Tensor
 from tools.lowering.errors import LoweringError
 from tools.lowering.grids import Floats, Grid, bits_to_drop, choose, is_tight
 from tools.lowering.source import Array, Node, Shape
 
 SUMMAND_BITS: Final = 51  # so that a sum of two is within 52
+RESOLVED_BITS: Final = 8
 
 
 def floats(array: Array) -> Floats:
@@ -188,6 +190,17 @@ def _finest(x: Tensor) -> int:
 def with_room(b: Builder, x: Tensor, frac_bits: int) -> Tensor:
     """x, clipped to calibration's limit if only so it can be a summand with that many fractional bits."""
     return x if _finest(x) >= frac_bits else b.within_limit(x)
+
+
+def resolving(b: Builder, x: Tensor, values: Floats) -> Tensor:
+    """x on a grid on which the least of the values, but 0, has RESOLVED_BITS, as far as there is room: an epsilon that
+    divisors are kept above."""
+    sizes = np.abs(values[values != 0])
+    if not sizes.size:
+        return x
+    wanted = RESOLVED_BITS - int(np.frexp(sizes.min())[1])
+    frac_bits = min(wanted, _finest(with_room(b, x, wanted)), FRAC_BITS_MAX)
+    return b.regrid(with_room(b, x, frac_bits), frac_bits) if frac_bits > x.frac_bits else x
 
 
 def common_grid(node: Node, wanted: int, *tensors: Tensor) -> int:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from math import prod
+from math import inf, prod
 from typing import Final
 
 import numpy as np
@@ -39,8 +39,7 @@ ROUNDS_MAX: Final = 64
 def places(node: Node, b: Builder, index: Tensor, size: int, *, only_it: bool = True) -> Tensor:
     """The index with 0 <= it < size; ONNX counts negative ones from the end. One that lies outside, where the float
     model fails, is the nearest place. `only_it`: nothing else is read from the same elements."""
-    whole = index.dtype.kind in "iu" and index.frac_bits == 0 and index.error == 0.0
-    if not whole:
+    if index.dtype.kind not in "iu" or index.frac_bits:
         raise node.refuse(f"its indices are {index.dtype} values that were rounded", "use integers as indices")
     if only_it:
         index = b.confine(index, -size, size - 1)
@@ -89,7 +88,8 @@ def one_whole(node: Node, b: Builder, position: int, what: str) -> int:
 
 def taken(b: Builder, x: Tensor, index: Tensor, axis: int) -> Tensor:
     """The elements of x along an axis that the index, of x's rank, names."""
-    return b.derive(x, ir.Take(x=x.index, index=index.index, axis=axis))
+    error = inf if index.error else x.error
+    return b.derive(x, ir.Take(x=x.index, index=index.index, axis=axis), error=error)
 
 
 # ---- Gather and its kin
@@ -131,7 +131,7 @@ def looked_up(node: Node, b: Builder, table: Array, index: Tensor) -> Tensor:
     rows = max(1, prod(table.shape[1:]))
     integers = np.rint(np.ldexp(values, frac_bits)).astype(np.int64).reshape(len(table), rows)
     emitted = ir.Lookup(x=index.index, table=b.store(integers))
-    error = 0.0 if table.dtype.kind != "f" else 2.0**-frac_bits / 2
+    error = inf if index.error else 0.0 if table.dtype.kind != "f" else 2.0**-frac_bits / 2
     found = b.derive(index, emitted, frac_bits=frac_bits, dtype=table.dtype, error=error, limit=None)
     return reshaped(b, found, (*index.shape, *table.shape[1:]))
 
@@ -413,14 +413,12 @@ def reverse_sequence(node: Node, b: Builder) -> None:
 
 
 def fill(node: Node, b: Builder) -> None:
-    """A constant that is computed with, or an output, the same in every row: our own operator, no file has it. `axis`:
-    where the batch is."""
+    """A constant that is an output: our own operator, no file has it."""
     value = b.constant(node, 0, "the value")
     if not value.size or not b.source.inputs:
         reason = "an output of no elements, or of a model without inputs, has no exact form"
         raise node.refuse(reason, "drop it from the outputs")
-    made = typed_constant(node, b, value, b.finished(b.source.inputs[0].name))
-    b.bind(node, replace(made, batch_axis=node.integer("axis", 0)))
+    b.bind(node, typed_constant(node, b, value, b.finished(b.source.inputs[0].name)))
 
 
 INDEXING: Final[dict[str, Callable[[Node, Builder], None]]] = {

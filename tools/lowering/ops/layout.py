@@ -146,6 +146,9 @@ def concat(node: Node, b: Builder) -> None:
         b.tensor(node, place, anywhere=True) for place, name in enumerate(node.inputs) if not b.is_constant(name)
     )
     parts = [_part(node, b, place, like) for place in range(len(node.inputs))]
+    if axis in (0, -len(like.shape) - 1) and all(part.place == BATCH_FIRST for part in parts):
+        _stack_batches(node, b, parts)
+        return
     rank = len(parts[0].shape)
     place = row_axis(node, axis, parts[0].shape, like.batch_axis)
     for part in parts:
@@ -158,6 +161,15 @@ def concat(node: Node, b: Builder) -> None:
             raise node.refuse(f"it joins tensors with the batch as dimension {like.batch_axis} and {part.batch_axis}")
     finest = max(part.frac_bits for part in parts)
     b.bind(node, joined(b, regridded(node, b, parts, finest), place))
+
+
+def _stack_batches(node: Node, b: Builder, parts: list[Tensor]) -> None:
+    """The batches one after another: a dimension of the row that is merged with the batch behind it."""
+    if len({part.shape for part in parts}) > 1 or len({part.dtype for part in parts}) > 1:
+        raise node.refuse("its batches of unlike rows would become one")
+    apart = [reshaped(b, part, (1, *part.shape)) for part in parts]
+    stacked = joined(b, regridded(node, b, apart, max(part.frac_bits for part in apart)), 0)
+    b.bind(node, replace(stacked, merged=(int(len(parts) > 1), 0)))
 
 
 def _part(node: Node, b: Builder, place: int, like: Tensor) -> Tensor:
@@ -283,7 +295,7 @@ def squeeze(node: Node, b: Builder) -> None:
 
 
 def unsqueeze(node: Node, b: Builder) -> None:
-    """Adds dimensions of size 1: behind the batch, or around it where it is not the first."""
+    """Adds dimensions of size 1: behind the batch, or before it, which is then not the first."""
     x = b.tensor(node, 0, classes=True, anywhere=True)
     axes = numbers(node, b, 1, "axes") or ()
     rank = len(x.shape) + 1 + len(axes)
@@ -292,8 +304,8 @@ def unsqueeze(node: Node, b: Builder) -> None:
     full.insert(x.batch_axis, -1)
     for place in places:
         full.insert(place, len(x.shape))
-    if not axes or len(set(places)) != len(axes) or (places[0] == 0 and x.batch_axis == 0):
-        raise node.refuse(f"axes {list(axes)} would add a dimension before the batch, or none, or one twice")
+    if not axes or len(set(places)) != len(axes):
+        raise node.refuse(f"axes {list(axes)} would add no dimension, or one twice")
     sizes = (*x.shape, 1)
     shape = tuple(sizes[place] for place in full if place != -1)
     b.bind(node, replace(reshaped(b, x, shape), batch_axis=full.index(-1)))

@@ -15,7 +15,7 @@ import numpy as np
 from runtime.inference import graph as ir
 from tools.lowering.builder import Builder, Tensor
 from tools.lowering.grids import Floats
-from tools.lowering.ops.columns import added, filled, floating, negated, regridded, scaled, shifted
+from tools.lowering.ops.columns import added, filled, floating, negated, regridded, resolving, scaled, shifted
 from tools.lowering.ops.elementwise import beside, pair, product, ratio
 from tools.lowering.source import Node
 
@@ -146,7 +146,9 @@ def _extreme(node: Node, b: Builder, of_two: Pairwise, of_constants: np.ufunc) -
     result = reduce(lambda x, y: of_two(node, b, x, y), _computed(node, b))
     constants = _constants(node, b, result)
     if constants:
-        result = of_two(node, b, result, filled(node, b, result, reduce(of_constants, constants)))
+        values = reduce(of_constants, constants)
+        result = resolving(b, result, values)
+        result = of_two(node, b, result, filled(node, b, result, values))
     b.bind(node, result)
 
 
