@@ -21,9 +21,10 @@ from tools.localnet.ports import free_base_port
 VALIDATORS = 4
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def localnet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Localnet]:
-    """Four validators that run; one network for all tests of a file, because starting one takes seconds."""
+    """Four validators that run. One network for all tests, because starting one takes seconds: each test leaves it as
+    it must find it, with all nodes up and nothing in a mempool."""
     base = free_base_port(2 * VALIDATORS, start=random.randrange(20_000, 26_000))
     with Localnet(tmp_path_factory.mktemp("localnet") / "net", VALIDATORS, base_port=base) as network:
         network.start()
@@ -50,7 +51,7 @@ def command_line(environment: Mapping[str, str], *arguments: str) -> Shown:
     return Shown(code, out.getvalue(), err.getvalue())
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def armillary(localnet: Localnet) -> CommandLine:
     """`armillary ARGUMENTS` for a user of the first node; with `signer`=i as that node's operator."""
     environment = {

@@ -20,9 +20,12 @@ import pytest
 from modules.oracle import Oracle
 from modules.registry.protocol import Card, Price
 from modules.tokens import Tokens
+from runtime.consensus import VoteReceived
 from runtime.inference import from_arrays, model_hash
 from runtime.module import Call, Tensor
+from runtime.node.records import decode_records
 from runtime.node.signer import read_signed
+from runtime.node.wal import read_wal
 from runtime.types import AccountId
 from tools.cli.home import OPERATOR_KEY
 from tools.client import NodeClient, NodeError
@@ -138,14 +141,25 @@ def chain_of(client: NodeClient, top: int) -> list[tuple[str, str, tuple[str, ..
     return chain
 
 
-def check_journals(net: Localnet) -> int:
-    """Each signer signed one thing for each moment. Returns how many signatures were checked."""
-    count = 0
+def check_signatures(net: Localnet) -> int:
+    """Each signer signed one thing for each moment, and every vote that any node logged is among that. Returns how many
+    signatures were checked."""
+    signatures: set[bytes] = set()
     for node in net.nodes:
         signed = read_signed(node.home / "data" / "signer.journal")
         assert len({each.moment for each in signed}) == len(signed) > 10
-        count += len(signed)
-    return count
+        signatures |= {each.signature for each in signed}
+    votes = [event.vote for node in net.nodes for event in logged(node.home / "data" / "wal")]
+    assert votes
+    assert all(vote.signature in signatures for vote in votes)
+    return len(signatures)
+
+
+def logged(folder: Path) -> Iterator[VoteReceived]:
+    """The votes in a node's write-ahead log."""
+    for height in sorted(int(path.stem.removeprefix("height-")) for path in folder.iterdir()):
+        inputs, _ = decode_records(read_wal(folder, height))
+        yield from (event for event in inputs if isinstance(event, VoteReceived))
 
 
 def check_logs(net: Localnet) -> None:
@@ -181,7 +195,7 @@ def kill_under_load(folder: Path, kills: int, seed: int) -> None:
                 chains.append(chain_of(client, top))
         settled = time.monotonic() - settling
         net.stop()
-        signatures = check_journals(net)
+        signatures = check_signatures(net)
         check_logs(net)
     assert all(chain == chains[0] for chain in chains)
     in_blocks = [name for _, _, names in chains[0] for name in names]
