@@ -23,6 +23,7 @@ from runtime.inference.verifier import RULES
 from runtime.types import Hash
 from tools.lowering.crossings import Thresholds
 from tools.lowering.errors import DataRefused, ModelRefused
+from tools.lowering.grids import SUM_BITS, least_frac_bits
 from tools.lowering.names import as_labels, graph_names
 from tools.lowering.protobuf import TEXT
 from tools.lowering.prune import pruned
@@ -163,6 +164,7 @@ class Builder:
             if isinstance(found.classes[0], str):
                 raise node.refuse("it computes with names of classes", "let it read scores or probabilities instead")
             found = self._numbers(found)
+        found = self._fine_enough(node, found)
         if found.place in (BATCH_FIRST, self._carried):
             return found
         if sum(found.merged) and not merged:
@@ -180,6 +182,15 @@ class Builder:
         table = np.array(x.classes, np.int64).reshape(-1, 1)
         found = self.derive(x, ir.Lookup(x=x.index, table=self.store(table)), classes=None, limit=None)
         return self.derive(found, ir.Reshape(x=found.index, shape=x.shape))
+
+    def _fine_enough(self, node: Node, x: Tensor) -> Tensor:
+        """x, on the grid of whole numbers where the operator knows no coarser one."""
+        if x.frac_bits >= least_frac_bits(node.op):
+            return x
+        if x.fact.magnitude << -x.frac_bits > 1 << SUM_BITS:
+            reason = f"what it reads reaches {x.magnitude:.3g}, too large for {node.op}"
+            raise node.refuse(reason, "pass calibration rows, or scale the model")
+        return self.regrid(x, 0)
 
     def constant(self, node: Node, position: int, what: str, *, text: bool = False) -> Array:
         """A constant operand; refused where it is computed or left out, or holds texts."""
@@ -404,8 +415,20 @@ class Builder:
     def build(self, version: str, source_hash: bytes) -> ir.Graph:
         """The graph with the source's outputs."""
         names = graph_names(self.source.outputs)
+        for port in self.source.outputs:
+            self._tensors[port.name] = self._whole(port, self._tensors[port.name])
         outputs = tuple(self.output(names[port.name], self._tensors[port.name]) for port in self.source.outputs)
         return self.graph(outputs, version, source_hash, self._labels())
+
+    def _whole(self, port: Port, x: Tensor) -> Tensor:
+        """An output, on the grid of whole numbers at least: rows leave as integers of 64 bits."""
+        if x.frac_bits >= 0:
+            return x
+        x = self.within_limit(x)
+        if x.fact.magnitude << -x.frac_bits > 1 << SUM_BITS:
+            reason = f"it reaches {x.magnitude:.3g}, more than integers hold exactly"
+            raise ModelRefused(f"output {port.name!r}", reason, "pass calibration rows, or scale the output")
+        return self.regrid(x, 0)
 
     def classes(self) -> dict[str, Classes]:
         """The classes of those outputs that are places in such a list, by source name."""
@@ -430,11 +453,12 @@ class Builder:
         return as_labels(lists[0] if lists else self._columns)
 
     def output(self, name: str, tensor: Tensor) -> ir.Output:
-        """`tensor` as it leaves the graph, with its proven interval."""
+        """`tensor` as it leaves the graph, with its proven interval; a probe of an inner one on a coarse grid as its
+        integers."""
         spec = ir.TensorSpec(
             name=name,
             shape=tensor.shape,
-            frac_bits=tensor.frac_bits,
+            frac_bits=max(0, tensor.frac_bits),
             low=tensor.fact.low,
             high=tensor.fact.high,
         )

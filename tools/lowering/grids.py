@@ -22,6 +22,18 @@ SUM_BITS: Final = 52
 EXPONENT_MAX: Final = 64
 WEIGHT_BITS_MIN: Final = 4
 CONSTANT_MAX: Final = 2.0**128  # float32's range: nothing below overflows on the way to integers
+COARSE_WEIGHT_BITS: Final = 14
+"""What weights need so much that x is put on a grid coarser than that of whole numbers: a small feature beside a huge
+one is lost there."""
+FRAC_BITS_MIN: Final = -112
+"""The coarsest grid: float32's largest numbers have 16 bits on it."""
+ON_ANY_GRID: Final = (
+    "Add", "AveragePool", "BatchNormalization", "Concat", "Conv", "Div", "Dropout", "Flatten", "Gemm",
+    "GlobalAveragePool", "GlobalMaxPool", "Identity", "LeakyRelu", "MatMul", "MaxPool", "Mean", "Mul", "Neg",
+    "ReduceMax", "ReduceMean", "ReduceSum", "Relu", "Reshape", "Slice", "Softmax", "Split", "Squeeze", "Sub", "Sum",
+    "Transpose", "Unsqueeze",
+)  # fmt: skip
+"""Operators that compute on grids coarser than that of whole numbers too."""
 HEADROOM_BITS: Final = 4
 """A bound of x is that much above its usual size, so x gets that many bits more than the weights when both shrink."""
 
@@ -49,7 +61,7 @@ class Grid:
             return x_error
         shifts = np.zeros(len(self.weights), np.int64) if self.shifts is None else self.shifts
         exponents = shifts + self.frac_bits - self.x_frac_bits
-        kept = np.ldexp(self.weights.astype(np.float64), -exponents[:, None])
+        kept = self.weights * _powers(-exponents)
         total = np.abs(kept).sum(axis=1) * x_error
         total += np.abs(self.columns - kept).sum(axis=1) * (x_magnitude + x_error)
         if self.bias is not None and self.offsets is not None:
@@ -59,26 +71,45 @@ class Grid:
 
 def _exponent(values: Floats) -> Ints:
     """Per row the least e with every |value| < 2**e; 0 for zeros."""
-    exponents: Ints = np.frexp(np.abs(values).max(axis=1))[1].astype(np.int64)
+    largest = np.maximum(values.max(axis=1), -values.min(axis=1))
+    exponents: Ints = np.frexp(largest)[1].astype(np.int64)
     return exponents
 
 
+def _powers(exponents: Ints) -> Floats:
+    """2**e beside the numbers of each row: to multiply is exact, and faster than to ldexp each of them."""
+    powers: Floats = np.ldexp(1.0, exponents)[:, np.newaxis]
+    return powers
+
+
 def _quantised(columns: Floats, exponents: Ints) -> Ints:
-    return np.rint(np.ldexp(columns, exponents[:, None])).astype(np.int64)
+    scaled = columns * _powers(exponents)
+    return np.rint(scaled, out=scaled).astype(np.int64)
 
 
-def _largest_sum(columns: Floats) -> int:
+def _full_exponents(columns: Floats, x_frac_bits: int) -> Ints:
+    """Those with which each column's largest weight has WEIGHT_BITS; finer than EXPONENT_MAX only where x is coarse."""
+    return np.minimum(WEIGHT_BITS - _exponent(columns), EXPONENT_MAX - min(0, x_frac_bits))
+
+
+def _largest_sum(columns: Floats, x_frac_bits: int) -> int:
     """The largest sum of a column's weights at WEIGHT_BITS."""
-    full = _quantised(columns, np.minimum(WEIGHT_BITS - _exponent(columns), EXPONENT_MAX))
+    full = _quantised(columns, _full_exponents(columns, x_frac_bits))
     return int(np.abs(full).sum(axis=1).max())
 
 
-def bits_to_drop(columns: Floats, magnitude: int, frac_bits: int) -> int:
-    """How many of x's low bits to give up so that x and the weights lose about equally.
+def least_frac_bits(op: str) -> int:
+    """Of what the operator reads and makes: below 0 a grid is coarser than that of whole numbers."""
+    return FRAC_BITS_MIN if op in ON_ANY_GRID else 0
+
+
+def bits_to_drop(columns: Floats, magnitude: int, frac_bits: int, frac_bits_min: int = 0) -> int:
+    """How many of x's low bits to give up so that x and the weights lose about equally; below the grid of whole numbers
+    no more than COARSE_WEIGHT_BITS ask for.
 
     With a bits in x, w in the weights and c for the width of the column, a + w + c <= SUM_BITS.
     """
-    total = _largest_sum(columns)
+    total = _largest_sum(columns, frac_bits)
     if total * magnitude <= 1 << SUM_BITS:
         return 0
     width = max(0, total.bit_length() - WEIGHT_BITS)
@@ -87,15 +118,24 @@ def bits_to_drop(columns: Floats, magnitude: int, frac_bits: int) -> int:
     drop = 0
     while drop < frac_bits and weight_bits + drop < WEIGHT_BITS and x_bits - drop > weight_bits + drop + HEADROOM_BITS:
         drop += 1
-    return drop
+    if drop < frac_bits:
+        return drop
+    return max(drop, min(COARSE_WEIGHT_BITS - weight_bits, frac_bits - frac_bits_min))
 
 
-def is_tight(columns: Floats, magnitude: int) -> bool:
+def is_tight(columns: Floats, magnitude: int, frac_bits: int) -> bool:
     """Whether a bound of x costs weights some of their WEIGHT_BITS."""
-    return _largest_sum(columns) * magnitude > 1 << SUM_BITS
+    return _largest_sum(columns, frac_bits) * magnitude > 1 << SUM_BITS
 
 
-def choose(columns: Floats, bias: Floats | None, magnitude: int, x_frac_bits: int, frac_bits_wanted: int) -> Grid:
+def choose(
+    columns: Floats,
+    bias: Floats | None,
+    magnitude: int,
+    x_frac_bits: int,
+    frac_bits_wanted: int,
+    frac_bits_min: int = 0,
+) -> Grid:
     """The best grid within the bound. `columns` [O, K], `bias` [O] are real; x's integers are within `magnitude`.
 
     Raises LoweringError where so little precision is left that the result would be noise.
@@ -103,7 +143,7 @@ def choose(columns: Floats, bias: Floats | None, magnitude: int, x_frac_bits: in
     largest = max(float(np.abs(columns).max()), 0.0 if bias is None else float(np.abs(bias).max()))
     if largest > CONSTANT_MAX:
         raise LoweringError("grid", f"its constants reach {largest:g}", "scale the model")
-    first = np.minimum(WEIGHT_BITS - _exponent(columns), EXPONENT_MAX)
+    first = _full_exponents(columns, x_frac_bits)
     exponents, weights = first, _quantised(columns, first)
     while True:
         biases = _biases(bias, exponents + x_frac_bits)
@@ -118,7 +158,7 @@ def choose(columns: Floats, bias: Floats | None, magnitude: int, x_frac_bits: in
     lost = used & (exponents < first)
     grid_bits = exponents + x_frac_bits
     frac_bits = min(frac_bits_wanted, int(grid_bits.min()))
-    if frac_bits < 0 or (lost.any() and int(kept[lost].min()) < WEIGHT_BITS_MIN):
+    if frac_bits < frac_bits_min or (lost.any() and int(kept[lost].min()) < WEIGHT_BITS_MIN):
         reason = "its values are so large that no precision is left for the weights"
         raise LoweringError("grid", reason, "pass calibration rows, or scale the model")
     shifts = grid_bits - frac_bits

@@ -180,7 +180,9 @@ def _shape(shape: Sequence[int]) -> str:
 
 
 def _grid(frac_bits: int) -> str:
-    return f"2<sup>&minus;{frac_bits}</sup>" if frac_bits else "1"
+    if not frac_bits:
+        return "1"
+    return f"2<sup>{'&minus;' if frac_bits > 0 else ''}{abs(frac_bits)}</sup>"
 
 
 def _relative(error: float | None, magnitude: float | None) -> float | None:

@@ -52,7 +52,7 @@ def _layer(layer: LayerReport) -> tuple[str, ...]:
 
 
 def _grid(frac_bits: int) -> str:
-    return f"2^-{frac_bits}" if frac_bits else "1"
+    return f"2^{-frac_bits}" if frac_bits else "1"
 
 
 def _error(error: float | None) -> str:

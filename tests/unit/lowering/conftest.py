@@ -84,3 +84,8 @@ def model_of() -> Callable[..., onnx.ModelProto]:
 @pytest.fixture(scope="session")
 def close() -> Callable[..., Lowered]:
     return check_close
+
+
+@pytest.fixture(scope="session")
+def run_stock() -> Callable[..., dict[str, np.ndarray]]:
+    return run_float

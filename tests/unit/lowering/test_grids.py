@@ -67,7 +67,7 @@ def test_bits_are_dropped_only_where_the_bound_is_tight_and_never_more_than_ther
 ) -> None:
     dropped = bits_to_drop(parts[0], 1 << bits, frac_bits)
     assert 0 <= dropped <= frac_bits
-    assert not dropped or is_tight(parts[0], 1 << bits)
+    assert not dropped or is_tight(parts[0], 1 << bits, frac_bits)
 
 
 def test_invalid_magnitudes_that_leave_no_precision() -> None:

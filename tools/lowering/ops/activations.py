@@ -6,6 +6,7 @@ error, 2e-8 at most.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import prod
 from typing import Final
 
@@ -50,7 +51,17 @@ def softmax_of(b: Builder, x: Tensor, axis: int) -> Tensor:
     """Changing every logit by at most e changes no probability by more than e / 2."""
     if (x.fact.high - x.fact.low).bit_length() > SOFTMAX_INPUT_BITS_MAX:
         x = b.within_limit(x)
+    x = _on_whole_numbers(b, x, axis) if x.frac_bits < 0 else x
     return _softmax(b, x, axis, x.frac_bits)
+
+
+def _on_whole_numbers(b: Builder, x: Tensor, axis: int) -> Tensor:
+    """x less its maximum along the axis, from a grid on which whatever is not the maximum is far below it or near."""
+    top = b.derive(x, ir.ReduceMax(x=x.index, axes=(axis,)))
+    below = b.derive(x, ir.Sub(a=x.index, b=top.index), error=2 * x.error)
+    steps = -(-SATURATION >> -x.frac_bits)
+    below = b.derive(below, ir.Clip(x=below.index, low=min(-1, -steps), high=0), limit=None)
+    return b.regrid(replace(below, frac_bits=max(below.frac_bits, -SATURATION.bit_length())), 0)
 
 
 def _softmax(b: Builder, x: Tensor, axis: int, frac_bits_in: int) -> Tensor:

@@ -12,7 +12,7 @@ from runtime.inference import graph as ir
 from runtime.inference.limits import FRAC_BITS_MAX
 from tools.lowering.builder import CALIBRATE, FEATURE_BITS, Builder, Tensor
 from tools.lowering.errors import LoweringError
-from tools.lowering.grids import Floats, Grid, bits_to_drop, choose, is_tight
+from tools.lowering.grids import Floats, Grid, bits_to_drop, choose, is_tight, least_frac_bits
 from tools.lowering.source import Array, Node, Shape
 
 SUMMAND_BITS: Final = 51  # so that a sum of two is within 52
@@ -36,12 +36,12 @@ def as_floating(x: Tensor) -> Tensor:
     return x if x.dtype.kind == "f" else replace(x, dtype=np.dtype(np.float32))
 
 
-def prepared(b: Builder, x: Tensor, columns: Floats) -> Tensor:
+def prepared(node: Node, b: Builder, x: Tensor, columns: Floats) -> Tensor:
     """x clipped and coarsened as far as the columns' precision asks for; untouched where there is room."""
-    if not is_tight(columns, x.fact.magnitude):
+    if not is_tight(columns, x.fact.magnitude, x.frac_bits):
         return x
     x = b.within_limit(x)
-    return b.drop(x, bits_to_drop(columns, x.fact.magnitude, x.frac_bits))
+    return b.drop(x, bits_to_drop(columns, x.fact.magnitude, x.frac_bits, least_frac_bits(node.op)))
 
 
 def grid_of(
@@ -51,7 +51,7 @@ def grid_of(
     the node's own."""
     wanted = b.wanted_frac_bits(node.outputs[0]) if frac_bits is None else frac_bits
     try:
-        grid = choose(columns, offsets, x.fact.magnitude, x.frac_bits, wanted)
+        grid = choose(columns, offsets, x.fact.magnitude, x.frac_bits, wanted, least_frac_bits(node.op))
     except LoweringError as error:
         raise node.refuse(error.reason, error.mend) from error
     b.note_weight_bits(grid.bits)
@@ -78,7 +78,7 @@ def dense(
     """x @ columns.T + offsets along x's last dimension; `frac_bits` as in `grid_of`."""
     if x.shape[-1:] != columns.shape[1:]:
         raise node.refuse(f"{columns.shape[1]} weights per column do not fit rows of shape {list(x.shape)}")
-    x = prepared(b, x, columns)
+    x = prepared(node, b, x, columns)
     grid = grid_of(node, b, x, columns, offsets, frac_bits)
     return finished(b, x, grid, ir.Gemm(x=x.index, weights=b.store(grid.weights), **tail(b, grid)))
 
@@ -93,7 +93,7 @@ def scaled(
         return _without_dimension(b, scaled(node, b, flat, scale.reshape(1), _flat(offset), frac_bits))
     x, scale = _by_feature(b, x, scale, offset, b.limit(node.outputs[0]) if frac_bits is None else None)
     columns = scale.reshape(-1, 1)
-    x = prepared(b, x, columns)
+    x = prepared(node, b, x, columns)
     grid = grid_of(node, b, x, columns, _flat(offset), frac_bits)
     emitted = ir.Affine(x=x.index, weights=b.store(grid.weights.reshape(scale.shape)), **tail(b, grid, scale.shape))
     return finished(b, x, grid, emitted)
@@ -107,7 +107,7 @@ def _by_feature(
     if limit is None or x.fact.magnitude <= 1 << FEATURE_BITS:
         return x, scale
     added = np.zeros(1) if offset is None else np.abs(offset)
-    smallest = 2.0**-64
+    smallest = 2.0**-126
     needed = np.minimum((limit + added) / np.maximum(np.abs(scale), smallest), x.magnitude)
     shifts = np.maximum(np.frexp(needed)[1].astype(np.int64) + x.frac_bits - FEATURE_BITS, 0)
     ones, by = b.store(np.ones(shifts.shape, np.int64)), b.store(shifts)
@@ -123,17 +123,25 @@ def _flat(offset: Floats | None) -> Floats | None:
 
 
 def shifted(node: Node, b: Builder, x: Tensor, offset: Floats, sign: int = 1) -> Tensor:
-    """sign * x + offset on x's own grid, exact but for the offset's rounding. offset: as in `scaled`."""
+    """sign * x + offset on x's own grid, or the finest that holds the offset too; exact but for the roundings to it.
+    offset: as in `scaled`."""
     if not x.shape:
         return _without_dimension(b, shifted(node, b, _with_dimension(b, x), offset.reshape(1), sign))
-    largest = float(np.abs(np.ldexp(offset, x.frac_bits)).max())
-    if largest > 2.0**51:
-        raise node.refuse(f"its constant reaches {np.abs(offset).max():g}, too large to be added exactly")
+    x = b.regrid(x, min(x.frac_bits, _grid_of_constant(node, offset)))
     bias = b.store(np.rint(np.ldexp(offset, x.frac_bits)).astype(np.int64))
     weights = None if sign == 1 else b.store(np.full(offset.shape, sign, np.int64))
     emitted = ir.Affine(x=x.index, weights=weights, bias=bias, shifts=None)
     rounding = float(np.abs(np.ldexp(np.rint(np.ldexp(offset, x.frac_bits)), -x.frac_bits) - offset).max())
     return b.derive(x, emitted, error=x.error + rounding, limit=None)
+
+
+def _grid_of_constant(node: Node, values: Array) -> int:
+    """The finest on which it is a summand."""
+    largest = float(np.abs(values).max())
+    frac_bits = SUMMAND_BITS - 1 - int(np.frexp(largest)[1])
+    if frac_bits < least_frac_bits(node.op):
+        raise node.refuse(f"its constant reaches {largest:g}, too large to be exact")
+    return frac_bits
 
 
 def _with_dimension(b: Builder, x: Tensor) -> Tensor:
@@ -155,11 +163,8 @@ def negated(b: Builder, x: Tensor) -> Tensor:
 def filled(node: Node, b: Builder, like: Tensor, values: Array) -> Tensor:
     """A constant of row shape `values.shape` as a tensor: the same in every row. `like`: any tensor of floats."""
     wanted = values.shape or (1,)
-    largest = float(np.abs(values).max())
     frac_bits = max(b.wanted_frac_bits(node.outputs[0]), like.frac_bits)
-    frac_bits = min(frac_bits, SUMMAND_BITS - 1 - int(np.frexp(largest)[1]))
-    if frac_bits < 0:
-        raise node.refuse(f"its constant reaches {largest:g}, too large to be exact")
+    frac_bits = min(frac_bits, _grid_of_constant(node, values))
     x = like if like.shape else _with_dimension(b, like)
     rank = len(x.shape)
     one = b.derive(x, ir.Slice(x=x.index, starts=(0,) * rank, counts=(1,) * rank, steps=(1,) * rank))
@@ -206,7 +211,7 @@ def resolving(b: Builder, x: Tensor, values: Floats) -> Tensor:
 def common_grid(node: Node, wanted: int, *tensors: Tensor) -> int:
     """The finest grid, up to `wanted`, on which each of the tensors can be a summand."""
     frac_bits = min(wanted, *(_finest(x) for x in tensors))
-    if frac_bits < 0:
+    if frac_bits < least_frac_bits(node.op):
         raise node.refuse("its values are too large to be added exactly", CALIBRATE)
     return frac_bits
 

@@ -10,7 +10,7 @@ import numpy as np
 from runtime.inference import graph as ir
 from tools.lowering.builder import CALIBRATE, Builder, Tensor
 from tools.lowering.fuse import batch_normalization
-from tools.lowering.grids import SUM_BITS, Floats
+from tools.lowering.grids import SUM_BITS, Floats, least_frac_bits
 from tools.lowering.ops.axes import constant_shape
 from tools.lowering.ops.columns import (
     as_floating,
@@ -110,7 +110,7 @@ def product(node: Node, b: Builder, x: Tensor, y: Tensor) -> Tensor:
         x = b.within_limit(x)
         y = x if same else b.within_limit(y)
     while x.fact.magnitude * y.fact.magnitude > 1 << SUM_BITS:
-        if max(x.frac_bits, y.frac_bits) <= 0:
+        if max(x.frac_bits, y.frac_bits) <= least_frac_bits(node.op):
             raise node.refuse("its values are too large to be multiplied exactly", CALIBRATE)
         if x.index == y.index:
             x = y = b.drop(x, 1)

@@ -10,7 +10,7 @@ import numpy as np
 from runtime.inference import graph as ir
 from runtime.inference.limits import SINGLE_EXACT_MAX
 from tools.lowering.builder import CALIBRATE, FRAC_BITS, Builder, Tensor
-from tools.lowering.grids import SUM_BITS, WEIGHT_BITS, Floats
+from tools.lowering.grids import SUM_BITS, WEIGHT_BITS, Floats, least_frac_bits
 from tools.lowering.ops.axes import constant_shape, window
 from tools.lowering.ops.columns import (
     added,
@@ -115,11 +115,11 @@ def multiplied(node: Node, b: Builder, x: Tensor, y: Tensor, wanted: int) -> Ten
     width = x.shape[-1]
     x, y = _within_sums(node, b, x, y, width)
     fine = x.frac_bits + y.frac_bits
-    if fine < 0:
+    if fine < least_frac_bits(node.op):
         raise node.refuse(
             "its values are so large that no precision is left", "pass calibration rows, or scale the model"
         )
-    frac_bits = max(0, min(fine, wanted))
+    frac_bits = min(fine, max(0, wanted))
     known = isfinite(x.error + y.error)
     error = x.magnitude * y.error + y.magnitude * x.error + x.error * y.error if known else float("inf")
     error = width * error + (2.0**-frac_bits / 2 if fine > frac_bits else 0.0)
@@ -194,7 +194,7 @@ def convolved(
 ) -> Tensor:
     """x under real weights [O, C / groups, kernel...]; form SINGLE where the integers fit into its 24 bits."""
     columns = weights.reshape(weights.shape[0], -1)
-    x = prepared(b, x, columns)
+    x = prepared(node, b, x, columns)
     grid = grid_of(node, b, x, columns, bias)
     sums = int(np.abs(grid.weights).sum(axis=1).max())
     single = max(sums, 1) * max(x.fact.magnitude, 1) <= SINGLE_EXACT_MAX

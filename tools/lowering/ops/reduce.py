@@ -12,7 +12,7 @@ import numpy as np
 
 from runtime.inference import graph as ir
 from tools.lowering.builder import CALIBRATE, Builder, Tensor
-from tools.lowering.grids import SUM_BITS
+from tools.lowering.grids import SUM_BITS, least_frac_bits
 from tools.lowering.ops.axes import row_axis
 from tools.lowering.ops.columns import floating, negated, scaled
 from tools.lowering.ops.layout import reshaped
@@ -71,7 +71,7 @@ def summable(node: Node, b: Builder, x: Tensor, count: int) -> Tensor:
     if x.fact.magnitude * count > 1 << SUM_BITS:
         x = b.within_limit(x)
     excess = (x.fact.magnitude * count).bit_length() - SUM_BITS
-    if excess > x.frac_bits:
+    if excess > x.frac_bits - least_frac_bits(node.op):
         raise node.refuse("its values are too large to be added exactly", CALIBRATE)
     return b.drop(x, max(0, excess))
 
