@@ -17,6 +17,7 @@ REFERENCE_SLOWDOWN: Final = 3
 
 MAC_DOUBLE_PS: Final = 50
 MAC_SINGLE_PS: Final = 40
+MAC_BYTE_PS: Final = 10
 STREAMED_PS: Final = 900
 STRIDED_PS: Final = 2_200
 LIVE_PS: Final = 1_500  # an element that is alive at once with the others: memory is touched anew, beyond the caches
@@ -71,6 +72,7 @@ def model_cost(work: Work, expanded: int, visited: int, live_elements: int) -> C
     per_row = (
         work.macs_double * MAC_DOUBLE_PS
         + work.macs_single * MAC_SINGLE_PS
+        + work.macs_byte * MAC_BYTE_PS
         + work.streamed * STREAMED_PS
         + work.strided * STRIDED_PS
         + work.decisions * DECISION_PS

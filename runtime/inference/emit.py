@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from onnx import TensorProto, helper
 
-from runtime.inference import emit_trees, emit_windows
+from runtime.inference import emit_products, emit_trees, emit_windows
 from runtime.inference import graph as ops
 from runtime.inference.constants import unpack
 from runtime.inference.facts import Dims
@@ -74,11 +74,11 @@ def _is_channels_last(node: ops.Node, to: Writer) -> bool:
 
 
 def _gemm(node: ops.Gemm, to: Writer) -> str:
-    x, shape = to.tensor(node.x), to.shape(node.x)
+    limbs, shape = emit_products.limbs_for(node, to), to.shape(node.x)
+    parts = emit_products.parts(to.tensor(node.x), limbs, to)
     if len(shape) != 1:
-        x = to.reshaped(x, shape[-1])
-    weights = to.constant(("gemm", node.weights, node.shifts), lambda: to.scaled(node.weights, node.shifts))
-    y = to.product(x, weights, node.bias, node.shifts)
+        parts = [to.reshaped(part, shape[-1]) for part in parts]
+    y = emit_products.product(parts, node, limbs, to, lambda weights: weights)
     return y if len(shape) == 1 else to.reshaped(y, *to.made())
 
 

@@ -7,7 +7,7 @@ filter per channel it is a sum of shifted tensors times numbers; with other grou
 
 from __future__ import annotations
 
-from itertools import product
+import itertools
 from math import prod
 from typing import Final
 
@@ -17,11 +17,14 @@ from onnx import TensorProto
 
 from runtime.inference import graph as ops
 from runtime.inference.constants import unpack
+from runtime.inference.emit_products import limbs_for, parts, product
 from runtime.inference.facts import Dims
 from runtime.inference.graph import ConvForm
 from runtime.inference.rules_linear import ConvWay, conv_way
 from runtime.inference.writer import Writer, powers
 
+RUN_BYTES: Final = 256
+"""Copied faster than what a copy costs by itself."""
 Windowed = ops.Conv | ops.MaxPool
 _SPATIAL_FROM: Final = {True: 1, False: 2}  # the first spatial axis of a tensor with N, by whether channels are last
 
@@ -45,7 +48,7 @@ def max_pool(node: ops.MaxPool, to: Writer) -> str:
     x = _padded(to, to.tensor(node.x), node, float(to.facts[node.x].low))
     if not to.last:
         return to.add("MaxPool", x, kernel_shape=node.kernel, strides=node.strides, dilations=node.dilations)
-    taps = [_shifted(to, x, node, offset) for offset in product(*map(range, node.kernel))]
+    taps = [_shifted(to, x, node, offset) for offset in itertools.product(*map(range, node.kernel))]
     return to.add("Max", *taps)
 
 
@@ -79,23 +82,39 @@ def _shifted(to: Writer, x: str, node: Windowed, offset: Dims) -> str:
 
 
 def _gathered(node: ops.Conv, to: Writer) -> str:
-    weights = to.graph.constants[node.weights].shape
-    outputs, channels, taps, made = weights[0], weights[1], prod(weights[2:]), _positions(to)
-    sizes = _padded_sizes(to, node)
+    outputs, channels, *kernel = to.graph.constants[node.weights].shape
+    made, limbs = _positions(to), limbs_for(node, to)
     x = _padded(to, to.tensor(node.x), node, 0.0)
-    if taps > 1 or made != sizes:
-        x = to.reshaped(x, prod(sizes), channels)
-        geometry = (sizes, made, weights[2:], node.strides, node.dilations)
-        x = to.add("Gather", x, to.constant(("windows", *geometry), lambda: _places(*geometry)), axis=1)
-    x = to.reshaped(x, taps * channels)
+    width = 1 if limbs else 8
+    rows = [_windows(part, node, channels, tuple(kernel), width, to) for part in parts(x, limbs, to)]
 
-    def matrix() -> npt.NDArray[np.float64]:
-        """[outputs, (tap, channel)]: the order in which a window's elements are gathered."""
-        scaled = to.scaled(node.weights, node.shifts, (outputs, channels, taps))
-        return scaled.transpose(0, 2, 1).reshape(outputs, taps * channels)
+    def order(weights: npt.NDArray[np.integer]) -> npt.NDArray[np.integer]:
+        """[outputs, (tap, channel)]: as a window's elements are gathered."""
+        return weights.reshape(outputs, channels, -1).transpose(0, 2, 1).reshape(outputs, -1)
 
-    y = to.product(x, to.constant(("conv", node.weights, node.shifts), matrix), node.bias, node.shifts)
-    return to.reshaped(y, *made, outputs)
+    return to.reshaped(product(rows, node, limbs, to, order), *made, outputs)
+
+
+def _windows(x: str, node: ops.Conv, channels: int, kernel: Dims, width: int, to: Writer) -> str:
+    """[windows, (tap, channel)] of the padded x, channels last, of elements of `width` bytes. Short runs are gathered
+    one spatial dimension after the other, the last one first: what one gathers are the channels of the next."""
+    sizes, made, run = _padded_sizes(to, node), _positions(to), channels
+    every = tuple(range(len(sizes)))
+    steps = [every] if width * channels >= RUN_BYTES else [(axis,) for axis in reversed(every)]
+    for step in steps:
+        source = tuple(made[axis] if axis > step[-1] else sizes[axis] for axis in every)
+        target = tuple(sizes[axis] if axis < step[0] else made[axis] for axis in every)
+        taps, strides, dilations = (
+            tuple(given[axis] if axis in step else 1 for axis in every)
+            for given in (kernel, node.strides, node.dilations)
+        )
+        if prod(taps) == 1 and target == source:
+            continue
+        geometry = (source, target, taps, strides, dilations)
+        places = to.constant(("windows", *geometry), lambda geometry=geometry: _places(*geometry))  # type: ignore[misc] # bound
+        x = to.add("Gather", to.reshaped(x, prod(source), run), places, axis=1)
+        run *= prod(taps)
+    return to.reshaped(x, run)
 
 
 def _places(sizes: Dims, made: Dims, kernel: Dims, strides: Dims, dilations: Dims) -> npt.NDArray[np.int32]:
@@ -116,7 +135,7 @@ def _by_channel(node: ops.Conv, to: Writer) -> str:
         return to.scaled(node.weights, node.shifts, (channels, prod(kernel)))[:, number]
 
     total = ""
-    for number, offset in enumerate(product(*map(range, kernel))):
+    for number, offset in enumerate(itertools.product(*map(range, kernel))):
         weights = to.constant(("tap", node.weights, node.shifts, number), lambda number=number: tap(number))  # type: ignore[misc] # bound
         term = to.add("Mul", _shifted(to, x, node, offset), weights)
         total = to.add("Add", total, term) if total else term
@@ -130,7 +149,8 @@ def _by_group(node: ops.Conv, to: Writer) -> str:
     positions, taps, groups = prod(made[1:]), prod(kernel), node.groups
     x = _padded(to, to.tensor(node.x), node, 0.0)
     windows = [
-        to.reshaped(_shifted(to, x, node, offset), groups, inputs, positions) for offset in product(*map(range, kernel))
+        to.reshaped(_shifted(to, x, node, offset), groups, inputs, positions)
+        for offset in itertools.product(*map(range, kernel))
     ]
     gathered = to.add("Concat", *windows, axis=2) if taps > 1 else windows[0]
     gathered = to.reshaped(gathered, groups, taps * inputs, positions)

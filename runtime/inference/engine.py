@@ -12,6 +12,8 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from itertools import accumulate
+from operator import attrgetter
 from typing import Any, Final
 
 import numpy as np
@@ -23,7 +25,8 @@ from runtime.inference.emit import emit, finish
 from runtime.inference.errors import InvalidInput, Refused
 from runtime.inference.graph import TensorSpec, model_hash
 from runtime.inference.library import onnxruntime
-from runtime.inference.tensors import check_form, check_inputs, check_values
+from runtime.inference.limits import ROWS_MAX
+from runtime.inference.tensors import check_inputs, check_values
 from runtime.inference.verifier import Verified, verify
 from runtime.inference.writer import Emitted
 from runtime.types import Hash
@@ -39,6 +42,8 @@ PIECE_FIXED: Final = 8
 """How many times what a run costs once, its rows are to cost."""
 
 _Outputs = dict[str, Int64Array]
+_DTYPE: Final = attrgetter("dtype")
+_SHAPE: Final = attrgetter("shape")
 
 
 def _options() -> onnxruntime.SessionOptions:
@@ -74,28 +79,39 @@ def run_kernel(op: str, *operands: npt.NDArray[Any], **attributes: Any) -> npt.N
     return result
 
 
-def _rows_of_those_that_pass(
-    check: Callable[[Sequence[TensorSpec], Mapping[str, npt.NDArray[Any]]], int],
-    specs: Sequence[TensorSpec],
-    batch: Sequence[Mapping[str, npt.NDArray[Any]]],
-) -> dict[int, int]:
-    rows: dict[int, int] = {}
-    for place, inputs in enumerate(batch):
-        with suppress(InvalidInput):
-            rows[place] = check(specs, inputs)
-    return rows
+def _passes(specs: Sequence[TensorSpec], inputs: Mapping[str, npt.NDArray[Any]]) -> bool:
+    with suppress(InvalidInput):
+        check_inputs(specs, inputs)
+        return True
+    return False
 
 
 def _together(
-    specs: Sequence[TensorSpec], batch: Sequence[Mapping[str, npt.NDArray[Any]]], places: Iterable[int]
-) -> dict[str, npt.NDArray[Any]]:
-    """The inputs of these places of the batch, one after another."""
-    return {
-        spec.name: np.concatenate(
-            [np.zeros((0, *spec.shape), np.int64), *(batch[place][spec.name] for place in places)]
-        )
-        for spec in specs
-    }
+    specs: Sequence[TensorSpec], batch: Sequence[Mapping[str, npt.NDArray[Any]]]
+) -> tuple[dict[str, npt.NDArray[Any]], list[int]] | None:
+    """The inputs of the batch one after another, and where each begins and the last ends; None where `check_inputs`
+    would not pass each. All at once: one by one takes longer than a small model."""
+    if set(map(len, batch)) != {len(specs)}:
+        return None
+    joined: dict[str, npt.NDArray[Any]] = {}
+    starts: set[tuple[int, ...]] = set()
+    for spec in specs:
+        try:
+            arrays = [inputs[spec.name] for inputs in batch]
+        except KeyError:
+            return None
+        if set(map(type, arrays)) != {np.ndarray} or set(map(_DTYPE, arrays)) != {np.dtype(np.int64)}:
+            return None
+        shapes = set(map(_SHAPE, arrays))
+        if any(shape[1:] != spec.shape or not (shape and 1 <= shape[0] <= ROWS_MAX) for shape in shapes):
+            return None
+        joined[spec.name] = np.concatenate(arrays)
+        starts.add((0, *accumulate(map(len, arrays))))
+    try:
+        check_values(specs, joined)
+    except InvalidInput:
+        return None
+    return (joined, [*starts.pop()]) if len(starts) == 1 else None
 
 
 class _Loaded:
@@ -185,19 +201,22 @@ class Engine:
         InvalidInput."""
         loaded = self._load(identity, fetch)
         specs = loaded.proven.inputs
+        places: Sequence[int] = range(len(batch))
+        together = _together(specs, batch)
+        if together is None:
+            places = [place for place in places if _passes(specs, batch[place])]
+            together = _together(specs, [batch[place] for place in places])
         made: list[dict[str, Int64Array] | None] = [None] * len(batch)
-        rows = _rows_of_those_that_pass(check_form, specs, batch)
-        try:
-            check_values(specs, _together(specs, batch, rows))  # at once: one by one takes longer than a small model
-        except InvalidInput:
-            rows = _rows_of_those_that_pass(check_inputs, specs, batch)
-        if not rows:
+        if together is None:
             return made
-        outputs = self._run(loaded, _together(specs, batch, rows), sum(rows.values()))
-        start = 0
-        for place, count in rows.items():
-            made[place] = {name: array[start : start + count] for name, array in outputs.items()}
-            start += count
+        inputs, starts = together
+        outputs = self._run(loaded, inputs, starts[-1])
+        parts: list[dict[str, Int64Array]] = [{} for _ in places]
+        for name, array in outputs.items():
+            for part, start, end in zip(parts, starts, starts[1:], strict=False):
+                part[name] = array[start:end]
+        for place, part in zip(places, parts, strict=True):
+            made[place] = part
         return made
 
     def _run(self, loaded: _Loaded, inputs: Mapping[str, npt.NDArray[Any]], rows: int) -> dict[str, Int64Array]:

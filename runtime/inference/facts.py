@@ -15,6 +15,7 @@ from runtime.inference.arithmetic import Int64Array
 from runtime.inference.constants import byte_size, smallest_kind, unpack
 from runtime.inference.errors import Refused
 from runtime.inference.graph import Constant
+from runtime.inference.limbs import Weights, weights_of
 from runtime.inference.limits import DOUBLE_EXACT_MAX, WEIGHTS_MAX
 
 Dims = tuple[int, ...]
@@ -48,6 +49,7 @@ class Work:
     kernels: int = 0  # launched per run, whatever the rows
     macs_double: int = 0  # multiply-adds of a float64 matrix product
     macs_single: int = 0  # of a float32 convolution
+    macs_byte: int = 0  # of a product of bytes
     streamed: int = 0  # elements passed through in order
     strided: int = 0  # elements moved, compared or divided one at a time
     scratch: int = 0  # elements that live only inside the op
@@ -109,6 +111,7 @@ class Place:
     last_use: dict[int, int] = field(default_factory=dict)
     named: set[int] = field(default_factory=set)
     sums_of: dict[int, Sums] = field(default_factory=dict)
+    weights_at: dict[int, Weights | None] = field(default_factory=dict)
     expansions: set[tuple[object, ...]] = field(default_factory=set)
     expanded: int = 0
     tree_nodes: int = 0
@@ -161,6 +164,12 @@ class Place:
             flat = unpack(self.constants[index]).reshape(shape[0], -1)
             self.sums_of[index] = Sums(self._sum(np.maximum(flat, 0)), self._sum(np.minimum(flat, 0)))
         return self.sums_of[index]
+
+    def weights_of(self, index: int) -> Weights | None:
+        """What products by bytes ask of a weight, looked at once per constant."""
+        if index not in self.weights_at:
+            self.weights_at[index] = weights_of(self.constants[index])
+        return self.weights_at[index]
 
     def _sum(self, flat: np.ndarray[tuple[int, int], np.dtype[np.signedinteger]]) -> Int64Array:
         if flat.dtype.itemsize <= 4:

@@ -23,6 +23,7 @@ import numpy as np
 from runtime.inference.arithmetic import Int64Array, rhe_shift, rhe_shift_array
 from runtime.inference.facts import Dims, Fact, Place, Proof, Work, repeated, span, with_numbers
 from runtime.inference.graph import Affine, Conv, ConvForm, Gemm, MatMul, Rescale
+from runtime.inference.limbs import limbs_of
 from runtime.inference.limits import DOUBLE_EXACT_MAX, SHIFT_BITS_MAX, SINGLE_EXACT_MAX, SPATIAL_RANK_MAX
 
 SUM_RULE = "every partial sum of a column is exact: within 2**53"
@@ -141,19 +142,29 @@ def gemm(node: Gemm, place: Place) -> Proof:
         weights=weights,
     )
     fact = _linear(place, node, x, (*x.shape[:-1], weights[0]))
-    place.expand(prod(weights), "gemm", node.weights, node.shifts)
-    if node.bias is not None:
-        place.expand(weights[0], "bias", node.bias, node.shifts)
-    rounds = node.shifts is not None
-    return Proof(
-        fact,
-        Work(
-            kernels=4,
-            macs_double=fact.elements * weights[1],
-            weights=prod(weights),
-            streamed=x.elements + fact.elements * (2 if rounds else 1),
-            scratch=fact.elements,
-        ),
+    return Proof(fact, Work(kernels=2) + _product(place, node, x, fact))
+
+
+def _product(place: Place, node: Gemm | Conv, x: Fact, made: Fact) -> Work:
+    """Of x by constant weights [O, K], for a row; counts what the engine keeps of them."""
+    weights = place.shape_of(node.weights)
+    width, limbs = prod(weights[1:]), limbs_of(x.low, x.high, place.weights_of(node.weights), x.elements, made.elements)
+    key, macs, tail = (type(node), node.weights, node.shifts), made.elements * width, 1 + (node.shifts is not None)
+    if limbs is None:
+        place.expand(prod(weights), "product", *key)
+        if node.bias is not None:
+            place.expand(weights[0], "bias", node.bias, node.shifts)
+        streamed = x.elements + tail * made.elements
+        return Work(kernels=2, macs_double=macs, weights=prod(weights), streamed=streamed, scratch=made.elements)
+    packed = -(-prod(weights) * limbs.weights // 8)
+    place.expand(packed, "limbs", node.weights, limbs.weights)
+    place.expand(weights[0] * (limbs.x + 1), "scales", *key, node.bias, limbs)
+    return Work(
+        kernels=4 + limbs.x * (2 * limbs.weights + 3),
+        macs_byte=macs * limbs.x * limbs.weights,
+        weights=packed,
+        streamed=x.elements * (1 + limbs.x) + made.elements * (tail + limbs.x * (limbs.weights + 1)),
+        scratch=x.elements * 2 + made.elements * (limbs.x + 1),
     )
 
 
@@ -212,12 +223,11 @@ def conv(node: Conv, place: Place) -> Proof:
     fact = _linear(place, node, reach, (weights[0], *spatial))
     if node.form == ConvForm.SINGLE:
         _check_single(place, node, reach)
+    if node.form == ConvForm.DOUBLE and conv_way(node, weights) == ConvWay.GATHERED:
+        return Proof(fact, _gathered(place, node, x, fact))
     place.expand(prod(weights), "conv", node.form, node.weights, None if node.form else node.shifts, groups)
     if node.bias is not None:
         place.expand(weights[0], "bias", node.bias, node.shifts)
-    if node.form == ConvForm.DOUBLE and conv_way(node, weights) == ConvWay.GATHERED:
-        sizes = tuple(s + b + e for s, b, e in zip(x.shape[1:], node.pads_begin, node.pads_end, strict=True))
-        place.expand(prod(spatial) * prod(kernel), "windows", sizes, spatial, kernel, node.strides, node.dilations)
     return Proof(fact, _conv_work(node, x, fact, weights, padded))
 
 
@@ -232,6 +242,23 @@ def _check_single(place: Place, node: Conv, x: Fact) -> None:
         "every partial sum of a single-precision Conv is exact: within 2**24",
         sum=largest,
         limit=SINGLE_EXACT_MAX,
+    )
+
+
+def _gathered(place: Place, node: Conv, x: Fact, fact: Fact) -> Work:
+    """Channels last: x is turned and padded, windows are gathered, one product of all rows; the result may be turned
+    back."""
+    kernel, spatial = place.shape_of(node.weights)[2:], fact.shape[1:]
+    sizes = tuple(s + b + e for s, b, e in zip(x.shape[1:], node.pads_begin, node.pads_end, strict=True))
+    taps, positions, source = prod(kernel), prod(spatial), x.shape[0] * prod(sizes)
+    place.expand(positions * taps, "windows", sizes, spatial, kernel, node.strides, node.dilations)
+    gathered, turned = taps * x.shape[0] * positions, x.elements + fact.elements
+    return _product(place, node, x, fact) + Work(
+        kernels=10,
+        strided=turned + (source if source > x.elements else 0) + GATHERED_RUN_UNITS * taps * positions,
+        streamed=gathered,
+        weights=taps * positions,
+        scratch=gathered + source + turned,
     )
 
 
@@ -253,17 +280,7 @@ def _conv_work(node: Conv, x: Fact, fact: Fact, weights: Dims, padded: bool) -> 
     gathered = taps * x.shape[0] * positions
     turned = x.elements + fact.elements  # from and to the other layout, where what is beside asks for it
     moved = turned + (source if padded else 0)
-    way = conv_way(node, weights)
-    if way == ConvWay.GATHERED:
-        return Work(
-            kernels=8,
-            macs_double=macs,
-            strided=moved + GATHERED_RUN_UNITS * taps * positions,
-            streamed=gathered + tail * fact.elements,
-            weights=prod(weights) + taps * positions,
-            scratch=gathered + source + turned,
-        )
-    if way == ConvWay.BY_CHANNEL:
+    if conv_way(node, weights) == ConvWay.BY_CHANNEL:
         return Work(
             kernels=3 * taps + 5,
             strided=moved + gathered,

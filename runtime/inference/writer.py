@@ -63,6 +63,7 @@ class Writer:
         self.last = False
         self._tensors: list[dict[bool, str]] = []
         self._names: dict[object, str] = {}
+        self._made: dict[object, list[str]] = {}
 
     def add(self, op: str, *inputs: str, **attributes: Any) -> str:
         """One ONNX node of one output; the output's name."""
@@ -70,7 +71,18 @@ class Writer:
         self.nodes.append(helper.make_node(op, list(inputs), [name], **attributes))
         return name
 
+    def once(self, key: object, make: Callable[[], list[str]]) -> list[str]:
+        """Tensors that several nodes need: `make` is called for the first use of `key` only."""
+        if key not in self._made:
+            self._made[key] = make()
+        return self._made[key]
+
     # ---- tensors of the verified graph
+
+    @property
+    def present(self) -> int:
+        """The number of the tensor that the present node makes."""
+        return len(self._tensors)
 
     def made_is(self, name: str) -> None:
         """The next tensor of the graph is `name`, in the present layout."""
@@ -95,7 +107,7 @@ class Writer:
 
     def made(self) -> Dims:
         """The shape of the tensor that the present node makes."""
-        return self.shape(len(self._tensors))
+        return self.shape(self.present)
 
     def laid(self, values: Sequence[_T]) -> Sequence[_T]:
         """One value for each dimension of a row, in the order of the present layout."""
@@ -128,6 +140,10 @@ class Writer:
         """A float64 number; the callers' numbers are exact in it."""
         return self.constant(("scalar", value), lambda: np.array(value, np.float64))
 
+    def small(self, value: int) -> str:
+        """An int32 number."""
+        return self.constant(("small", value), lambda: np.array(value, np.int32))
+
     def integers(self, *values: int) -> str:
         """The name of an int64 vector, as ONNX takes shapes, axes and pads."""
         return self.constant(("integers", values), lambda: np.array(values, np.int64))
@@ -159,12 +175,3 @@ class Writer:
                 "Add", x, self.constant(("bias", bias, shifts, shape), lambda: self.scaled(bias, shifts, shape))
             )
         return x if shifts is None else self.add("Round", x)
-
-    def product(self, x: str, weights: str, bias: int | None, shifts: int | None) -> str:
-        """x [rows, inputs] by weights [outputs, inputs], which hold their shifts; the bias is of one number per output;
-        rounds if there is a shift."""
-        operands = [x, weights]
-        if bias is not None:
-            operands.append(self.constant(("bias", bias, shifts), lambda: self.scaled(bias, shifts)))
-        y = self.add("Gemm", *operands, transB=1)
-        return y if shifts is None else self.add("Round", y)

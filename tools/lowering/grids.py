@@ -15,9 +15,12 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from runtime.inference.limbs import limbs_sum_max
 from tools.lowering.errors import LoweringError
 
 WEIGHT_BITS: Final = 22
+LIMBS_BITS: Final = 13
+"""Of the largest weight of a column of which products are computed byte by byte."""
 SUM_BITS: Final = 52
 EXPONENT_MAX: Final = 64
 WEIGHT_BITS_MIN: Final = 4
@@ -74,6 +77,16 @@ def _exponent(values: Floats) -> Ints:
     largest = np.maximum(values.max(axis=1), -values.min(axis=1))
     exponents: Ints = np.frexp(largest)[1].astype(np.int64)
     return exponents
+
+
+def limb_exponents(columns: Floats) -> Ints:
+    """Per column the most e with which weights at 2**-e have two limbs, and their sums 32 bits."""
+    exponents = np.minimum(LIMBS_BITS - _exponent(columns), EXPONENT_MAX)
+    while True:
+        over = np.abs(_quantised(columns, exponents)).sum(axis=1) > limbs_sum_max(columns.shape[1])
+        if not over.any():
+            return exponents
+        exponents = exponents - over
 
 
 def _powers(exponents: Ints) -> Floats:
@@ -134,16 +147,18 @@ def choose(
     magnitude: int,
     x_frac_bits: int,
     frac_bits_wanted: int,
+    by_bytes: bool = False,
     frac_bits_min: int = 0,
 ) -> Grid:
     """The best grid within the bound. `columns` [O, K], `bias` [O] are real; x's integers are within `magnitude`.
+    `by_bytes`: the weights are to have two limbs, and their sums 32 bits (runtime/inference/limbs.py).
 
     Raises LoweringError where so little precision is left that the result would be noise.
     """
     largest = max(float(np.abs(columns).max()), 0.0 if bias is None else float(np.abs(bias).max()))
     if largest > CONSTANT_MAX:
         raise LoweringError("grid", f"its constants reach {largest:g}", "scale the model")
-    first = _full_exponents(columns, x_frac_bits)
+    first = limb_exponents(columns) if by_bytes else _full_exponents(columns, x_frac_bits)
     exponents, weights = first, _quantised(columns, first)
     while True:
         biases = _biases(bias, exponents + x_frac_bits)

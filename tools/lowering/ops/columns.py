@@ -13,6 +13,7 @@ from runtime.inference.limits import FRAC_BITS_MAX
 from tools.lowering.builder import CALIBRATE, FEATURE_BITS, Builder, Tensor
 from tools.lowering.errors import LoweringError
 from tools.lowering.grids import Floats, Grid, bits_to_drop, choose, is_tight, least_frac_bits
+from tools.lowering.ops.by_bytes import coarsened
 from tools.lowering.source import Array, Node, Shape
 
 SUMMAND_BITS: Final = 51  # so that a sum of two is within 52
@@ -36,6 +37,21 @@ def as_floating(x: Tensor) -> Tensor:
     return x if x.dtype.kind == "f" else replace(x, dtype=np.dtype(np.float32))
 
 
+def prepared_and_grid(
+    node: Node,
+    b: Builder,
+    x: Tensor,
+    columns: Floats,
+    offsets: Floats | None,
+    made: int,
+    frac_bits: int | None = None,
+) -> tuple[Tensor, Grid]:
+    """x and the integers of an op that makes `made` elements of a row; `frac_bits` as in `grid_of`."""
+    coarse = coarsened(node, b, x, columns, made)
+    x = prepared(node, b, x, columns) if coarse is None else coarse
+    return x, grid_of(node, b, x, columns, offsets, frac_bits, by_bytes=coarse is not None)
+
+
 def prepared(node: Node, b: Builder, x: Tensor, columns: Floats) -> Tensor:
     """x clipped and coarsened as far as the columns' precision asks for; untouched where there is room."""
     if not is_tight(columns, x.fact.magnitude, x.frac_bits):
@@ -45,13 +61,21 @@ def prepared(node: Node, b: Builder, x: Tensor, columns: Floats) -> Tensor:
 
 
 def grid_of(
-    node: Node, b: Builder, x: Tensor, columns: Floats, offsets: Floats | None, frac_bits: int | None = None
+    node: Node,
+    b: Builder,
+    x: Tensor,
+    columns: Floats,
+    offsets: Floats | None,
+    frac_bits: int | None = None,
+    by_bytes: bool = False,
 ) -> Grid:
-    """The integers for x; refused where no precision would be left. `frac_bits`: wanted of the result, where it is not
+    """The integers for x, `by_bytes` as in `choose`; refused where no precision would be left. `frac_bits`: wanted of
+    the result, where it is not
     the node's own."""
     wanted = b.wanted_frac_bits(node.outputs[0]) if frac_bits is None else frac_bits
     try:
-        grid = choose(columns, offsets, x.fact.magnitude, x.frac_bits, wanted, least_frac_bits(node.op))
+        least = least_frac_bits(node.op)
+        grid = choose(columns, offsets, x.fact.magnitude, x.frac_bits, wanted, by_bytes, least)
     except LoweringError as error:
         raise node.refuse(error.reason, error.mend) from error
     b.note_weight_bits(grid.bits)
@@ -78,8 +102,8 @@ def dense(
     """x @ columns.T + offsets along x's last dimension; `frac_bits` as in `grid_of`."""
     if x.shape[-1:] != columns.shape[1:]:
         raise node.refuse(f"{columns.shape[1]} weights per column do not fit rows of shape {list(x.shape)}")
-    x = prepared(node, b, x, columns)
-    grid = grid_of(node, b, x, columns, offsets, frac_bits)
+    made = x.fact.elements // columns.shape[1] * columns.shape[0]
+    x, grid = prepared_and_grid(node, b, x, columns, offsets, made, frac_bits)
     return finished(b, x, grid, ir.Gemm(x=x.index, weights=b.store(grid.weights), **tail(b, grid)))
 
 

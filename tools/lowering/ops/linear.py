@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from math import isfinite
+from math import isfinite, prod
 
 import numpy as np
 
@@ -21,6 +21,7 @@ from tools.lowering.ops.columns import (
     floats,
     grid_of,
     prepared,
+    prepared_and_grid,
     scaled,
     tail,
 )
@@ -194,8 +195,13 @@ def convolved(
 ) -> Tensor:
     """x under real weights [O, C / groups, kernel...]; form SINGLE where the integers fit into its 24 bits."""
     columns = weights.reshape(weights.shape[0], -1)
-    x = prepared(node, b, x, columns)
-    grid = grid_of(node, b, x, columns, bias)
+    sizes = zip(x.shape[1:], pads_begin, pads_end, dilations, weights.shape[2:], strides, strict=True)
+    made = len(columns) * prod((s + p + q - d * (k - 1) - 1) // by + 1 for s, p, q, d, k, by in sizes)
+    if groups == 1:
+        x, grid = prepared_and_grid(node, b, x, columns, bias, made)
+    else:
+        x = prepared(node, b, x, columns)
+        grid = grid_of(node, b, x, columns, bias)
     sums = int(np.abs(grid.weights).sum(axis=1).max())
     single = max(sums, 1) * max(x.fact.magnitude, 1) <= SINGLE_EXACT_MAX
     emitted = ir.Conv(

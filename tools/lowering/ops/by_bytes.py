@@ -1,0 +1,54 @@
+"""Coarsens what a large linear op reads, so that the engine can multiply byte by byte (runtime/inference/limbs.py).
+
+Sixteen bits of x and fourteen of each weight are enough where the noise of their rounding is far below what the op
+makes. It is estimated, not bounded: independent errors add up like sqrt(K). Where it would show, all bits are kept.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+
+from runtime.inference.limbs import X_BITS_MAX, Limbs, is_cheaper
+from tools.lowering.builder import Builder, Tensor
+from tools.lowering.grids import Floats, limb_exponents
+from tools.lowering.source import Node
+
+FULL: Final = Limbs(0, 2, 2)
+NOISE_MAX: Final = 2.0**-10
+"""Of the largest magnitude of the op's result, estimated for x of a quarter of its bound."""
+
+
+def coarsened(node: Node, b: Builder, x: Tensor, columns: Floats, made: int) -> Tensor | None:
+    """x clipped and rounded to sixteen bits; None where products byte by byte would cost more, where calibration does
+    not say how large x is, or where the result would show it. made: elements of the result of a row."""
+    largest = b.limit(node.outputs[0])
+    if largest is None or not is_cheaper(FULL, columns.shape[1], x.fact.elements, made):
+        return None
+    drop = _bits_over(x)
+    if drop > x.frac_bits or _noise(x, columns, drop) > NOISE_MAX * largest:
+        return None
+    clipped = b.within_limit(x)
+    return b.drop(clipped, drop) if drop else clipped
+
+
+def _bits_over(x: Tensor) -> int:
+    """How many low bits do not fit into X_BITS_MAX, once x is clipped to calibration's limit."""
+    low, high = x.fact.low, x.fact.high
+    if x.limit is not None:
+        most = int(np.ldexp(x.limit, x.frac_bits))
+        low, high = max(low, -most), min(high, most)
+    span, drop = max(high, 0) - min(low, 0), 0
+    while (span >> drop) + 2 >= 1 << X_BITS_MAX:
+        drop += 1
+    return drop
+
+
+def _noise(x: Tensor, columns: Floats, drop: int) -> float:
+    """Of the worst column: root mean squares of what rounding x and the weights does."""
+    step = 2.0 ** (drop - x.frac_bits) if drop else 0.0
+    usual = min(x.magnitude, x.limit or x.magnitude) / 4
+    of_weights = np.ldexp(usual * np.sqrt(columns.shape[1]), -limb_exponents(columns))
+    of_x = step * np.sqrt(np.square(columns).sum(axis=1))
+    return float(np.hypot(of_weights, of_x).max() / np.sqrt(12))
