@@ -28,6 +28,7 @@ from tools.lowering.names import as_labels, graph_names
 from tools.lowering.protobuf import TEXT
 from tools.lowering.prune import pruned
 from tools.lowering.source import HELPER, Array, Node, Port, Shape, Source
+from tools.lowering.texts import with_other
 
 FRAC_BITS: Final = 16
 """Fractional bits of an activation, where bounds permit; more where calibration shows it to be small."""
@@ -352,7 +353,11 @@ class Builder:
     def _input(self, port: Port) -> ir.TensorSpec:
         shape = port.shape or ()
         limit = self._limits.get(port.name)
-        if port.dtype.kind == "b":
+        classes = None
+        if port.dtype == TEXT:
+            classes = with_other(port.texts)
+            frac_bits, low, high = 0, 0, len(port.texts)
+        elif port.dtype.kind == "b":
             frac_bits, low, high = 0, 0, 1
         elif port.dtype.kind == "f":
             frac_bits = self._input_frac_bits(port, limit)
@@ -366,7 +371,8 @@ class Builder:
             high = min(high, floor(port.reach[1] * 2.0**frac_bits))
         fact = Fact(shape, low, high)
         error = 2.0**-frac_bits / 2 if port.dtype.kind == "f" else 0.0
-        self._tensors[port.name] = Tensor(len(self._place.facts), fact, frac_bits, port.dtype, limit, error)
+        made = Tensor(len(self._place.facts), fact, frac_bits, port.dtype, limit, error, classes)
+        self._tensors[port.name] = made
         self._place.facts.append(fact)
         name = graph_names(self.source.inputs)[port.name]
         return ir.TensorSpec(name=name, shape=shape, frac_bits=frac_bits, low=low, high=high)

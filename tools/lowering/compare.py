@@ -22,6 +22,7 @@ from tools.lowering.float_model import FloatModel
 from tools.lowering.masks import HIDDEN
 from tools.lowering.protobuf import TEXT
 from tools.lowering.source import Array, Port, Shape, Source
+from tools.lowering.texts import with_other
 
 RANDOM_ROWS: Final = 64
 RANDOM_OCTAVES: Final = 11
@@ -113,6 +114,9 @@ def random_rows(ports: Sequence[Port], specs: Sequence[TensorSpec]) -> dict[str,
         integers = random.integers(spec.low, spec.high, (RANDOM_ROWS, *spec.shape), endpoint=True)
         shifts = octaves.reshape(-1, *[1] * len(spec.shape))
         integers = np.clip(integers >> shifts, spec.low, spec.high)
+        if port.dtype == TEXT:
+            rows[port.name] = np.array(with_other(port.texts), TEXT)[integers]
+            continue
         values = np.ldexp(integers.astype(np.float64), -spec.frac_bits)
         rows[port.name] = values.astype(port.dtype) if port.dtype.kind in "iu" else values
     return rows

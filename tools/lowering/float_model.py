@@ -17,7 +17,9 @@ from runtime.inference.library import onnxruntime
 from tools.lowering.errors import DataRefused, ModelRefused
 from tools.lowering.masks import shown
 from tools.lowering.parse import OPSETS
+from tools.lowering.protobuf import TEXT
 from tools.lowering.source import Array, Port, Source
+from tools.lowering.texts import places
 
 ROWS_AT_ONCE: Final = 32
 LIMIT_MIN: Final = 2.0**-20
@@ -40,11 +42,15 @@ def _check_array(port: Port, rows: Mapping[str, Array], where: str) -> Array:
     if port.name not in rows:
         raise DataRefused(where, "missing")
     array = np.asarray(rows[port.name])
-    if array.dtype.kind not in "fiub":
+    if port.dtype == TEXT:
+        places(port.texts, array, where)
+    elif array.dtype.kind not in "fiub":
         raise DataRefused(where, f"elements of type {array.dtype}; numbers are needed")
     if array.ndim < 1 or array.shape[1:] != port.shape:
         wanted = ", ".join(["rows", *map(str, port.shape or ())])
         raise DataRefused(where, f"shape {list(array.shape)}, expected [{wanted}]")
+    if port.dtype == TEXT:
+        return array.astype(TEXT)
     if not np.isfinite(array).all():
         raise DataRefused(where, "it holds NaN or infinity")
     if port.dtype.kind == "f":
@@ -101,6 +107,8 @@ def observe(proto: onnx.ModelProto, source: Source, rows: Mapping[str, Array]) -
     names = [name for node in source.nodes for name in node.outputs if name in read]
     largest = dict.fromkeys(names, 0.0)
     for port in source.inputs:
+        if port.dtype == TEXT:
+            continue
         largest[port.name] = float(np.abs(rows[port.name]).max())
     for _, values in FloatModel(proto, source, names).chunks(rows):
         for name, array in values.items():

@@ -8,6 +8,7 @@ shapes that are missing, opsets outside the ranges below, sequences and maps oth
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from math import prod
 from typing import Any, Final
 
@@ -17,8 +18,9 @@ from google.protobuf.message import DecodeError
 
 from runtime.inference.limits import ELEMENTS_MAX, INPUTS_MAX, NODES_MAX, OUTPUTS_MAX
 from runtime.inference.limits import RANK_MAX as ROW_RANK_MAX
+from tools.lowering import texts
 from tools.lowering.errors import DataRefused, ModelRefused
-from tools.lowering.protobuf import RANK_MAX, dtype_of, read_attributes, read_tensor
+from tools.lowering.protobuf import RANK_MAX, TEXT, dtype_of, read_attributes, read_tensor
 from tools.lowering.source import Array, Node, Port, Source
 
 SOURCE_BYTES_MAX: Final = 1 << 30
@@ -95,6 +97,7 @@ def parse(proto: onnx.ModelProto, shapes: DeclaredShapes, *, whole: bool = False
     inputs = tuple(_whole_input(value, shapes) if whole else _input(value, shapes) for value in graph.input)
     fixed_rows = None if whole else _fixed_rows(graph, shapes)
     nodes = _nodes(graph, opsets, {port.name for port in inputs} | set(constants))
+    inputs = tuple(_with_texts(port, nodes) for port in inputs)
     maps = {name for node in nodes if node.op == "ZipMap" for name in node.outputs}
     outputs = tuple(_output(value, maps) for value in graph.output)
     defined = {name for node in nodes for name in node.outputs} | {port.name for port in inputs}
@@ -160,9 +163,18 @@ def _dtype(value: onnx.ValueInfoProto, what: str) -> np.dtype[Any]:
     if not value.type.HasField("tensor_type"):
         raise ModelRefused(where, "it is not a tensor (a sequence, map or optional)", "export tensors only")
     kind = value.type.tensor_type.elem_type
-    if what == "input" and kind == onnx.TensorProto.STRING:
-        raise ModelRefused(where, "it takes texts, which have no exact form", "encode categories before the model")
     return dtype_of(kind, where, text=True)
+
+
+def _with_texts(port: Port, nodes: tuple[Node, ...]) -> Port:
+    """An input of texts with the list of those that the file knows."""
+    if port.dtype != TEXT:
+        return port
+    found = texts.known(nodes)
+    if not 1 <= len(found) <= texts.KNOWN_MAX:
+        reason = f"it takes texts, which have no exact form, and the file knows {len(found)} of them"
+        raise ModelRefused(f"input {port.name!r}", reason, "encode categories before the model")
+    return replace(port, texts=found)
 
 
 def _output(value: onnx.ValueInfoProto, maps: set[str]) -> Port:

@@ -30,12 +30,14 @@ from tools.lowering.masks import check_finite, without_masks
 from tools.lowering.names import graph_names
 from tools.lowering.ops import HANDLERS
 from tools.lowering.parse import DeclaredShapes, decode
+from tools.lowering.protobuf import TEXT
 from tools.lowering.readings import as_rows, first_that_works
 from tools.lowering.recognise import recognise
 from tools.lowering.report import Report
 from tools.lowering.shapes import resolve
 from tools.lowering.source import Array, Node, Source
 from tools.lowering.summary import summarise
+from tools.lowering.texts import places, told
 from tools.lowering.unbatched import with_rows
 from tools.lowering.unscale import unscale
 
@@ -77,7 +79,7 @@ class Lowered:
         names = graph_names(self.source.inputs)
         given = {name: np.asarray(array) for name, array in inputs.items() if name not in self.fixed}
         rows = as_rows(self.source.inputs, given, whole=self.source.whole)
-        renamed = {names.get(name, name): array for name, array in rows.items()}
+        renamed = {names.get(name, name): array for name, array in _as_numbers(self.source, rows).items()}
         return boundary.quantize(self.graph.inputs, renamed)
 
     def dequantize(self, outputs: Mapping[str, Array]) -> dict[str, Array]:
@@ -150,12 +152,21 @@ def _lowered(
     return Lowered(encoded, report, graph, prepared, builder.classes(), fixed, builder.batch_axes())
 
 
+def _as_numbers(source: Source, rows: Mapping[str, Array]) -> dict[str, Array]:
+    """The rows with texts as their places among those that the file knows."""
+    known = {port.name: port.texts for port in source.inputs if port.dtype == TEXT}
+    return {
+        name: places(known[name], array, f"input {name!r}") if name in known else array for name, array in rows.items()
+    }
+
+
 def _told(source: Source, fixed: Mapping[str, Array]) -> list[str]:
     """What the report says of the reading."""
     notes = [
         f"input {name!r} has to be known beforehand: it is fixed at the calibration's value and no input of the graph"
         for name in fixed
     ]
+    notes += [told(port.name, port.texts) for port in source.inputs if port.dtype == TEXT]
     if source.whole:
         notes.append("rows are not independent along the first dimension: a row of the graph is one run of the model")
     return notes
@@ -255,7 +266,8 @@ def _compared(
     """The exact model beside the float one on the calibration rows, or on random ones that the inputs accept."""
     rows = random_rows(source.inputs, graph.inputs) if calibration is None else calibration
     names = graph_names(source.inputs)
-    integers = boundary.quantize(graph.inputs, {names[name]: array for name, array in rows.items()})
+    given = {names[name]: array for name, array in _as_numbers(source, rows).items()}
+    integers = boundary.quantize(graph.inputs, given)
     count = len(next(iter(rows.values())))
     try:
         found = compare(proto, source, builder, rows, integers)

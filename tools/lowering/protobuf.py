@@ -29,7 +29,7 @@ DTYPES: Final[dict[int, np.dtype[Any]]] = {
     TensorProto.BOOL: np.dtype(np.bool_),
 }
 TEXT: Final = np.dtype(np.object_)
-"""The element type of strings: names of classes, which are constants or outputs, never inputs."""
+"""The element type of strings: names of classes, or categories of an input."""
 TEXT_BYTES_MAX: Final = 1 << 24
 
 

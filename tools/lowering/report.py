@@ -122,9 +122,9 @@ def check_agreement(report: Report, wanted: float) -> None:
 
 def check_error(report: Report, relative: float, absolute: float = 0.0) -> None:
     """Raises ModelsDiffer where an output's largest error exceeds `relative` times the float model's largest magnitude,
-    plus `absolute`."""
+    plus `absolute`. Classes and other integers are no distance apart: `check_agreement` judges them."""
     for output in report.outputs:
-        if output.error_max is None or output.magnitude is None:
+        if output.is_class or output.error_max is None or output.magnitude is None:
             continue
         allowed = relative * output.magnitude + absolute
         if output.error_max > allowed:

@@ -117,12 +117,14 @@ class Node:
 @dataclass(frozen=True)
 class Port:
     """An input or output of the model. `shape` is the row shape of an input; an output's is found by lowering.
-    `reach`: an input's least and greatest value, where the caller declared them."""
+    `reach`: an input's least and greatest value, where the caller declared them. `texts`: those that the file knows, of
+    an input that takes texts."""
 
     name: str
     dtype: np.dtype[Any]
     shape: Shape | None
     reach: tuple[float, float] | None = None
+    texts: tuple[str, ...] = ()
 
     @property
     def magnitude(self) -> float:

@@ -14,6 +14,7 @@ from runtime.inference.limits import OPERANDS_MAX
 from tools.lowering.builder import BATCH_FIRST, Builder, Tensor
 from tools.lowering.ops.axes import row_axis
 from tools.lowering.ops.columns import filled, regridded
+from tools.lowering.protobuf import TEXT
 from tools.lowering.source import Node, Shape
 
 RUNS_MAX: Final = 8
@@ -142,10 +143,10 @@ def concat(node: Node, b: Builder) -> None:
     axis = node.integer("axis", 0)
     held = tuple(n for n in node.inputs if not b.is_constant(n) or b.source.constants[n].size)
     node = replace(node, inputs=held)
-    like = next(
-        b.tensor(node, place, anywhere=True) for place, name in enumerate(node.inputs) if not b.is_constant(name)
-    )
+    like = next(_moved(node, b, place) for place, name in enumerate(node.inputs) if not b.is_constant(name))
     parts = [_part(node, b, place, like) for place in range(len(node.inputs))]
+    if len({part.classes for part in parts}) > 1:
+        raise node.refuse("it joins names of different classes")
     if axis in (0, -len(like.shape) - 1) and all(part.place == BATCH_FIRST for part in parts):
         _stack_batches(node, b, parts)
         return
@@ -172,10 +173,16 @@ def _stack_batches(node: Node, b: Builder, parts: list[Tensor]) -> None:
     b.bind(node, replace(stacked, merged=(int(len(parts) > 1), 0)))
 
 
+def _moved(node: Node, b: Builder, place: int) -> Tensor:
+    """An operand that is put elsewhere as it is: texts are classes of one list, other classes become their numbers."""
+    texts = b.is_bound(node.inputs[place]) and b.finished(node.inputs[place]).dtype == TEXT
+    return b.tensor(node, place, classes=texts, anywhere=True)
+
+
 def _part(node: Node, b: Builder, place: int, like: Tensor) -> Tensor:
     """An operand; a constant one with a leading 1 is the same in every row."""
     if not b.is_constant(node.inputs[place]):
-        return b.tensor(node, place, anywhere=True)
+        return _moved(node, b, place)
     values = b.constant(node, place, "an operand")
     if values.ndim != len(like.shape) + 1 or values.shape[0] != 1 or like.dtype.kind != "f":
         reason = f"its constant operand of shape {list(values.shape)} would not be the same in every row of floats"
@@ -240,7 +247,7 @@ def _runs(places: Sequence[int]) -> list[tuple[int, int, int]]:
 
 def transpose(node: Node, b: Builder) -> None:
     """Any permutation; the batch may be elsewhere than first after it, which only some operators read."""
-    x = b.tensor(node, 0, merged=True)
+    x = b.tensor(node, 0, classes=True, merged=True)
     rank, many = x.file_rank, sum(x.merged)
     order = node.integers("perm") or tuple(reversed(range(rank)))
     if sorted(order) != list(range(rank)):
@@ -254,7 +261,7 @@ def transpose(node: Node, b: Builder) -> None:
 
 def slice_(node: Node, b: Builder) -> None:
     """Constant starts, ends, axes and steps: attributes before opset 10, inputs since. Not along the batch."""
-    x = b.tensor(node, 0, anywhere=True)
+    x = b.tensor(node, 0, classes=True, anywhere=True)
     rank = len(x.shape)
     starts, ends = (numbers(node, b, place, name) for place, name in ((1, "starts"), (2, "ends")))
     if starts is None or ends is None:

@@ -20,6 +20,7 @@ from tools.lowering.grids import Floats
 from tools.lowering.ops.columns import filled, floats, regridded
 from tools.lowering.ops.elementwise import pair
 from tools.lowering.ops.layout import reshaped
+from tools.lowering.protobuf import TEXT
 from tools.lowering.source import Array, Node
 
 BOOL: Final = np.dtype(np.bool_)
@@ -202,13 +203,19 @@ def imputer(node: Node, b: Builder) -> None:
 def one_hot_encoder(node: Node, b: Builder) -> None:
     """For each category, in a dimension of its own at the end, whether x is it: 1 or 0. What is no category is none of
     them, also where attribute zeros says to fail."""
-    x = b.tensor(node, 0)
-    categories = node.integers("cats_int64s")
+    x = b.tensor(node, 0, classes=True)
+    if x.dtype != TEXT:
+        x = b.tensor(node, 0)
+    categories = node.texts("cats_strings") if x.classes else node.integers("cats_int64s")
     if categories is None:
-        raise node.refuse("its categories are texts; only integers have an exact form", "encode categories before")
+        raise node.refuse(f"its categories are {'numbers' if x.classes else 'texts'}, and it is given {x.dtype}")
     if not 1 <= len(categories) <= CATEGORIES_MAX:
         raise node.refuse(f"it has {len(categories)} categories, 1 to {CATEGORIES_MAX} are supported")
     alone = reshaped(b, x, (*x.shape, 1))
+    if x.classes:
+        known = {text: place for place, text in enumerate(x.classes)}
+        alone = replace(alone, classes=None, dtype=np.dtype(np.int64))
+        categories = tuple(known.get(text, -1) for text in categories)
     found = compared(node, b, alone, "Equal", np.array(categories, np.float64).reshape((1,) * len(x.shape) + (-1,)))
     b.bind(node, replace(found, dtype=np.dtype(np.float32)))
 
