@@ -17,13 +17,13 @@ REFERENCE_SLOWDOWN: Final = 3
 
 MAC_DOUBLE_PS: Final = 50
 MAC_SINGLE_PS: Final = 40
-MAC_BYTE_PS: Final = 10
-STREAMED_PS: Final = 900
-STRIDED_PS: Final = 2_200
-LIVE_PS: Final = 1_500  # an element that is alive at once with the others: memory is touched anew, beyond the caches
-WEIGHT_PS: Final = 750  # eight bytes read from memory
+MAC_BYTE_PS: Final = 8
+STREAMED_PS: Final = 600
+STRIDED_PS: Final = 1_900
+LIVE_PS: Final = 1_300  # an element that is alive at once with the others: memory is touched anew, beyond the caches
+WEIGHT_PS: Final = 600  # eight bytes read from memory
 DECISION_PS: Final = 6_000  # a branch of a tree passed: a comparison, and the next branch read
-KERNEL_PS: Final = 1_000_000
+KERNEL_PS: Final = 700_000
 RUN_PS: Final = 30_000_000
 
 LOAD_PS: Final = 2_000_000_000
@@ -66,9 +66,9 @@ def _gas(picoseconds: int) -> int:
     return -(-picoseconds * REFERENCE_SLOWDOWN // 1000)
 
 
-def model_cost(work: Work, expanded: int, visited: int, live_elements: int) -> Cost:
-    """`work`: of one row; `expanded`: float64 weights kept; `visited`: columns of constants that the verifier
-    looked at; `live_elements`: most at any time, one row."""
+def model_cost(work: Work, expanded: int, gone_through: int, visited: int, live_elements: int) -> Cost:
+    """`work`: of one row; `expanded`: elements of eight bytes kept of constants, `gone_through`: in making them;
+    `visited`: columns of constants that the verifier looked at; `live_elements`: most at any time, one row."""
     per_row = (
         work.macs_double * MAC_DOUBLE_PS
         + work.macs_single * MAC_SINGLE_PS
@@ -84,7 +84,7 @@ def model_cost(work: Work, expanded: int, visited: int, live_elements: int) -> C
             LOAD_PS
             + work.kernels * LOAD_KERNEL_PS
             + work.branches * LOAD_BRANCH_PS
-            + expanded * LOAD_WEIGHT_PS
+            + gone_through * LOAD_WEIGHT_PS
             + visited * LOAD_VISIT_PS
         ),
         gas_fixed=_gas(RUN_PS + work.kernels * KERNEL_PS + work.weights * WEIGHT_PS),

@@ -19,14 +19,13 @@ from runtime.inference import emit_products, emit_trees, emit_windows
 from runtime.inference import graph as ops
 from runtime.inference.constants import unpack
 from runtime.inference.facts import Dims
+from runtime.inference.rules_shape import POOL_TAPS_MAX
 from runtime.inference.verifier import Verified
 from runtime.inference.writer import Emitted, Writer, powers
 
 ROWS: Final = "N"
 OPSET: Final = 17
 IR_VERSION: Final = 8
-TAPS_MAX: Final = 16
-"""Of a MaxPool's window, to be the largest of shifted tensors."""
 _INT64_LOWEST: Final = -(1 << 63)  # as the end of a backward slice: beyond the first element
 
 
@@ -62,13 +61,13 @@ def _value(name: str, shape: Dims) -> Any:
 
 
 def _is_channels_last(node: ops.Node, to: Writer) -> bool:
-    """A Conv begins the layout; what can follows, where an operand is in no other; the rest is as the graph says."""
+    """Conv and MaxPool begin the layout; what can follows where an operand is in no other; else it is the graph's."""
     if isinstance(node, ops.Conv):
         return emit_windows.is_channels_last(node, to)
+    if isinstance(node, ops.MaxPool):
+        return prod(node.kernel) <= POOL_TAPS_MAX
     operands = _FOLLOWERS.get(type(node), lambda _: ())(node)
     if isinstance(node, ops.Lookup) and len(to.graph.constants[node.table].shape) > 1:
-        return False
-    if isinstance(node, ops.MaxPool) and prod(node.kernel) > TAPS_MAX:
         return False
     return any(to.is_only_last(operand) for operand in operands)
 
@@ -211,7 +210,7 @@ def _a_and_b(node: Any) -> tuple[int, ...]:
 _FOLLOWERS: Final[dict[type, Callable[[Any], tuple[int, ...]]]] = {
     **dict.fromkeys((ops.Add, ops.Sub, ops.Mul, ops.Div), _a_and_b),
     **dict.fromkeys((ops.Affine, ops.Rescale, ops.Clip, ops.Relu, ops.Sqrt, ops.Lookup, ops.Softmax, ops.ArgMax), _x),
-    **dict.fromkeys((ops.MaxPool, ops.Slice, ops.Pad, ops.ReduceSum, ops.ReduceMax), _x),
+    **dict.fromkeys((ops.Slice, ops.Pad, ops.ReduceSum, ops.ReduceMax), _x),
     ops.Concat: lambda node: node.tensors,
 }
 """What can be written channels last as well, and its operands: all of one rank."""

@@ -19,6 +19,8 @@ from runtime.inference.limbs import Weights, weights_of
 from runtime.inference.limits import DOUBLE_EXACT_MAX, WEIGHTS_MAX
 
 Dims = tuple[int, ...]
+NEAR_ELEMENTS = 1 << 18
+"""What fits near the core: reading it in any order is cheap."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +116,7 @@ class Place:
     weights_at: dict[int, Weights | None] = field(default_factory=dict)
     expansions: set[tuple[object, ...]] = field(default_factory=set)
     expanded: int = 0
+    gone_through: int = 0
     tree_nodes: int = 0
 
     def refuse(self, rule: str, values: Mapping[str, object]) -> Refused:
@@ -184,12 +187,14 @@ class Place:
         joined: Int64Array = (high << 31) + (flat & (2**31 - 1)).sum(axis=1, dtype=np.int64)
         return joined
 
-    def expand(self, elements: int, *key: object) -> None:
-        """Counts a float64 copy of a constant that the engine keeps; equal keys share one copy."""
+    def expand(self, elements: int, *key: object, goes_through: int | None = None) -> None:
+        """Counts a copy of a constant that the engine keeps, in elements of eight bytes, and what making it goes
+        through where that is more; equal keys share one copy."""
         if key in self.expansions:
             return
         self.expansions.add(key)
         self.expanded += elements
+        self.gone_through += elements if goes_through is None else goes_through
         self.demand(
             self.expanded <= WEIGHTS_MAX, "expanded constants fit", elements=self.expanded, elements_max=WEIGHTS_MAX
         )

@@ -23,7 +23,7 @@ import numpy as np
 from runtime.inference.arithmetic import Int64Array, rhe_shift, rhe_shift_array
 from runtime.inference.facts import Dims, Fact, Place, Proof, Work, repeated, span, with_numbers
 from runtime.inference.graph import Affine, Conv, ConvForm, Gemm, MatMul, Rescale
-from runtime.inference.limbs import limbs_of
+from runtime.inference.limbs import Limbs, limbs_of
 from runtime.inference.limits import DOUBLE_EXACT_MAX, SHIFT_BITS_MAX, SINGLE_EXACT_MAX, SPATIAL_RANK_MAX
 
 SUM_RULE = "every partial sum of a column is exact: within 2**53"
@@ -145,25 +145,30 @@ def gemm(node: Gemm, place: Place) -> Proof:
     return Proof(fact, Work(kernels=2) + _product(place, node, x, fact))
 
 
+def _limbs(place: Place, node: Gemm | Conv, x: Fact, made: Fact) -> Limbs | None:
+    """As emission decides."""
+    return limbs_of(x.low, x.high, place.weights_of(node.weights), x.elements, made.elements)
+
+
 def _product(place: Place, node: Gemm | Conv, x: Fact, made: Fact) -> Work:
     """Of x by constant weights [O, K], for a row; counts what the engine keeps of them."""
-    weights = place.shape_of(node.weights)
-    width, limbs = prod(weights[1:]), limbs_of(x.low, x.high, place.weights_of(node.weights), x.elements, made.elements)
-    key, macs, tail = (type(node), node.weights, node.shifts), made.elements * width, 1 + (node.shifts is not None)
+    weights, limbs = place.shape_of(node.weights), _limbs(place, node, x, made)
+    key, macs, rounds = (type(node), node.weights), made.elements * prod(weights[1:]), node.shifts is not None
     if limbs is None:
-        place.expand(prod(weights), "product", *key)
+        place.expand(prod(weights), "product", *key, node.shifts)
         if node.bias is not None:
             place.expand(weights[0], "bias", node.bias, node.shifts)
-        streamed = x.elements + tail * made.elements
+        streamed = x.elements + (1 + rounds) * made.elements
         return Work(kernels=2, macs_double=macs, weights=prod(weights), streamed=streamed, scratch=made.elements)
     packed = -(-prod(weights) * limbs.weights // 8)
-    place.expand(packed, "limbs", node.weights, limbs.weights)
-    place.expand(weights[0] * (limbs.x + 1), "scales", *key, node.bias, limbs)
+    place.expand(packed, "limbs", *key, goes_through=prod(weights))
+    place.expand(2 * weights[0], "scales", *key, node.bias, node.shifts)
+    joined = limbs.x * limbs.weights + limbs.x + 3  # passes of eight bytes: sums have four, and are joined in place
     return Work(
         kernels=4 + limbs.x * (2 * limbs.weights + 3),
         macs_byte=macs * limbs.x * limbs.weights,
-        weights=packed,
-        streamed=x.elements * (1 + limbs.x) + made.elements * (tail + limbs.x * (limbs.weights + 1)),
+        weights=-(-packed // 2),  # read in order, while bytes are multiplied
+        streamed=x.elements * (1 + limbs.x) + made.elements * joined,
         scratch=x.elements * 2 + made.elements * (limbs.x + 1),
     )
 
@@ -252,11 +257,13 @@ def _gathered(place: Place, node: Conv, x: Fact, fact: Fact) -> Work:
     sizes = tuple(s + b + e for s, b, e in zip(x.shape[1:], node.pads_begin, node.pads_end, strict=True))
     taps, positions, source = prod(kernel), prod(spatial), x.shape[0] * prod(sizes)
     place.expand(positions * taps, "windows", sizes, spatial, kernel, node.strides, node.dilations)
-    gathered, turned = taps * x.shape[0] * positions, x.elements + fact.elements
+    gathered, turned, limbs = taps * x.shape[0] * positions, x.elements + fact.elements, _limbs(place, node, x, fact)
+    if limbs is not None:
+        gathered = -(-gathered * limbs.x // 8)
     return _product(place, node, x, fact) + Work(
         kernels=10,
-        strided=turned + (source if source > x.elements else 0) + GATHERED_RUN_UNITS * taps * positions,
-        streamed=gathered,
+        strided=GATHERED_RUN_UNITS * taps * positions * (limbs.x if limbs else 1),
+        streamed=gathered + 2 * turned + source,
         weights=taps * positions,
         scratch=gathered + source + turned,
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from math import prod
 
-from runtime.inference.facts import Dims, Fact, Place, Proof, Work
+from runtime.inference.facts import NEAR_ELEMENTS, Dims, Fact, Place, Proof, Work
 from runtime.inference.graph import (
     ArgMax,
     Concat,
@@ -25,8 +25,8 @@ from runtime.inference.graph import (
 from runtime.inference.limits import DOUBLE_EXACT_MAX
 from runtime.inference.rules_linear import out_sizes
 
-_NEAR_ELEMENTS = 1 << 18
-"""What fits near the core: reading it in any order is cheap."""
+POOL_TAPS_MAX = 16
+"""Of a MaxPool's window, to be the largest of tensors shifted channels last."""
 
 
 def max_pool(node: MaxPool, place: Place) -> Proof:
@@ -50,9 +50,18 @@ def max_pool(node: MaxPool, place: Place) -> Proof:
         )
     shape = (x.shape[0], *spatial)
     padded = x.shape[0] * prod(s + b + e for s, b, e in zip(x.shape[1:], node.pads_begin, node.pads_end, strict=True))
+    fact, taps = Fact(shape, x.low, x.high), prod(node.kernel)
+    if taps > POOL_TAPS_MAX:
+        return Proof(fact, Work(kernels=2, strided=padded + fact.elements * (2 * taps + 3), scratch=padded))
+    turned = x.elements + fact.elements
     return Proof(
-        Fact(shape, x.low, x.high),
-        Work(kernels=2, strided=padded + prod(shape) * (2 * prod(node.kernel) + 3), scratch=padded),
+        fact,
+        Work(
+            kernels=taps + 4,
+            streamed=padded + 2 * turned + 2 * taps * fact.elements,
+            strided=2 * taps * prod(spatial),
+            scratch=padded + turned + taps * fact.elements,
+        ),
     )
 
 
@@ -65,7 +74,7 @@ def reshape(node: Reshape, place: Place) -> Proof:
 
 def _transpose_units(permutation: Dims, x: Fact) -> int:
     """Memory is the cost: what fits near the core is cheap, one axis moved past the others walks in order."""
-    near = x.elements <= _NEAR_ELEMENTS
+    near = x.elements <= NEAR_ELEMENTS
     for axis in range(len(permutation)):
         rest = [other for other in permutation if other != axis]
         if rest == sorted(rest):
@@ -220,7 +229,7 @@ def take(node: Take, place: Place) -> Proof:
     )
     shape = (*x.shape[: node.axis], index.shape[node.axis], *x.shape[node.axis + 1 :])
     fact = Fact(shape, x.low, x.high)
-    per_element = 5 if x.elements <= _NEAR_ELEMENTS else 8
+    per_element = 5 if x.elements <= NEAR_ELEMENTS else 8
     return Proof(
         fact,
         Work(
@@ -240,7 +249,7 @@ def top_k(node: TopK, place: Place) -> Proof:
     size = x.shape[node.axis]
     place.demand(1 <= node.k <= size, "k is 1 to x's size along the axis", k=node.k, size=size)
     fact = Fact((*x.shape[: node.axis], node.k, *x.shape[node.axis + 1 :]), 0, size - 1)
-    per_bit = 3 if x.elements <= _NEAR_ELEMENTS else 12
+    per_bit = 3 if x.elements <= NEAR_ELEMENTS else 12
     return Proof(
         fact,
         Work(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from runtime.inference.arithmetic import Int64Array
-from runtime.inference.facts import Fact, Place, Proof, Work
+from runtime.inference.facts import NEAR_ELEMENTS, Fact, Place, Proof, Work
 from runtime.inference.forest import Forest, read_forest
 from runtime.inference.graph import Lookup, Trees
 from runtime.inference.limits import DOUBLE_EXACT_MAX, TREE_DEPTH_MAX, TREE_NODES_MAX
@@ -123,12 +123,13 @@ def lookup(node: Lookup, place: Place) -> Proof:
     _ends(place, TABLE_RULE, table)
     fact = Fact((*x.shape, *shape[1:]), *_ends(place, TABLE_RULE, table[x.low : x.high + 1]))
     place.expand(table.size, "table", node.table)
+    is_list_nearby = table.size == shape[0] <= NEAR_ELEMENTS
     return Proof(
         fact,
         Work(
             kernels=4,
-            streamed=x.elements,
-            strided=2 * x.elements + 2 * fact.elements,
+            streamed=2 * x.elements,
+            strided=x.elements if is_list_nearby else 2 * x.elements + 2 * fact.elements,
             scratch=2 * x.elements + fact.elements,
         ),
     )

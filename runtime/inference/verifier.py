@@ -149,7 +149,9 @@ def verify(model: bytes, *, nodes_max: int = NODES_MAX) -> Verified:
     _check_outputs(place, graph.outputs)
     _check_uses(place, graph)
     work = sum(works, Work())
-    cost = model_cost(work, place.expanded, budget - place.visits_left, _live_elements(place, graph, works))
+    cost = model_cost(
+        work, place.expanded, place.gone_through, budget - place.visits_left, _live_elements(place, graph, works)
+    )
     _check_cost(cost, work)
     outputs = tuple(output.spec for output in graph.outputs)
     return Verified(model_hash(model), graph.inputs, outputs, cost, True, graph, tuple(place.facts), work)

@@ -10,7 +10,7 @@ from hypothesis import given
 
 from runtime.inference import TensorSpec, encode_graph, verification_gas, verify
 from runtime.inference import graph as ops
-from runtime.inference.cost import MAC_DOUBLE_PS, REFERENCE_SLOWDOWN
+from runtime.inference.cost import MAC_BYTE_PS, MAC_DOUBLE_PS, REFERENCE_SLOWDOWN
 from runtime.inference.facts import span
 from runtime.inference.limits import ROWS_MAX
 from runtime.testing.graphs import graphs, wrap
@@ -27,13 +27,14 @@ def test_every_proven_graph_has_a_positive_integer_cost(graph: Any) -> None:
 
 
 def test_a_matrix_product_is_charged_by_its_multiplications() -> None:
-    def gas(outputs: int) -> int:
+    def gas(outputs: int, high: int) -> int:
         weights = np.ones((outputs, 1000), np.int64)
-        spec = TensorSpec("x", (1000,), 0, 0, 9)
+        spec = TensorSpec("x", (1000,), 0, 0, high)
         return verify(encode_graph(wrap([spec], [weights], [ops.Gemm(0, 0, None, None)], (outputs,)))).cost.gas_per_row
 
     macs = 1000 * 900
-    assert gas(1000) - gas(100) >= macs * MAC_DOUBLE_PS * REFERENCE_SLOWDOWN // 1000
+    assert gas(1000, 9) - gas(100, 9) >= macs * MAC_BYTE_PS * REFERENCE_SLOWDOWN // 1000
+    assert gas(1000, 65_536) - gas(100, 65_536) >= macs * MAC_DOUBLE_PS * REFERENCE_SLOWDOWN // 1000
 
 
 @pytest.mark.parametrize("rows", [0, -1, ROWS_MAX + 1])
