@@ -5,7 +5,7 @@ The proof's assumptions, each probed where it would break first:
    mode.
 2. Subnormal numbers are neither flushed to zero nor read as zero, in this process and on the engine's threads.
 3. Dot products are sums of full-width products: exact while every partial sum is within 2**53 (2**24 in single
-   precision), at every size where a kernel changes its blocking.
+   precision, 2**31 of bytes and limbs of -64..64), at every size where a kernel changes its blocking.
 4. ArgMax takes the first of equal maxima, TopK all of them in order; Max, Clip, casts and moves keep exact integers.
 5. Trees compare and add in float64, and go left at a threshold.
 Expected values come from integer arithmetic, never from this machine's floats. What is probed is the engine itself; a
@@ -28,6 +28,7 @@ from runtime.inference.engine import Engine, run_kernel
 from runtime.inference.errors import SelfTestFailed
 from runtime.inference.graph import GRAPH_VERSION, Constant, ConvForm, Graph, Node, Output, TensorSpec, encode_graph
 from runtime.inference.interpreter import interpret
+from runtime.inference.limbs import WEIGHT_MAX
 from runtime.inference.limits import DOUBLE_EXACT_MAX, SINGLE_EXACT_MAX
 from runtime.types import ZERO_HASH
 
@@ -137,6 +138,8 @@ def _graphs() -> Iterator[tuple[str, Graph, dict[str, Int64Array]]]:
             _graph((spec,), (ops.Gemm(0, 0, None, 1),), (pack(weights), shifts), (outputs,)),
             {"x": _extremes(weights, spec)},
         )
+    for width, outputs, high in ((60, 49, 255), (61, 130, 255), (700, 130, 65_535)):
+        yield f"Gemm by bytes {width}x{outputs}", *_product_by_bytes(width, outputs, high)
     for height, width, columns in ((1, 5, 3), (2, 67, 33), (9, 130, 17)):
         yield f"MatMul {height}x{width}x{columns}", *_product(height, width, columns)
     for form, limit, bits in ((ConvForm.DOUBLE, DOUBLE_EXACT_MAX, 16), (ConvForm.SINGLE, SINGLE_EXACT_MAX, 8)):
@@ -177,6 +180,19 @@ def _forest() -> tuple[Graph, dict[str, Int64Array]]:
     spec = TensorSpec("x", (2,), 0, -top, top)
     node = ops.Trees(0, 0, 1, 2)
     return _graph((spec,), (node,), (pack(features), pack(thresholds), pack(leaves)), (1,)), {"x": rows}
+
+
+def _product_by_bytes(width: int, outputs: int, high: int) -> tuple[Graph, dict[str, Int64Array]]:
+    """Pairs of bytes of 255 with limbs of 64 on either side, sums as near to 2**31 as weights of two limbs come; large
+    enough to be computed so (limbs.py)."""
+    top = 64 if high == 255 else WEIGHT_MAX
+    signs = 1 - 2 * ((np.arange(outputs)[:, None] + np.arange(width)[None, :] // 2) % 2)
+    weights = signs * (top - np.arange(width) // 9 % 2)
+    spec = TensorSpec("x", (width,), 0, 0, high)
+    rows = np.where(np.stack([weights[0], weights[1], weights[0] * 0, weights[1] * 0 + 1]) > 0, high, 0)
+    rows[2] = high - np.arange(width)
+    node = ops.Gemm(0, 0, None, None)
+    return _graph((spec,), (node,), (pack(weights),), (outputs,)), {"x": rows.astype(np.int64)}
 
 
 def _product(rows: int, width: int, columns: int) -> tuple[Graph, dict[str, Int64Array]]:

@@ -32,6 +32,12 @@ def test_every_graph_is_recorded_and_every_op_is_in_one() -> None:
     assert {type(node) for model in golden.graphs().values() for node in decode_graph(model).nodes} == set(RULES)
 
 
+def test_products_by_one_two_and_four_bytes_are_among_them() -> None:
+    works = {name: verify(model).work for name, model in golden.graphs().items() if name.startswith("bytes")}
+    macs = {"bytes_limb": 49 * 60, "bytes_limbs": 2 * 70 * 100, "bytes_conv": 4 * 34 * 25 * 28 * 9}
+    assert {name: work.macs_byte for name, work in works.items()} == macs
+
+
 @pytest.mark.parametrize("threads", [1, 2])
 def test_the_engine_gives_the_recorded_bits(threads: int) -> None:
     assert golden.found_by(Engine(threads=threads).run) == golden.recorded()

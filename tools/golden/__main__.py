@@ -14,8 +14,14 @@ from typing import Any
 
 import numpy as np
 
-from runtime.inference import Engine, Graph, encode_graph, from_arrays, model_hash, tensors_hash, verify
+from runtime.inference import Engine, Graph, TensorSpec, encode_graph, from_arrays, model_hash, tensors_hash, verify
+from runtime.inference import graph as ops
+from runtime.inference.constants import pack
+from runtime.inference.graph import GRAPH_VERSION, Node, Output
+from runtime.inference.limbs import WEIGHT_MAX
+from runtime.inference.limits import DOUBLE_EXACT_MAX
 from runtime.inference.verifier import RULES
+from runtime.types import ZERO_HASH
 
 ROWS = 9
 DRAWN = 12
@@ -60,6 +66,26 @@ def found_by(run: Callable[[bytes, Mapping[str, Any]], Mapping[str, Any]]) -> di
     }
 
 
+def by_bytes() -> dict[str, bytes]:
+    """Products large enough to be computed by bytes: of one byte by weights of one limb, by two, and a Conv of two."""
+    random = np.random.default_rng(1)
+
+    def graph(node: Node, spec: TensorSpec, top: int, weights: tuple[int, ...], shape: tuple[int, ...]) -> bytes:
+        drawn = random.integers(-top, top, weights, endpoint=True)
+        drawn[0] = top * np.sign(drawn[0])
+        output = Output(1, TensorSpec("y", shape, 0, -DOUBLE_EXACT_MAX, DOUBLE_EXACT_MAX))
+        parts = (GRAPH_VERSION, "golden", ZERO_HASH, (), (spec,), (output,), (pack(drawn),), (node,))
+        return encode_graph(Graph(*parts))
+
+    gemm = ops.Gemm(0, 0, None, None)
+    conv = ops.Conv(0, 0, None, None, (1, 1), (1, 1), (1, 1), (1, 1), 1, ops.ConvForm.DOUBLE)
+    return {
+        "limb": graph(gemm, TensorSpec("x", (60,), 0, 0, 255), 64, (49, 60), (49,)),
+        "limbs": graph(gemm, TensorSpec("x", (100,), 0, -200, 55), WEIGHT_MAX, (70, 100), (70,)),
+        "conv": graph(conv, TensorSpec("x", (28, 5, 5), 0, -32_768, 32_767), WEIGHT_MAX, (34, 28, 3, 3), (34, 5, 5)),
+    }
+
+
 def make() -> None:
     """Lowers those graphs that are not there yet, and records what is not recorded yet."""
     from hypothesis.strategies import SearchStrategy
@@ -86,6 +112,10 @@ def make() -> None:
             strategy: SearchStrategy[Graph] = graphs_at_bounds(only=op)
             drawn = [encode_graph(strategy.example()) for _ in range(DRAWN)]
             path.write_bytes(max((model for model in drawn if len(model) < BYTES_MAX), key=_variety))
+    for name, model in by_bytes().items():
+        path = FOLDER / f"bytes_{name}.graph"
+        if not path.exists():
+            path.write_bytes(model)
     before = recorded() if RECORD.exists() else {}
     RECORD.write_text(json.dumps(found_by(Engine().run) | before, indent=2) + "\n")
 
