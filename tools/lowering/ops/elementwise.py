@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from math import isfinite
+from typing import Final
 
 import numpy as np
 
@@ -26,6 +27,8 @@ from tools.lowering.ops.columns import (
 )
 from tools.lowering.ops.pieces import repeated
 from tools.lowering.source import Node
+
+LIMIT_MIN: Final = 2.0**-126
 
 
 def add(node: Node, b: Builder) -> None:
@@ -135,7 +138,8 @@ def div(node: Node, b: Builder) -> None:
         given = b.is_constant(node.inputs[0])
         x = filled(node, b, y, beside(node, b, 0, y)) if given else floating(node, b.tensor(node, 0))
         x, y = pair(node, x, y)
-        b.bind(node, ratio(node, b, x, y, max(b.wanted_frac_bits(node.outputs[0]), x.frac_bits)))
+        limit = b.limit(node.outputs[0])
+        b.bind(node, ratio(node, b, x, y, max(b.wanted_frac_bits(node.outputs[0]), x.frac_bits), limit))
         return
     x = floating(node, b.tensor(node, 0))
     x, constant = widened(node, b, 1, x)
@@ -144,8 +148,9 @@ def div(node: Node, b: Builder) -> None:
     b.bind(node, scaled(node, b, x, 1 / constant, None))
 
 
-def ratio(node: Node, b: Builder, x: Tensor, divisor: Tensor, frac_bits: int) -> Tensor:
-    """x / divisor with that many fractional bits, or as many fewer as keep it within SUM_BITS."""
+def ratio(node: Node, b: Builder, x: Tensor, divisor: Tensor, frac_bits: int, limit: float | None = None) -> Tensor:
+    """x / divisor with that many fractional bits, or as many fewer as keep it within SUM_BITS. `limit`: what
+    calibration asks to keep of it."""
     if divisor.fact.high < 0:
         x, divisor = negated(b, x), negated(b, divisor)
     if divisor.fact.low < 0 or divisor.fact.high < 1:
@@ -153,9 +158,9 @@ def ratio(node: Node, b: Builder, x: Tensor, divisor: Tensor, frac_bits: int) ->
         mend = "divide by what is proven to keep its sign: a sum of probabilities, a Clip or an Abs plus a constant"
         raise node.refuse(f"its divisor may be anything from {low:g} to {high:g}", mend)
     x = b.within_limit(x)
-    least = divisor.fact.low
-    if least == 0:
-        divisor = b.derive(divisor, ir.Clip(x=divisor.index, low=1, high=divisor.fact.high))
+    x, least = (x, divisor.fact.low) if not limit else _kept_apart(b, x, divisor, frac_bits, max(limit, LIMIT_MIN))
+    if divisor.fact.low < max(least, 1):
+        divisor = b.derive(divisor, ir.Clip(x=divisor.index, low=max(least, 1), high=divisor.fact.high))
     bits = (x.fact.magnitude // divisor.fact.low).bit_length()
     frac_bits = min(frac_bits, SUM_BITS - bits + x.frac_bits - divisor.frac_bits)
     if frac_bits < 0:
@@ -168,6 +173,18 @@ def ratio(node: Node, b: Builder, x: Tensor, divisor: Tensor, frac_bits: int) ->
         return result
     error = (x.error + result.magnitude * divisor.error) / smallest + 2.0**-frac_bits / 2
     return replace(result, error=error)
+
+
+def _kept_apart(b: Builder, x: Tensor, divisor: Tensor, frac_bits: int, limit: float) -> tuple[Tensor, int]:
+    """(x, the least divisor) for quotients up to the limit: a divisor so small that one step of x's grid would be more
+    meets an x of 0. So an epsilon that keeps a divisor from 0 costs no bits, if x's grid is no finer than it has to."""
+    smallest = max(divisor.fact.low, 1) * 2.0**-divisor.frac_bits
+    room = SUM_BITS - int(np.frexp(x.magnitude * limit)[1])
+    frac_bits = min(frac_bits, room // 2)
+    if np.frexp(x.magnitude / smallest)[1] > SUM_BITS - frac_bits and frac_bits >= 0:
+        x = b.regrid(x, min(x.frac_bits, room - frac_bits))
+    step = int(np.ldexp(1 / limit, divisor.frac_bits - x.frac_bits))
+    return x, max(divisor.fact.low, min(step, divisor.fact.high))
 
 
 def batch_norm(node: Node, b: Builder) -> None:
