@@ -8,8 +8,10 @@ READY := $(VENV)/.ready
 demo: $(READY)
 	$(BIN)/armillary demo
 
+# What computes uses two cores. What starts processes comes after it, one test at a time: it waits for ports and answers.
 test: check
-	$(BIN)/python -m pytest -m "not soak"
+	$(BIN)/python -m pytest -m "not soak" --numprocesses 2 --dist loadfile --ignore tests/integration
+	$(BIN)/python -m pytest -m "not soak" tests/integration
 
 check: $(READY)
 	$(BIN)/ruff check .
