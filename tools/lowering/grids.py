@@ -83,7 +83,7 @@ def limb_exponents(columns: Floats) -> Ints:
     """Per column the most e with which weights at 2**-e have two limbs, and their sums 32 bits."""
     exponents = np.minimum(LIMBS_BITS - _exponent(columns), EXPONENT_MAX)
     while True:
-        over = np.abs(_quantised(columns, exponents)).sum(axis=1) > limbs_sum_max(columns.shape[1])
+        over = np.abs(quantised(columns, exponents)).sum(axis=1) > limbs_sum_max(columns.shape[1])
         if not over.any():
             return exponents
         exponents = exponents - over
@@ -95,7 +95,8 @@ def _powers(exponents: Ints) -> Floats:
     return powers
 
 
-def _quantised(columns: Floats, exponents: Ints) -> Ints:
+def quantised(columns: Floats, exponents: Ints) -> Ints:
+    """The integers of each row at 2**-exponent."""
     scaled = columns * _powers(exponents)
     return np.rint(scaled, out=scaled).astype(np.int64)
 
@@ -107,7 +108,7 @@ def _full_exponents(columns: Floats, x_frac_bits: int) -> Ints:
 
 def _largest_sum(columns: Floats, x_frac_bits: int) -> int:
     """The largest sum of a column's weights at WEIGHT_BITS."""
-    full = _quantised(columns, _full_exponents(columns, x_frac_bits))
+    full = quantised(columns, _full_exponents(columns, x_frac_bits))
     return int(np.abs(full).sum(axis=1).max())
 
 
@@ -159,7 +160,7 @@ def choose(
     if largest > CONSTANT_MAX:
         raise LoweringError("grid", f"its constants reach {largest:g}", "scale the model")
     first = limb_exponents(columns) if by_bytes else _full_exponents(columns, x_frac_bits)
-    exponents, weights = first, _quantised(columns, first)
+    exponents, weights = first, quantised(columns, first)
     while True:
         biases = _biases(bias, exponents + x_frac_bits)
         over = _excess_bits(weights, biases, magnitude)
@@ -167,7 +168,7 @@ def choose(
             break
         exponents = exponents - over
         changed = over > 0
-        weights[changed] = _quantised(columns[changed], exponents[changed])
+        weights[changed] = quantised(columns[changed], exponents[changed])
     kept = np.array([int(top).bit_length() for top in np.abs(weights).max(axis=1)])
     used = np.abs(columns).max(axis=1) > 0
     lost = used & (exponents < first)

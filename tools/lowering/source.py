@@ -118,13 +118,14 @@ class Node:
 class Port:
     """An input or output of the model. `shape` is the row shape of an input; an output's is found by lowering.
     `reach`: an input's least and greatest value, where the caller declared them. `texts`: those that the file knows, of
-    an input that takes texts."""
+    an input that takes texts. `missing`: whether rows may lack values, which are NaN then."""
 
     name: str
     dtype: np.dtype[Any]
     shape: Shape | None
     reach: tuple[float, float] | None = None
     texts: tuple[str, ...] = ()
+    missing: bool = False
 
     @property
     def magnitude(self) -> float:
@@ -139,6 +140,7 @@ class Source:
     fixed_rows: the file fixes the batch at this number, so where it leads a shape there it means N. None: it is open.
     whole: N was put in front of all dimensions that the file knows; a row is all that one run of the file takes.
     hidden: tensors in which an attention mask's numbers were made moderate (masks.py).
+    precise: no bits are given up for speed (ops/by_bytes.py).
     """
 
     opset: int
@@ -149,6 +151,7 @@ class Source:
     constants: Mapping[str, Array]
     nodes: tuple[Node, ...]
     hidden: frozenset[str] = frozenset()
+    precise: bool = False
 
     def readers(self, name: str) -> list[Node]:
         """The nodes that read a tensor."""

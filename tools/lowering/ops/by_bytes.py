@@ -12,7 +12,7 @@ import numpy as np
 
 from runtime.inference.limbs import X_BITS_MAX, Limbs, is_cheaper
 from tools.lowering.builder import Builder, Tensor
-from tools.lowering.grids import Floats, limb_exponents
+from tools.lowering.grids import Floats, limb_exponents, quantised
 from tools.lowering.source import Node
 
 FULL: Final = Limbs(0, 2, 2)
@@ -22,12 +22,13 @@ NOISE_MAX: Final = 2.0**-10
 
 def coarsened(node: Node, b: Builder, x: Tensor, columns: Floats, made: int) -> Tensor | None:
     """x clipped and rounded to sixteen bits; None where products byte by byte would cost more, where calibration does
-    not say how large x is, or where the result would show it. made: elements of the result of a row."""
+    not say how large x is, where the result would show it, or where the caller asked for all bits. made: elements of
+    the result of a row."""
     largest = b.limit(node.outputs[0])
-    if largest is None or not is_cheaper(FULL, columns.shape[1], x.fact.elements, made):
+    if b.source.precise or largest is None or not is_cheaper(FULL, columns.shape[1], x.fact.elements, made):
         return None
     drop = _bits_over(x)
-    if drop > x.frac_bits or _noise(x, columns, drop) > NOISE_MAX * largest:
+    if drop > x.frac_bits or _noise_squared(x, columns, drop) > (NOISE_MAX * largest) ** 2:
         return None
     clipped = b.within_limit(x)
     return b.drop(clipped, drop) if drop else clipped
@@ -45,10 +46,12 @@ def _bits_over(x: Tensor) -> int:
     return drop
 
 
-def _noise(x: Tensor, columns: Floats, drop: int) -> float:
-    """Of the worst column: root mean squares of what rounding x and the weights does."""
+def _noise_squared(x: Tensor, columns: Floats, drop: int) -> float:
+    """Of the worst column: mean squares of what rounding x and the weights does. Sums are of integers: any order gives
+    the same."""
+    exponents = limb_exponents(columns)
     step = 2.0 ** (drop - x.frac_bits) if drop else 0.0
     usual = min(x.magnitude, x.limit or x.magnitude) / 4
-    of_weights = np.ldexp(usual * np.sqrt(columns.shape[1]), -limb_exponents(columns))
-    of_x = step * np.sqrt(np.square(columns).sum(axis=1))
-    return float(np.hypot(of_weights, of_x).max() / np.sqrt(12))
+    squares = np.square(quantised(columns, exponents)).sum(axis=1)
+    of_column = usual**2 * columns.shape[1] + step**2 * squares.astype(np.float64)
+    return float(np.ldexp(of_column, -2 * exponents).max() / 12)
