@@ -53,6 +53,15 @@ def mutated(draw: st.DrawFn) -> bytes:
     return msgspec.msgpack.encode(fields)
 
 
+@st.composite
+def damaged(draw: st.DrawFn) -> bytes:
+    """A proven graph's bytes with up to three of them replaced, and mostly cut off somewhere."""
+    model = bytearray(encode_graph(draw(graphs(nodes_max=5))))
+    for _ in range(draw(st.integers(0, 3))):
+        model[draw(st.integers(0, len(model) - 1))] = draw(st.integers(0, 255))
+    return bytes(model[: draw(st.just(len(model)) | st.integers(0, len(model)))])
+
+
 def _parts(found: list[Any]) -> list[tuple[int, list[Any]]]:
     own = [(at, found) for at in range(len(found))]
     return own + [each for part in found if isinstance(part, list) for each in _parts(part)]
@@ -77,11 +86,11 @@ def refused_or_runs(model: bytes, seed: int, counted: dict[str, int]) -> None:
             assert np.array_equal(found[name], values)
 
 
-def attack(examples: int) -> None:
+def attack(models: st.SearchStrategy[bytes], examples: int) -> None:
     counted = {"refused": 0, "proven": 0}
 
     @settings(max_examples=examples, deadline=None, database=None)
-    @given(model=mutated(), seed=st.integers(0, 1 << 32))
+    @given(model=models, seed=st.integers(0, 1 << 32))
     def run(model: bytes, seed: int) -> None:
         refused_or_runs(model, seed, counted)
 
@@ -90,12 +99,17 @@ def attack(examples: int) -> None:
 
 
 def test_a_mutated_model_is_refused_or_runs_as_it_says() -> None:
-    attack(150)
+    attack(mutated(), 150)
 
 
 @pytest.mark.soak
 def test_a_mutated_model_is_refused_or_runs_as_it_says_at_length() -> None:
-    attack(100_000)
+    attack(mutated(), 100_000)
+
+
+@pytest.mark.soak
+def test_damaged_bytes_are_refused_or_run_as_they_say_at_length() -> None:
+    attack(damaged(), 100_000)
 
 
 @given(graph=graphs())
