@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import math
+from itertools import permutations
 from typing import Any
 
 import numpy as np
 import onnx
 import onnxruntime
 import pytest
+from hypothesis import HealthCheck, given, settings
 from onnx import TensorProto, helper
 
-from runtime.inference import Engine, Refused, TensorSpec, encode_graph, interpret, verify
+from runtime.inference import Engine, Refused, TensorSpec, encode_graph, interpret, rules_linear, verify
 from runtime.inference import engine as engine_module
 from runtime.inference import graph as ops
 from runtime.inference.emit import emit
 from runtime.inference.graph import Graph
 from runtime.inference.interpreter import scaled_exp
-from runtime.testing.graphs import wrap
+from runtime.testing.graphs import graphs, wrap
 
 
 def run_both(graph: Graph, **inputs: Any) -> Any:
@@ -141,3 +143,61 @@ def test_a_backward_slice_reaches_the_first_element() -> None:
     """In the engine's format an end before the first element is not -1, which would mean the last."""
     graph = wrap([x(4)], [], [ops.Slice(0, (3,), (4,), (-1,))], (4,))
     assert run_both(graph, x=[[1, 2, 3, 4]]) == [[4, 3, 2, 1]]
+
+
+KERNELS = {
+    *("Add", "ArgMax", "Cast", "Clip", "Concat", "Conv", "Div", "Gather", "GatherElements", "Gemm", "Identity"),
+    *("Expand", "MatMul", "MatMulInteger", "Max", "MaxPool", "Mul", "Pad", "ReduceMax", "ReduceSum", "Relu", "Reshape"),
+    *("Round", "Slice", "Sqrt", "Sub", "TopK", "Transpose", "TreeEnsemble"),
+}
+"""Moves, choices, and single correctly rounded operations. Not among them, since CPUs differ: Exp, Log, Tanh, Sigmoid,
+Softmax, Erf, Pow, Reciprocal, normalisations; nor anything with a graph inside or of an open shape."""
+
+
+def emitted(graph: Graph) -> onnx.GraphProto:
+    """What onnxruntime is given, with the types of all tensors."""
+    model = onnx.load_model_from_string(emit(verify(encode_graph(graph))).model)
+    return onnx.shape_inference.infer_shapes(model).graph
+
+
+@settings(max_examples=60, suppress_health_check=list(HealthCheck))
+@given(graphs())
+def test_only_kernels_that_give_the_same_bits_on_every_machine_are_emitted(graph: Graph) -> None:
+    found = emitted(graph)
+    assert {node.op_type for node in found.node} <= KERNELS
+    assert not [attribute for node in found.node for attribute in node.attribute if attribute.HasField("g")]
+
+
+def test_integers_are_never_divided() -> None:
+    """The least 64-bit integer by -1 ends the process on x86."""
+    inputs = [x(2), TensorSpec("z", (2,), 0, 1, 9)]
+    nodes: list[Any] = [ops.Div(0, 1, 2), ops.Softmax(0, 0, 4, 8), ops.Add(2, 3)]
+    graph = wrap(inputs, [], nodes, (2,))
+    found = emitted(graph)
+    kinds = {value.name: value.type.tensor_type.elem_type for value in [*found.value_info, *found.input]}
+    kinds |= {tensor.name: tensor.data_type for tensor in found.initializer}
+    divided = [name for node in found.node if node.op_type == "Div" for name in node.input]
+    assert len(divided) == 4
+    assert {kinds[name] for name in divided} == {TensorProto.DOUBLE}
+    run_both(graph, x=[[-7, 1000]], z=[[1, 9]])
+
+
+def test_equal_elements_keep_their_order_in_top_k() -> None:
+    for largest in (True, False):
+        graph = wrap([x(6)], [], [ops.TopK(0, 0, 6, largest)], (6,))
+        run_both(graph, x=[[3, 1, 3, 1, 3, 1], [0, 0, 0, 0, 0, 0], [-2, 5, 5, -2, 5, 9]])
+
+
+def test_one_step_over_the_bound_a_sum_is_wrong_where_a_verifier_would_let_it_pass(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What the bound is for, and that comparing with the interpreter would show it: 2**53 + 1 is no float64."""
+    parts = (1 << 52, 1 << 52, 1, -(1 << 52))
+    weights = np.array(list(permutations(parts)))
+    model = encode_graph(wrap([x(4, low=1, high=1)], [weights], [ops.Gemm(0, 0, None, None)], (len(weights),)))
+    with pytest.raises(Refused, match="partial sum"):
+        verify(model)
+    monkeypatch.setattr(rules_linear, "DOUBLE_EXACT_MAX", 1 << 54)
+    ones = {"x": np.ones((1, 4), np.int64)}
+    assert set(interpret(model, ones)["y"].flat) == {sum(parts)}
+    assert set(Engine().run(model, ones)["y"].flat) != {sum(parts)}
