@@ -4,6 +4,7 @@ A sample runs with every test run; all of them are soak's. `make onnx-table` wri
 """
 
 import re
+import resource
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from tools.cli.conformance import conformance
 from tools.conformance import Case, Status, as_dict, collect, collect_nodes, judge, markdown, run_all, summary_lines
 from tools.conformance.cases import Sample
 from tools.conformance.judge import kind_of_reason
+from tools.conformance.worker import Worker
 
 PAGE = Path(__file__).parents[2] / "docs" / "onnx-ops.md"
 SAMPLED = {
@@ -101,6 +103,26 @@ def test_invalid_a_case_that_takes_too_long_fails_and_the_rest_goes_on():
     slow, right = run_all([_case(RIGHT)], seconds_max=0.0), run_all([_case(RIGHT)])
     assert "took longer" in next(iter(slow)).reason
     assert [each.status for each in right] == [Status.PASSED]
+
+
+def test_a_case_runs_in_a_process_that_can_take_no_more_memory_than_the_limit():
+    limit = 4 << 30
+    worker = Worker(limit)
+    try:
+        assert resource.prlimit(worker.pid, resource.RLIMIT_AS) == (limit, limit)
+        assert worker.judge(_case(RIGHT), 20.0).status is Status.PASSED
+    finally:
+        worker.close()
+
+
+def test_the_large_networks_are_cases_with_inputs_and_outputs():
+    cases = collect(("light",))
+    assert len(cases) == 9
+    for case in cases:
+        ((x,), (y,)) = ([*each.values()] for sample in case.samples for each in (sample.inputs, sample.outputs))
+        assert (x.shape, x.dtype, y.size) == ((1, 3, 224, 224), np.float32, 1000)
+        assert x.min() == 0 < x.max() <= 1
+    assert {case.op for case in cases} == {"light"}
 
 
 def test_the_page_and_the_json_count_the_same():

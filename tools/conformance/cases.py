@@ -2,6 +2,7 @@
 
 node                                             one operator each, made by onnx.backend.test.case.node
 simple, pytorch-converted, pytorch-operator      folders in the package's data
+light                                            picture networks of full size, most of their weights one number
 
 What is not read is left as it is: sequences, maps and optional values become None, and the judge says so.
 """
@@ -12,6 +13,7 @@ import importlib
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,7 +24,7 @@ from onnx import numpy_helper
 
 from tools.lowering.source import Array
 
-SUITES: Final = ("node", "simple", "pytorch-operator", "pytorch-converted")
+SUITES: Final = ("node", "simple", "pytorch-operator", "pytorch-converted", "light")
 _EXPANDED: Final = "_expanded"
 
 
@@ -52,7 +54,8 @@ def known_ops() -> set[str]:
 
 def collect(suites: Sequence[str] = SUITES) -> list[Case]:
     """All cases of these suites, in the package's order. Takes seconds: the package computes the node cases anew."""
-    return [case for suite in suites for case in (_nodes() if suite == "node" else _folder(suite))]
+    makers = {"node": _nodes, "light": _light}
+    return [case for suite in suites for case in (makers[suite]() if suite in makers else _folder(suite))]
 
 
 def collect_nodes(modules: Sequence[str]) -> list[Case]:
@@ -96,8 +99,37 @@ def _array(value: Any) -> Array | None:
     return np.asarray(value) if isinstance(value, (np.ndarray, np.generic)) else None
 
 
+def _data(suite: str) -> Path:
+    return Path(onnx.__file__).parent / "backend" / "test" / "data" / suite
+
+
+def _light() -> Iterator[Case]:
+    """A file each, and its output beside it; the input is not stored but counted up, as onnx's own runner does."""
+    for path in sorted(_data("light").glob("*.onnx")):
+        data = path.read_bytes()
+        graph = onnx.ModelProto.FromString(data).graph
+        constants = {tensor.name for tensor in graph.initializer}
+        shapes = {
+            port.name: [dim.dim_value for dim in port.type.tensor_type.shape.dim]
+            for port in graph.input
+            if port.name not in constants
+        }
+        inputs: dict[str, Array | None] = {name: _counted_up(shape) for name, shape in shapes.items()}
+        outputs = {
+            port.name: _read(path.with_name(f"{path.stem}_output_{number}.pb"))
+            for number, port in enumerate(graph.output)
+        }
+        yield Case("light", path.stem, "light", data, (Sample(inputs, outputs),))
+
+
+def _counted_up(shape: Sequence[int]) -> Array:
+    """From 0 up to 1 in equal steps."""
+    count = prod(shape)
+    return (np.arange(count).reshape(shape) / count).astype(np.float32)
+
+
 def _folder(suite: str) -> Iterator[Case]:
-    root = Path(onnx.__file__).parent / "backend" / "test" / "data" / suite
+    root = _data(suite)
     for folder in sorted(path for path in root.iterdir() if (path / "model.onnx").is_file()):
         data = (folder / "model.onnx").read_bytes()
         model = onnx.ModelProto.FromString(data)

@@ -1,8 +1,9 @@
-"""Runs cases in a process of its own: one that hangs or crashes costs that case, and the rest goes on."""
+"""Runs cases in a process of its own: one that hangs, crashes or takes too much costs that case; the rest goes on."""
 
 from __future__ import annotations
 
 import multiprocessing
+import resource
 import time
 import warnings
 from collections.abc import Iterable, Iterator
@@ -14,34 +15,50 @@ from tools.conformance.cases import Case
 from tools.conformance.judge import Outcome, Status, judge
 
 SECONDS_MAX: Final = 20.0
-"""For one case; the slowest that pass take about a second on one core."""
+"""For a case; the slowest that pass take about a second on one core."""
+LIGHT_SECONDS_MAX: Final = 900.0
+"""For one of the suite `light`; the largest that passes has 87 million weights and takes two minutes on one core."""
+MEMORY_BYTES_MAX: Final = 12 << 30
+"""Of address space; the largest case that passes touches a third of it."""
 _START_SECONDS_MAX: Final = 60.0
 
 
-def run_all(cases: Iterable[Case], seconds_max: float = SECONDS_MAX) -> Iterator[Outcome]:
-    """The outcome of each case, in order. A case that takes longer, or ends the process, has failed."""
-    worker = _Worker()
+def run_all(
+    cases: Iterable[Case], seconds_max: float | None = None, memory_bytes_max: int = MEMORY_BYTES_MAX
+) -> Iterator[Outcome]:
+    """The outcome of each case, in order. A case that takes longer (where None: than its suite may), needs more memory,
+    or ends the process has failed: only lowering refuses."""
+    worker = Worker(memory_bytes_max)
     try:
         for case in cases:
-            outcome = worker.judge(case, seconds_max)
+            usual = LIGHT_SECONDS_MAX if case.suite == "light" else SECONDS_MAX
+            seconds = usual if seconds_max is None else seconds_max
+            outcome = worker.judge(case, seconds)
             if outcome is None:
-                reason = f"it took longer than {seconds_max:g} s, or the process died"
-                outcome = Outcome(case.suite, case.name, case.op, Status.FAILED, reason, seconds=seconds_max)
+                reason = f"it took longer than {seconds:g} s, or the process died"
+                outcome = Outcome(case.suite, case.name, case.op, Status.FAILED, reason, seconds=seconds)
                 worker.close()
-                worker = _Worker()
+                worker = Worker(memory_bytes_max)
             yield outcome
     finally:
         worker.close()
 
 
-class _Worker:
-    def __init__(self) -> None:
+class Worker:
+    """A process that judges one case at a time, with so much memory at most. `close` it."""
+
+    def __init__(self, memory_bytes_max: int) -> None:
         context = multiprocessing.get_context("spawn")
         self._pipe, theirs = context.Pipe()
-        self._process = context.Process(target=_serve, args=(theirs,), daemon=True)
+        self._process = context.Process(target=_serve, args=(theirs, memory_bytes_max), daemon=True)
         self._process.start()
         theirs.close()
         self._receive(_START_SECONDS_MAX)
+
+    @property
+    def pid(self) -> int | None:
+        """Of the process."""
+        return self._process.pid
 
     def judge(self, case: Case, seconds_max: float) -> Outcome | None:
         """None: it ran out of time, or the process died."""
@@ -67,8 +84,9 @@ class _Worker:
         self._process.join()
 
 
-def _serve(pipe: Connection) -> None:
+def _serve(pipe: Connection, memory_bytes_max: int) -> None:
     warnings.simplefilter("ignore")
+    resource.setrlimit(resource.RLIMIT_AS, (memory_bytes_max, memory_bytes_max))
     pipe.send("ready")
     while True:
         try:
