@@ -50,7 +50,7 @@ COMPARED_FRAC_BITS: Final = 40
 STEEP: Final = ("Acos", "Acosh", "Asin", "Atanh", "Log", "ReduceLogSum")
 """Curves without bound on their slope: what they read is worth STEEP_FRAC_BITS."""
 STEEP_FRAC_BITS: Final = 26
-CARRIERS: Final = ("Cast", "Identity", "ArrayFeatureExtractor")
+CARRIERS: Final = ("Cast", "Identity", "ArrayFeatureExtractor", "Imputer")
 CALIBRATE: Final = "pass calibration rows like those the model will see"
 
 
@@ -62,6 +62,7 @@ class Tensor:
     limit: the largest magnitude, as a real number, that calibration asks to keep; None where nothing was observed.
     error: a bound on the distance to the real-valued model, as long as no Clip saturates; infinite where none is known.
     classes: what the integers stand for, where they are places in a list of class names or numbers.
+    missing: the integer that stands for NaN, less than any other; None where all values are there.
     batch_axis: where N stands among the dimensions that the file knows. In a graph it is always the first.
     merged: whether the file's dimension at batch_axis is more than N: the product of so many dimensions of the row
     before N, of N, and of so many behind it. The row has them apart.
@@ -74,6 +75,7 @@ class Tensor:
     limit: float | None = None
     error: float = 0.0
     classes: Classes | None = None
+    missing: int | None = None
     batch_axis: int = 0
     merged: tuple[int, int] = (0, 0)
 
@@ -151,16 +153,26 @@ class Builder:
     # ---- operands
 
     def tensor(
-        self, node: Node, position: int, *, classes: bool = False, anywhere: bool = False, merged: bool = False
+        self,
+        node: Node,
+        position: int,
+        *,
+        classes: bool = False,
+        anywhere: bool = False,
+        merged: bool = False,
+        missing: bool = False,
     ) -> Tensor:
-        """A computed operand; refused where it is a constant or left out, or holds classes that the caller must not
-        compute with, or has the batch elsewhere than first (`anywhere`), or merged with others (`merged`, which is
-        anywhere too) and the caller did not ask for that."""
+        """A computed operand; refused where it is a constant or left out, or holds what the caller did not ask for:
+        `classes`, values that may be `missing`, a batch elsewhere than first (`anywhere`), or one merged with other
+        dimensions (`merged`, which is anywhere too)."""
         name = node.inputs[position] if node.has_input(position) else ""
         if name not in self._tensors:
             what = "constant" if name in self.source.constants else "missing"
             raise node.refuse(f"input {position} is {what}, a computed tensor is needed")
         found = self._tensors[name]
+        if found.missing is not None and not missing:
+            reason = "calibration has NaN there: a missing value, which an Imputer and trees take"
+            raise node.refuse(f"input {position}: {reason}", "impute it first, or calibrate with rows without NaN")
         if found.classes is not None and not classes:
             if isinstance(found.classes[0], str):
                 raise node.refuse("it computes with names of classes", "let it read scores or probabilities instead")
@@ -369,9 +381,11 @@ class Builder:
         if port.reach is not None:
             low = max(low, ceil(port.reach[0] * 2.0**frac_bits))
             high = min(high, floor(port.reach[1] * 2.0**frac_bits))
+        low -= port.missing
         fact = Fact(shape, low, high)
         error = 2.0**-frac_bits / 2 if port.dtype.kind == "f" else 0.0
-        made = Tensor(len(self._place.facts), fact, frac_bits, port.dtype, limit, error, classes)
+        lacking = low if port.missing else None
+        made = Tensor(len(self._place.facts), fact, frac_bits, port.dtype, limit, error, classes, lacking)
         self._tensors[port.name] = made
         self._place.facts.append(fact)
         name = graph_names(self.source.inputs)[port.name]
@@ -380,7 +394,7 @@ class Builder:
     def _input_frac_bits(self, port: Port, limit: float | None) -> int:
         exponent = int(np.frexp(INPUT_MAGNITUDE if limit is None else limit)[1])
         if self._is_only_compared(port.name) and exponent <= COMPARED_BITS:
-            return min(COMPARED_BITS - exponent, FRAC_BITS_MAX)
+            return min(COMPARED_BITS - 2 * port.missing - exponent, FRAC_BITS_MAX)
         room = INPUT_BITS_MAX - exponent
         frac_bits = min(max(self.wanted_frac_bits(port.name), self._feature_bits(port.name) - exponent), room)
         if frac_bits < 0:

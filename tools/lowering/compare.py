@@ -159,6 +159,9 @@ def _compare(
         for number, layer in enumerate(layers):
             values = np.ldexp(exact[f"probe/{number}"].astype(np.float64), -layer.tensor.frac_bits)
             wanted = _by_rows(expected[layer.name], layer.tensor)[: part.stop - part.start]
+            if layer.tensor.missing is not None:
+                lacks = np.isnan(wanted) & (exact[f"probe/{number}"] == layer.tensor.missing)
+                values, wanted = np.where(lacks, 0.0, values), np.where(lacks, 0.0, wanted).astype(wanted.dtype)
             if layer.name in source.hidden:
                 wanted = np.where(wanted <= HIDDEN / 2, values, wanted).astype(wanted.dtype)  # hidden in both
             found[layer.name].add(_named(values, layer.tensor), wanted)

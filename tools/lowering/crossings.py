@@ -35,7 +35,8 @@ def crossings(found: Sequence[Thresholds], rows: Mapping[str, Array], integers: 
         crossed: dict[int, int] = {}
         for feature in np.unique(one.features):
             here = one.features == feature
-            values, exact = (np.sort(array[:, feature]) for array in (rows[one.name], integers[one.name]))
+            there = ~np.isnan(rows[one.name][:, feature])
+            values, exact = (np.sort(array[there, feature]) for array in (rows[one.name], integers[one.name]))
             numbers, including = one.numbers[here], one.including[here]
             below = np.where(
                 including, np.searchsorted(values, numbers, "right"), np.searchsorted(values, numbers, "left")

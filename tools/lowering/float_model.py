@@ -51,7 +51,7 @@ def _check_array(port: Port, rows: Mapping[str, Array], where: str) -> Array:
         raise DataRefused(where, f"shape {list(array.shape)}, expected [{wanted}]")
     if port.dtype == TEXT:
         return array.astype(TEXT)
-    if not np.isfinite(array).all():
+    if not (np.isfinite(array) | (np.isnan(array) & port.missing)).all():
         raise DataRefused(where, "it holds NaN or infinity")
     if port.dtype.kind == "f":
         return array.astype(np.float64)
@@ -105,16 +105,20 @@ def observe(proto: onnx.ModelProto, source: Source, rows: Mapping[str, Array]) -
     DataRefused for NaN and infinity, and what `chunks` raises."""
     read = source.use_counts()
     names = [name for node in source.nodes for name in node.outputs if name in read]
+    lacking = any(port.missing for port in source.inputs)
     largest = dict.fromkeys(names, 0.0)
     for port in source.inputs:
         if port.dtype == TEXT:
             continue
-        largest[port.name] = float(np.abs(rows[port.name]).max())
+        there = rows[port.name][~np.isnan(rows[port.name])]
+        largest[port.name] = float(np.abs(there).max(initial=0.0))
     for _, values in FloatModel(proto, source, names).chunks(rows):
         for name, array in values.items():
             if array.dtype.kind not in "fiu":
                 continue
             array = shown(array) if name in source.hidden else array
+            if lacking and array.dtype.kind == "f":
+                array = array[~np.isnan(array)]
             if not np.isfinite(array).all():
                 raise DataRefused("calibration", f"the float model makes NaN or infinity of it at {name!r}")
             largest[name] = max(largest[name], float(np.abs(array).max(initial=0.0)))

@@ -71,6 +71,7 @@ class _Finder:
     def __init__(self, source: Source) -> None:
         self._constants = source.constants
         self._made_by = {name: node for node in source.nodes for name in node.outputs}
+        self._lacking = {port.name for port in source.inputs if port.missing}
         self._ports = {
             port.name: port.shape[0]
             for port in source.inputs
@@ -124,7 +125,7 @@ class _Finder:
             return columns if node.integer("axis", 0) in (1, -1) and not self._fixed(node) else None
         if not alone:
             return None
-        if _is_idle(node):
+        if _is_idle(node) and not (node.op == "Imputer" and any(column.port in self._lacking for column in columns)):
             return columns
         if node.op == "ArrayFeatureExtractor" and node.inputs[1] in self._constants:
             places = [int(place) for place in self._constants[node.inputs[1]].reshape(-1)]

@@ -21,7 +21,10 @@ WRAP_BITS_MAX: Final = 32
 def cast(node: Node, b: Builder) -> None:
     """To the type that attribute `to` names. Classes that are numbers stay classes."""
     to = dtype_of(node.integer("to", 0), node.where, text=True)
-    b.bind(node, _as(node, b, b.tensor(node, 0, classes=True, anywhere=True), to))
+    x = b.tensor(node, 0, classes=True, anywhere=True, missing=True)
+    if to.kind != "f":
+        x = b.tensor(node, 0, classes=True, anywhere=True)
+    b.bind(node, _as(node, b, x, to))
 
 
 def cast_like(node: Node, b: Builder) -> None:

@@ -69,7 +69,7 @@ def array_feature_extractor(node: Node, b: Builder) -> None:
     if b.is_constant(node.inputs[0]):
         _lookup(node, b)
         return
-    x = b.tensor(node, 0, classes=True)
+    x = b.tensor(node, 0, classes=True, missing=True)
     columns = [int(place) for place in b.constant(node, 1, "the columns").reshape(-1)]
     if not x.shape:
         raise node.refuse("its input has one dimension, the batch; it would select rows")

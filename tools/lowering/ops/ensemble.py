@@ -24,11 +24,13 @@ MODES: Final = ("BRANCH_LEQ", "BRANCH_LT", "BRANCH_GTE", "BRANCH_GT", "BRANCH_EQ
 
 @dataclass(frozen=True)
 class Branch:
-    """Left where x[feature] `mode` value. Of BRANCH_LEQ, BRANCH_LT and BRANCH_EQ; others have their sides exchanged."""
+    """Left where x[feature] `mode` value. Of BRANCH_LEQ, BRANCH_LT and BRANCH_EQ; others have their sides exchanged.
+    missing_left: where rows go that lack the feature."""
 
     feature: int
     mode: str
     value: float
+    missing_left: bool = False
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,7 @@ class _Listed:
     values: Sequence[float]
     true: Sequence[int]
     false: Sequence[int]
+    tracks: Sequence[int]
 
 
 def read_trees(node: Node, kind: str, targets: int, features: int) -> list[Tree]:
@@ -104,7 +107,10 @@ def _listed(node: Node, features: int) -> _Listed:
     if len(places) != count:
         raise node.refuse("two of its nodes have one number")
     true, false = (_integers(node, f"nodes_{side}nodeids", count) for side in ("true", "false"))
-    return _Listed(places, looked_at, modes, values, true, false)
+    tracks = node.integers("nodes_missing_value_tracks_true") or (0,) * count
+    if len(tracks) != count:
+        raise node.refuse(f"{len(tracks)} nodes_missing_value_tracks_true do not fit {count} nodes")
+    return _Listed(places, looked_at, modes, values, true, false, tracks)
 
 
 def _weights(node: Node, kind: str, targets: int, listed: _Listed) -> dict[int, list[tuple[int, float]]]:
@@ -164,6 +170,8 @@ def _tree(
             leaves.append(row)
             continue
         mode, sides = listed.modes[place], [listed.false[place], listed.true[place]]
-        nodes.append(Branch(listed.features[place], EXCHANGED.get(mode, mode), listed.values[place]))
+        to_true = bool(listed.tracks[place]) or mode == "BRANCH_NEQ"
+        left = to_true != (mode in EXCHANGED)
+        nodes.append(Branch(listed.features[place], EXCHANGED.get(mode, mode), listed.values[place], left))
         waiting += [((tree, side), depth + 1) for side in (reversed(sides) if mode in EXCHANGED else sides)]
     return Tree(tuple(nodes), np.array(leaves))

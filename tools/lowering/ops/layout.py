@@ -12,6 +12,7 @@ import numpy as np
 from runtime.inference import graph as ir
 from runtime.inference.limits import OPERANDS_MAX
 from tools.lowering.builder import BATCH_FIRST, Builder, Tensor
+from tools.lowering.ops import missing
 from tools.lowering.ops.axes import row_axis
 from tools.lowering.ops.columns import filled, regridded
 from tools.lowering.protobuf import TEXT
@@ -32,7 +33,7 @@ def identity(node: Node, b: Builder) -> None:
         raise node.refuse("its mask is read", "export for inference (model.eval())")
     if node.has_input(2) and b.constant(node, 2, "training_mode").any():
         raise node.refuse("it is in training mode", "export for inference (model.eval())")
-    b.bind(node, b.tensor(node, 0, classes=True, anywhere=True))
+    b.bind(node, b.tensor(node, 0, classes=True, anywhere=True, missing=True))
 
 
 def flatten(node: Node, b: Builder) -> None:
@@ -161,7 +162,9 @@ def concat(node: Node, b: Builder) -> None:
         if part.batch_axis != like.batch_axis:
             raise node.refuse(f"it joins tensors with the batch as dimension {like.batch_axis} and {part.batch_axis}")
     finest = max(part.frac_bits for part in parts)
-    b.bind(node, joined(b, regridded(node, b, parts, finest), place))
+    lacking = any(part.missing is not None for part in parts)
+    found = regridded(node, b, parts, finest)
+    b.bind(node, joined(b, missing.alike(b, found, parts) if lacking else found, place))
 
 
 def _stack_batches(node: Node, b: Builder, parts: list[Tensor]) -> None:
@@ -176,7 +179,7 @@ def _stack_batches(node: Node, b: Builder, parts: list[Tensor]) -> None:
 def _moved(node: Node, b: Builder, place: int) -> Tensor:
     """An operand that is put elsewhere as it is: texts are classes of one list, other classes become their numbers."""
     texts = b.is_bound(node.inputs[place]) and b.finished(node.inputs[place]).dtype == TEXT
-    return b.tensor(node, place, classes=texts, anywhere=True)
+    return b.tensor(node, place, classes=texts, anywhere=True, missing=True)
 
 
 def _part(node: Node, b: Builder, place: int, like: Tensor) -> Tensor:

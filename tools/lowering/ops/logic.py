@@ -20,6 +20,7 @@ from tools.lowering.grids import Floats
 from tools.lowering.ops.columns import filled, floats, regridded
 from tools.lowering.ops.elementwise import pair
 from tools.lowering.ops.layout import reshaped
+from tools.lowering.ops.missing import is_missing
 from tools.lowering.protobuf import TEXT
 from tools.lowering.source import Array, Node
 
@@ -182,19 +183,22 @@ def binarizer(node: Node, b: Builder) -> None:
 
 
 def imputer(node: Node, b: Builder) -> None:
-    """One value replaced by another, for each feature or the same for all. NaN, usually what is replaced, does not
-    exist here: then nothing is."""
-    x = b.tensor(node, 0)
+    """One value replaced by another, for each feature or the same for all: NaN, which does not exist where none is
+    missing, or a number."""
+    x = b.tensor(node, 0, missing=True)
     kind = "float" if x.dtype.kind == "f" else "int64"
     replaced: Any = node.attributes.get(f"replaced_value_{kind}", 0)
-    if not np.isfinite(replaced):
+    if not np.isnan(replaced):
+        x = b.tensor(node, 0)
+    if x.missing is None and not np.isfinite(replaced):
         b.bind(node, x)
         return
     values = (node.numbers if kind == "float" else node.integers)(f"imputed_value_{kind}s") or ()
     if not x.shape or len(values) not in (1, x.shape[-1]):
         raise node.refuse(f"{len(values)} imputed values do not fit rows of shape {list(x.shape)}")
     ones = (1,) * len(x.shape)
-    condition = compared(node, b, x, "Equal", np.full(ones, float(replaced)))
+    condition = is_missing(b, x) if x.missing is not None else compared(node, b, x, "Equal", np.full(ones, replaced))
+    x = replace(x, missing=None)
     new = filled(node, b, replace(x, dtype=np.dtype(np.float32)), floats(np.array(values)).reshape(*ones[:-1], -1))
     new = replace(new if kind == "float" else b.regrid(new, 0), dtype=x.dtype)
     b.bind(node, _chosen(node, b, condition, new, x))

@@ -18,6 +18,7 @@ from tools.lowering.builder import Builder, Tensor
 from tools.lowering.ops.axes import row_axis
 from tools.lowering.ops.columns import added, floating
 from tools.lowering.ops.layout import reshaped
+from tools.lowering.ops.missing import is_missing
 from tools.lowering.source import Node
 
 Handler = Callable[[Node, Builder], None]
@@ -134,8 +135,11 @@ def back(b: Builder, x: Tensor, axis: int) -> Tensor:
 
 
 def never(node: Node, b: Builder) -> None:
-    """IsNaN, IsInf: no number of a grid is. What the model was given is refused before."""
-    x = b.tensor(node, 0)
+    """IsNaN, IsInf: no number of a grid is. Missing values are NaN."""
+    x = b.tensor(node, 0, missing=node.op == "IsNaN")
+    if x.missing is not None:
+        b.bind(node, is_missing(b, x))
+        return
     b.bind(node, affine(b, x, 0, 0, 0, frac_bits=0, dtype=BOOL, limit=None, error=inf if x.error == inf else 0.0))
 
 

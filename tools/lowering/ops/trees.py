@@ -24,6 +24,7 @@ from tools.lowering.ops.classes import arg_max_of, as_classes
 from tools.lowering.ops.columns import shifted
 from tools.lowering.ops.ensemble import Branch, Tree, numbers, read_trees
 from tools.lowering.ops.layout import gathered, joined
+from tools.lowering.ops.missing import is_missing, with_missing
 from tools.lowering.ops.tree_lists import as_regressor
 from tools.lowering.source import Node
 
@@ -118,7 +119,7 @@ def _check_scored(node: Node, trees: Sequence[Tree]) -> None:
 
 def _features(node: Node, b: Builder) -> Tensor:
     """What the trees look at, integers too. Scores are float32, whatever it is."""
-    x = replace(b.tensor(node, 0), dtype=np.dtype(np.float32))
+    x = replace(b.tensor(node, 0, missing=True), dtype=np.dtype(np.float32))
     if len(x.shape) != 1:
         raise node.refuse(f"its input has {len(x.shape) + 1} dimensions, two are needed")
     return x
@@ -183,7 +184,8 @@ class _Decided:
 
 def _compared(node: Node, b: Builder, x: Tensor, trees: Sequence[Tree]) -> tuple[Tensor, list[_Decided]]:
     """x with a column more for each number that a feature is tested to equal, and the trees over it."""
-    low, high = x.fact.low - 1, x.fact.high
+    low, high = x.fact.low - (x.missing is None), x.fact.high
+    x, above = _missing_above(b, x, trees)
     tests: dict[tuple[int, int], int] = {}
     decided, moved = [], []
     for tree in trees:
@@ -194,18 +196,30 @@ def _compared(node: Node, b: Builder, x: Tensor, trees: Sequence[Tree]) -> tuple
                 continue
             scaled = float(np.ldexp(item.value, x.frac_bits))
             if item.mode == "BRANCH_EQ":
+                if x.missing is not None and item.missing_left:
+                    raise node.refuse("a feature that may be missing would have to equal a number then")
                 test = item.feature, int(np.rint(np.clip(scaled, low, high + 1)))
                 columns.append(x.shape[0] + tests.setdefault(test, len(tests)))
                 bounds.append(0)
                 continue
             bound = np.floor(scaled) if item.mode == "BRANCH_LEQ" else np.ceil(scaled) - 1
-            columns.append(item.feature)
+            columns.append(item.feature + (0 if item.missing_left else above))
             bounds.append(int(np.clip(bound, low, high)))
             moved.append((item.feature, item.value, item.mode == "BRANCH_LEQ", bounds[-1]))
         decided.append(_Decided(columns, bounds))
     if moved:
         b.note_thresholds(Thresholds(node.inputs[0], x.frac_bits, *map(np.array, zip(*moved, strict=True))))
-    return _with_tests(b, x, list(tests)), decided
+    return replace(_with_tests(b, x, list(tests)), missing=None), decided
+
+
+def _missing_above(b: Builder, x: Tensor, trees: Sequence[Tree]) -> tuple[Tensor, int]:
+    """(x, and behind it the same features with what is missing above all else; how many places behind). Only where x
+    may lack something that some branch sends right."""
+    branches = [item for tree in trees for item in tree.nodes if isinstance(item, Branch)]
+    if x.missing is None or all(item.missing_left for item in branches):
+        return x, 0
+    above = with_missing(b, x, is_missing(b, x), x.fact.high + 1 - x.missing)
+    return replace(joined(b, [x, above], 0), missing=x.missing), x.shape[0]
 
 
 def _with_tests(b: Builder, x: Tensor, tests: Sequence[tuple[int, int]]) -> Tensor:
