@@ -247,6 +247,10 @@ class Builder:
         index = self._seen[node]
         return index, self._place.facts[index]
 
+    def maker(self, x: Tensor) -> ir.Node | None:
+        """The graph node that makes x; None for an input."""
+        return self._nodes[x.index - len(self._specs)] if x.index >= len(self._specs) else None
+
     def derive(self, x: Tensor, node: ir.Node, **changes: Any) -> Tensor:
         """A tensor made by `node` with x's grid, type, limit and error, unless `changes` says otherwise."""
         index, fact = self.emit(node)

@@ -7,6 +7,7 @@ from dataclasses import replace
 from functools import reduce
 from typing import Final
 
+import msgspec
 import numpy as np
 
 from runtime.inference import graph as ir
@@ -35,22 +36,25 @@ def _view(node: Node, x: Tensor) -> Window:
 
 
 def max_pool(node: Node, b: Builder) -> None:
-    """Exact: a selection. Its second output, the places of the maxima, is refused."""
+    """Exact: a selection. Its second output, the places of the maxima, is refused. A Relu or Clip before it is done to
+    what is left: both keep the order of values, and there are fewer."""
     x = floating(node, b.tensor(node, 0))
     if any(node.outputs[1:]):
         raise node.refuse("its output Indices is not supported", "export without return_indices")
     if node.flag("storage_order"):
         raise node.refuse("storage_order 1 is not supported")
-    view = _view(node, x)
+    view, before = _view(node, x), b.maker(x)
+    cut = before if isinstance(before, ir.Relu | ir.Clip) else None
     emitted = ir.MaxPool(
-        x=x.index,
+        x=x.index if cut is None else cut.x,
         kernel=view.kernel,
         strides=view.strides,
         pads_begin=view.pads_begin,
         pads_end=view.pads_end,
         dilations=view.dilations,
     )
-    b.bind(node, b.derive(x, emitted))
+    pooled = b.derive(x, emitted)
+    b.bind(node, pooled if cut is None else b.derive(pooled, msgspec.structs.replace(cut, x=pooled.index)))
 
 
 def average_pool(node: Node, b: Builder) -> None:
