@@ -37,6 +37,7 @@ def first_that_works(
     takes. `handled`: the operators that need no body; one whose form is refused is replaced by its body, if it has one.
     Raises the refusal of the first reading where it refuses all; of the operator itself where its body is refused too.
     """
+    shapes = {**_shapes_of_rows(proto, given), **shapes}
     own = {node.op_type for node in proto.graph.node}
     before: LoweringError | None = None
     fixed = _empty_inputs(proto)
@@ -62,6 +63,17 @@ def first_that_works(
         else:
             last = refusals[0]
             raise before if before and isinstance(last, OpRefused) and last.op not in own - by_body else last
+
+
+def _shapes_of_rows(proto: onnx.ModelProto, given: Mapping[str, Array]) -> dict[str, tuple[int | None, ...]]:
+    """Of inputs whose shape the file leaves open after the batch: as the given rows have it."""
+    found: dict[str, tuple[int | None, ...]] = {}
+    for value in proto.graph.input:
+        dims = value.type.tensor_type.shape.dim
+        sizes = np.shape(given.get(value.name, 0))
+        if len(sizes) == len(dims) and any(not dim.HasField("dim_value") for dim in dims[1:]):
+            found[value.name] = (None, *sizes[1:])
+    return found
 
 
 def _empty_inputs(proto: onnx.ModelProto) -> dict[str, Array]:
