@@ -16,6 +16,7 @@ import onnx
 from runtime.inference.library import onnxruntime
 from tools.lowering.errors import DataRefused, ModelRefused
 from tools.lowering.masks import shown
+from tools.lowering.observed import Limits
 from tools.lowering.parse import OPSETS
 from tools.lowering.protobuf import TEXT
 from tools.lowering.source import Array, Port, Source
@@ -100,18 +101,22 @@ def _filled_up(rows: Array, count: int) -> Array:
     return np.concatenate([rows, np.repeat(rows[-1:], count - len(rows), axis=0)])
 
 
-def observe(proto: onnx.ModelProto, source: Source, rows: Mapping[str, Array]) -> dict[str, float]:
-    """For each floating point tensor a power of two that is at least twice its largest magnitude on the rows. Raises
-    DataRefused for NaN and infinity, and what `chunks` raises."""
+def observe(proto: onnx.ModelProto, source: Source, rows: Mapping[str, Array]) -> Limits:
+    """For each floating point tensor a power of two that is at least twice its largest magnitude on the rows; and where
+    it kept its sign, one that is at most half its least. Raises DataRefused for NaN and infinity, and what `chunks`
+    raises."""
     read = source.use_counts()
     names = [name for node in source.nodes for name in node.outputs if name in read]
     lacking = any(port.missing for port in source.inputs)
     largest = dict.fromkeys(names, 0.0)
+    ends: dict[str, tuple[float, float]] = {}
     for port in source.inputs:
         if port.dtype == TEXT:
             continue
         there = rows[port.name][~np.isnan(rows[port.name])]
         largest[port.name] = float(np.abs(there).max(initial=0.0))
+        if there.size:
+            ends[port.name] = float(there.min()), float(there.max())
     for _, values in FloatModel(proto, source, names).chunks(rows):
         for name, array in values.items():
             if array.dtype.kind not in "fiu":
@@ -122,7 +127,12 @@ def observe(proto: onnx.ModelProto, source: Source, rows: Mapping[str, Array]) -
             if not np.isfinite(array).all():
                 raise DataRefused("calibration", f"the float model makes NaN or infinity of it at {name!r}")
             largest[name] = max(largest[name], float(np.abs(array).max(initial=0.0)))
-    return {name: _limit(value) for name, value in largest.items()}
+            if array.size and array.dtype.kind == "f":
+                low, high = ends.get(name, (np.inf, -np.inf))
+                ends[name] = min(low, float(array.min())), max(high, float(array.max()))
+    away = {name: low if low > 0 else high for name, (low, high) in ends.items() if low > 0 or high < 0}
+    limits = {name: _limit(value) for name, value in largest.items()}
+    return Limits(limits, {name: float(np.copysign(_limit(abs(end)) / 8, end)) for name, end in away.items()})
 
 
 def _limit(magnitude: float) -> float:

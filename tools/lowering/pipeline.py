@@ -28,6 +28,7 @@ from tools.lowering.fold import FOLDERS, fold, without_dead
 from tools.lowering.fuse import fuse
 from tools.lowering.masks import check_finite, without_masks
 from tools.lowering.names import graph_names
+from tools.lowering.observed import Limits
 from tools.lowering.ops import HANDLERS
 from tools.lowering.parse import DeclaredShapes, decode
 from tools.lowering.protobuf import TEXT
@@ -238,7 +239,7 @@ def _unknown(nodes: list[Node]) -> OpRefused:
 def _rehearsal(source: Source) -> dict[str, float]:
     """Made-up limits for all tensors."""
     names = [*(port.name for port in source.inputs), *(name for node in source.nodes for name in node.outputs)]
-    return dict.fromkeys(names, REHEARSAL_LIMIT)
+    return Limits(dict.fromkeys(names, REHEARSAL_LIMIT), dict.fromkeys(names, 1 / REHEARSAL_LIMIT))
 
 
 def _translate(source: Source, limits: Mapping[str, float]) -> Builder:

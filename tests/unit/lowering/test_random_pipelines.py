@@ -105,10 +105,6 @@ def test_normalised_rows_are_the_float_ones_and_zeros_stay(seed: int, norm: str,
     assert np.abs(exact[1:] - rows[1:] / lengths[1:]).max() <= 2e-4
 
 
-LOOKUP = [
-    helper.make_node("ArgMax", ["x"], ["i"], axis=1),
-    helper.make_node("ArrayFeatureExtractor", ["names", "i"], ["n"], "lookup", domain=ML),
-]
 BAD = {
     "coefficients": ([classifier(3, 2, coefficients=[1.0] * 5)], "LinearClassifier", "5 coefficients"),
     "intercepts": ([classifier(3, 2, intercepts=[1.0])], "LinearClassifier", "1 intercepts"),
@@ -116,7 +112,6 @@ BAD = {
     "probit": ([classifier(3, 2, post_transform="PROBIT")], "LinearClassifier", "PROBIT"),
     "not a number": ([classifier(3, 2, intercepts=[float("nan"), 0.0])], "LinearClassifier", "finite"),
     "a scale": ([helper.make_node("Scaler", ["x"], ["y"], "last", domain=ML, scale=[1.0, 2.0])], "Scaler", "2 numbers"),
-    "batch second": ([*LOOKUP, helper.make_node("Identity", ["n"], ["y"])], "ArrayFeatureExtractor", "batch second"),
     "arithmetic on names": (
         [classifier(3, 2), helper.make_node("Add", ["label", "label"], ["z"], "last")],
         "Add",

@@ -151,6 +151,8 @@ def div(node: Node, b: Builder) -> None:
 def ratio(node: Node, b: Builder, x: Tensor, divisor: Tensor, frac_bits: int, limit: float | None = None) -> Tensor:
     """x / divisor with that many fractional bits, or as many fewer as keep it within SUM_BITS. `limit`: what
     calibration asks to keep of it."""
+    if divisor.fact.low < 0:
+        divisor = b.kept_away(divisor)
     if divisor.fact.high < 0:
         x, divisor = negated(b, x), negated(b, divisor)
     if divisor.fact.low < 0 or divisor.fact.high < 1:

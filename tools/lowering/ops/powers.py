@@ -12,14 +12,19 @@ import numpy as np
 from runtime.inference import graph as ir
 from tools.lowering import functions
 from tools.lowering.builder import Builder, Tensor
-from tools.lowering.grids import SUM_BITS
+from tools.lowering.grids import SUM_BITS, Floats
 from tools.lowering.ops import curves
-from tools.lowering.ops.columns import added, filled, floating, scaled
+from tools.lowering.ops.columns import added, filled, floating, regridded, scaled
 from tools.lowering.ops.elementwise import beside, product, ratio
+from tools.lowering.ops.layout import joined
+from tools.lowering.ops.pieces import piece
 from tools.lowering.ops.tables import tabulated
 from tools.lowering.source import Node
 
 EXPONENT_MAX: Final = 16
+COLUMNS_MAX: Final = 256
+"""How many places of a dimension may have exponents of their own; up to +-COLUMN_EXPONENT_MAX."""
+COLUMN_EXPONENT_MAX: Final = 4
 EXPONENTS_MAX: Final = 8
 BASE_MAX: Final = 2.0**20
 
@@ -71,6 +76,10 @@ def power(node: Node, b: Builder) -> None:
     x = floating(node, b.tensor(node, 0))
     exponents = beside(node, b, 1, x)
     sorts = np.unique(exponents)
+    alone = EXPONENTS_MAX < len(sorts) <= exponents.size == exponents.shape[-1] <= COLUMNS_MAX
+    if alone and np.abs(sorts).max() <= COLUMN_EXPONENT_MAX:
+        b.bind(node, _by_column(node, b, b.kept_away(x), exponents.reshape(-1)))
+        return
     if len(sorts) > EXPONENTS_MAX or not (np.abs(sorts) <= EXPONENT_MAX).all():
         found = ", ".join(f"{value:g}" for value in sorts[:4])
         reason = f"exponents {found}; at most {EXPONENTS_MAX} different ones up to +-{EXPONENT_MAX} are supported"
@@ -80,6 +89,14 @@ def power(node: Node, b: Builder) -> None:
         chosen = [(exponents == exponent).astype(np.float64) for exponent in sorts]
         parts = [scaled(node, b, part, mask, None) for part, mask in zip(parts, chosen, strict=True)]
     b.bind(node, reduce(lambda y, z: added(node, b, y, z), parts))
+
+
+def _by_column(node: Node, b: Builder, x: Tensor, exponents: Floats) -> Tensor:
+    """Each place of the last dimension to a power of its own."""
+    axis = len(x.shape) - 1
+    columns = [b.within_limit(piece(b, x, axis, place, 1)) for place in range(len(exponents))]
+    parts = [raised(node, b, column, float(power)) for column, power in zip(columns, exponents, strict=True)]
+    return joined(b, regridded(node, b, parts, max(part.frac_bits for part in parts)), axis)
 
 
 def raised(node: Node, b: Builder, x: Tensor, exponent: float) -> Tensor:
