@@ -6,11 +6,12 @@ only this: operands by name, `emit` for a new node, `bind` for a finished source
 
 from __future__ import annotations
 
+from collections import ChainMap
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from math import ceil, floor
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import msgspec
 import numpy as np
@@ -131,7 +132,8 @@ class Builder:
     """One graph in the making. `limits`: the largest magnitude to expect of source tensors, by name."""
 
     def __init__(self, source: Source, limits: Mapping[str, float]) -> None:
-        self.source = source
+        self._held: dict[str, Array] = {}
+        self.source = replace(source, constants=ChainMap(self._held, cast("dict[str, Array]", source.constants)))
         self.layers: list[Layer] = []
         declared = [port for port in source.inputs if port.reach is not None]
         self._limits = {**limits, **{port.name: port.magnitude for port in declared}}
@@ -147,6 +149,7 @@ class Builder:
         self._uses = source.use_counts()
         self._columns: Classes = ()
         self._carried: Where = BATCH_FIRST
+        self._carried_to: Where = BATCH_FIRST
         self.thresholds: list[Thresholds] = []
         self._specs = tuple(self._input(port) for port in source.inputs)
 
@@ -178,7 +181,9 @@ class Builder:
                 raise node.refuse("it computes with names of classes", "let it read scores or probabilities instead")
             found = self._numbers(found)
         found = self._fine_enough(node, found)
-        if found.place in (BATCH_FIRST, self._carried):
+        if found.place == self._carried:
+            return replace(found, batch_axis=0, merged=(0, 0))
+        if found.place == BATCH_FIRST:
             return found
         if sum(found.merged) and not merged:
             reason = f"dimension {found.batch_axis} of its input {position} is the batch and more"
@@ -223,14 +228,21 @@ class Builder:
         """Whether the file holds the tensor's value."""
         return name in self.source.constants
 
+    def hold(self, name: str, values: Array) -> str:
+        """The name of a constant that no file has, made from this one."""
+        while name in self._tensors or name in self.source.constants:
+            name += "'"
+        self._held[name] = values
+        return name
+
     @contextmanager
-    def carrying(self, place: Where) -> Iterator[None]:
-        """Meanwhile operands that have the batch there are read as rows, and what is bound has it there too."""
-        self._carried = place
+    def carrying(self, place: Where, to: Where) -> Iterator[None]:
+        """Meanwhile operands that have the batch there are read as rows, and what is bound has it at `to`."""
+        self._carried, self._carried_to = place, to
         try:
             yield
         finally:
-            self._carried = BATCH_FIRST
+            self._carried = self._carried_to = BATCH_FIRST
 
     # ---- the graph
 
@@ -269,7 +281,7 @@ class Builder:
         name = node.outputs[position]
         bound = replace(tensor, limit=self._limits.get(name, tensor.limit))
         if self._carried != BATCH_FIRST:
-            bound = replace(bound, batch_axis=self._carried[0], merged=self._carried[1])
+            bound = replace(bound, batch_axis=self._carried_to[0], merged=self._carried_to[1])
         self._tensors[name] = bound
         if node.index == HELPER:
             return  # what it became is told of the node that it helps

@@ -16,8 +16,8 @@ from tools.lowering import functions
 from tools.lowering.grids import Floats
 from tools.lowering.source import Array, Node
 
-PRODUCTS_MAX: Final = 1 << 34
-"""Multiplications of one product of constants: a second or two of float64; integers have no fast kernel."""
+PRODUCTS_MAX: Final = 1 << 32
+"""Multiplications of one product of constants: some ten seconds."""
 WHOLE_MAX: Final = 64
 
 Folder = Callable[[Node, list[Array]], Array]
@@ -123,9 +123,25 @@ def _product(node: Node, inputs: list[Array]) -> Array:
     a, b, *bias = inputs
     rows, columns = a.size // max(1, a.shape[-1]), b.size // max(1, b.shape[-2] if b.ndim > 1 else b.shape[-1])
     _bounded(node, max(rows, 1) * max(columns, 1))
-    if a.size * columns > (PRODUCTS_MAX if a.dtype.kind == "f" else PRODUCTS_MAX >> 8):
+    if a.size * columns > (PRODUCTS_MAX if a.dtype.kind == "f" else PRODUCTS_MAX >> 6):
         raise node.refuse("its constant value takes too many multiplications")
-    return np.asarray(sum(bias, np.matmul(a, b)))
+    product = _in_order(a, b).astype(a.dtype) if a.dtype.kind == "f" else np.matmul(a, b)
+    return np.asarray(sum(bias, product))
+
+
+def _in_order(a: Array, b: Array) -> Floats:
+    """a @ b in float64, each sum from its first term on: libraries add in an order of their own, and a row alone in
+    another than among others."""
+    left = np.atleast_2d(a).astype(np.float64)
+    right = (b[:, np.newaxis] if b.ndim == 1 else b).astype(np.float64)
+    if left.shape[-1] != right.shape[-2]:
+        raise ValueError(f"shapes {a.shape} and {b.shape} do not fit each other")
+    shape = np.broadcast_shapes(left.shape[:-2], right.shape[:-2])
+    total = np.zeros((*shape, left.shape[-2], right.shape[-1]))
+    for k in range(left.shape[-1]):
+        total += left[..., :, k, np.newaxis] * right[..., np.newaxis, k, :]
+    total = total[..., 0] if b.ndim == 1 else total
+    return total[..., 0] if a.ndim == 1 and b.ndim == 1 else total[..., 0, :] if a.ndim == 1 else total
 
 
 def _cast_like(node: Node, inputs: list[Array]) -> Array:

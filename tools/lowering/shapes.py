@@ -20,15 +20,18 @@ from runtime.inference.limits import WEIGHTS_MAX
 from tools.lowering.builder import BATCH_FIRST, Builder
 from tools.lowering.fold import FOLDERS, each_output, evaluate
 from tools.lowering.protobuf import DTYPES
+from tools.lowering.row_numbers import Pair, RowNumbers
 from tools.lowering.source import HELPER, Array, Node, Source
 
 WITNESS: Final = 61
+Repetition = tuple[int, int, int]
+"""The dimension along which something is repeated for each row, and whether it has more than one place there: before
+the batch, each place repeated, or behind it, all of them repeated."""
 MEASURES: Final = ("Shape", "Size")
 INITIAL_STATES: Final[dict[str, tuple[int, ...]]] = {"LSTM": (5, 6), "GRU": (5,), "RNN": (5,)}
 """Operands that have N in the middle: constant ones may repeat there."""
 TARGETS: Final = {"Expand": 1, "Reshape": 1, "Resize": 3}
 """Which operand is a shape that begins with the number of rows."""
-Pair = tuple[Array, Array]
 
 
 def resolve(source: Source, limits: dict[str, float], lower_node: Callable[[Node, Builder], None]) -> Source:
@@ -60,20 +63,35 @@ class _Resolver:
         self.pairs: dict[str, Pair] = {}
         self.nodes: list[Node] = []
         self.elements = 0
+        self.numbers = RowNumbers(self._store, self._free)
 
     def run(self) -> Source:
         for node in self.source.nodes:
-            node = typed(node, self.constants, self.builder)
+            node = self.numbers.renamed(typed(node, self.constants, self.builder))
             if node.op in MEASURES and node.inputs[0] not in self.pairs:
                 self._know(node, self._measured(node))
             elif self._is_known(node):
                 for one in each_output(node):
                     self._know(one, self._computed(one))
             else:
-                rewritten = self._without_rows(node)
-                self.lower_node(rewritten, self.builder)
-                self.nodes.append(rewritten)
+                for one in self._without_numbers(node):
+                    self._add(self._without_rows(one))
         return replace(self.source, nodes=tuple(self.nodes))
+
+    def _add(self, node: Node) -> None:
+        self.lower_node(node, self.builder)
+        self.nodes.append(node)
+
+    def _without_numbers(self, node: Node) -> list[Node]:
+        """The nodes that stand for it, without rows' own numbers."""
+        taken = self.numbers.is_taken_in(node, self.pairs, self.constants)
+        if taken is not None and all(port.name != node.outputs[0] for port in self.source.outputs):
+            return [taken]
+        if not node.inputs or not self.builder.is_bound(node.inputs[0]):
+            return [node]
+        x = self.builder.finished(node.inputs[0])
+        merged = x.shape[0] if x.place == (0, (0, 1)) else None
+        return self.numbers.are_read_by(node, merged, x.shape)
 
     def _measured(self, node: Node) -> Pair:
         tensor = self.builder.finished(node.inputs[0])
@@ -116,16 +134,20 @@ class _Resolver:
                     continue
                 inputs[position] = self._target(node, position, *self.pairs[name])
         if _reads_constants(node, self.constants):
-            inputs[0] = self._filled(node, self.constants[inputs[0]], 0)
+            inputs[0] = self._filled(node, self.constants[inputs[0]], (0, 0, 0))
         return replace(node, inputs=tuple(inputs))
 
     def _target(self, node: Node, position: int, one: Array, many: Array) -> str:
-        if node.op in INITIAL_STATES and position in INITIAL_STATES[node.op] and _is_repeated(one, many):
+        if node.op in INITIAL_STATES and position in INITIAL_STATES[node.op] and _repetition(one, many) == (1, 0, 0):
             return self._store(f"{node.outputs[0]}/state", one)
         if node.op == "Reshape" and position == 1 and self._is_around(node, one, many):
             return self._store(f"{node.outputs[0]}/shape", np.where(one != many, 0 if -1 in one else -1, one))
-        if TARGETS.get(node.op) != position and _is_repeated(one, many):
-            return self._filled(node, one, [o == m for o, m in zip(one.shape, many.shape, strict=True)].index(False))
+        repetition = None if TARGETS.get(node.op) == position else _repetition(one, many)
+        if repetition is not None:
+            return self._filled(node, one, repetition)
+        if node.op == "Reshape" and list(one).count(-1) == 1 and one.shape == many.shape and one.all():
+            total, rest = prod(self.builder.finished(node.inputs[0]).shape), -int(np.prod(one))
+            one, many = (np.where(array == -1, total // rest, array) for array in (one, many))
         leads = one.shape == many.shape and one.ndim == 1 and one[0] == 1 and many[0] == WITNESS
         if TARGETS.get(node.op) != position or not leads or (one[1:] != many[1:]).any():
             mend = "keep the batch as the first dimension, and the number of rows out of the arithmetic"
@@ -133,15 +155,14 @@ class _Resolver:
         lead = 1 if node.op != "Reshape" else 0 if -1 in one[1:] else -1
         return self._store(f"{node.outputs[0]}/shape", np.concatenate([[lead], one[1:]]).astype(np.int64))
 
-    def _filled(self, node: Node, one: Array, axis: int) -> str:
-        """A constant that is the same in every row as a tensor that has the batch in place of a dimension of size 1."""
-        if not one.ndim or one.shape[axis] != 1:
+    def _filled(self, node: Node, one: Array, repetition: Repetition) -> str:
+        """A constant that is the same in every row as a tensor that has the batch where it is repeated."""
+        axis, before, after = repetition
+        if not one.ndim or (one.shape[axis] != 1 and not before + after):
             raise node.refuse(f"a constant of shape {list(one.shape)} alone is computed with", "give it a leading 1")
-        value = self._store(f"{node.outputs[0]}/value", np.take(one, 0, axis))
+        value = self._store(f"{node.outputs[0]}/value", one if before + after else np.take(one, 0, axis))
         name = self._free(f"{node.outputs[0]}/rows")
-        helper = Node("Fill", node.name, HELPER, (value,), (name,), {"axis": axis})
-        self.lower_node(helper, self.builder)
-        self.nodes.append(helper)
+        self._add(Node("Fill", node.name, HELPER, (value,), (name,), {"axis": axis, "before": before, "after": after}))
         return name
 
     def _is_around(self, node: Node, one: Array, many: Array) -> bool:
@@ -174,12 +195,18 @@ def _reads_constants(node: Node, constants: Mapping[str, Array]) -> bool:
     return node.op not in FOLDERS and bool(given) and all(name in constants for name in given)
 
 
-def _is_repeated(one: Array, many: Array) -> bool:
-    """Whether many is one, repeated along some dimension of size 1."""
+def _repetition(one: Array, many: Array) -> Repetition | None:
+    """How many is one, repeated along a dimension; None where it is not."""
     if one.ndim != many.ndim or any(m not in (o, WITNESS * o) for o, m in zip(one.shape, many.shape, strict=True)):
-        return False
-    repeated = [o != m for o, m in zip(one.shape, many.shape, strict=True)]
-    return sum(repeated) == 1 and one.shape[repeated.index(True)] == 1 and bool((one == many).all())
+        return None
+    longer = [axis for axis, size in enumerate(one.shape) if size != many.shape[axis]]
+    if len(longer) != 1:
+        return None
+    (axis,) = longer
+    many_at = np.array_equal(many, np.concatenate([one] * WITNESS, axis))
+    if many_at:
+        return axis, 0, int(one.shape[axis] > 1)
+    return (axis, 1, 0) if np.array_equal(many, np.repeat(one, WITNESS, axis)) else None
 
 
 def _are_places_of_each_row(one: Array, many: Array) -> bool:

@@ -121,10 +121,79 @@ def test_invalid_products_along_the_batch(model_of: Call) -> None:
     refused(nodes, {"w": weights_of(1, 5, 2)}, model_of, "dimension 2 of its input 0 is the batch")
 
 
-def test_invalid_constants_that_differ_before_the_batch_or_along_it(model_of: Call) -> None:
-    nodes = [node("Transpose", ["x"], ["t"], perm=[1, 0, 2]), node("Add", ["t", "c"], ["y"])]
-    for shape in ((3, 1, 4), (5, 4), (3, 5, 4)):
-        refused(nodes, {"c": weights_of(1, *shape)}, model_of, "dimension 1 of its input 0 is the batch")
+PLACES = node("Transpose", ["x"], ["t"], perm=[1, 0, 2])
+"""[N, 3, 4] as [3, N, 4]."""
+
+
+@pytest.mark.parametrize("shape", [(3, 1, 4), (3, 1, 1), (1, 1, 4), (4,), (1, 3, 1, 4)])
+def test_constants_of_each_place_before_the_batch(shape: tuple[int, ...], model_of: Call, close: Call) -> None:
+    """A positional encoding of a sequence that leads."""
+    nodes = [PLACES, node("Add", ["t", "c"], ["s"]), node("Where", ["b", "s", "c"], ["y"])]
+    constants = {"c": weights_of(1, *shape), "b": weights_of(2, *shape) > 0}
+    close(model_of(nodes, {"x": ["N", 3, 4]}, ["y"], constants), {"x": rows_of(1, 3, 4)})
+
+
+ALONG = [
+    (node("Softmax", ["t"], ["y"], axis=0), (3, 4)),
+    (node("ReduceMax", ["t"], ["y"], axes=[0, 2]), (1, 1)),
+    (node("CumSum", ["t", "first"], ["y"]), (3, 4)),
+    (node("Slice", ["t", "first", "second", "first"], ["y"]), (1, 4)),
+    (node("Gather", ["t", "second"], ["y"], axis=0), (1, 4)),
+    (node("Concat", ["t", "t"], ["y"], axis=-1), (3, 8)),
+    (node("ReduceMean", ["t"], ["y"], axes=[0], keepdims=0), None),
+    (node("Squeeze", ["one", "first"], ["y"]), None),
+    (node("Unsqueeze", ["t", "pair"], ["y"]), None),
+    (node("ArgMax", ["t"], ["y"], axis=0, keepdims=0), None),
+]
+
+
+@pytest.mark.parametrize(("last", "after"), ALONG, ids=[each.op_type for each, _ in ALONG])
+def test_operators_along_dimensions_before_and_behind_the_batch(
+    last: NodeProto, after: tuple[int, int] | None, model_of: Call, close: Call
+) -> None:
+    """And where the batch holds another dimension meanwhile."""
+    constants = {"first": np.array([0]), "second": np.array([1]), "pair": np.array([0, 3])}
+    nodes = [PLACES, node("Slice", ["t", "first", "second", "first"], ["one"]), last]
+    integers = ["y"] if last.op_type == "ArgMax" else []
+    close(model_of(nodes, {"x": ["N", 3, 4]}, ["y"], constants, integers=integers), {"x": rows_of(1, 3, 4)})
+    if after is None:
+        return
+    many = [
+        node("Reshape", ["x", "many"], ["z"]),
+        node("Transpose", ["z"], ["t"], perm=[1, 0, 2]),
+        last,
+        node("Transpose", ["y"], ["back"], perm=[1, 0, 2]),
+        node("Reshape", ["back", "apart"], ["out"]),
+    ]
+    constants |= {"many": np.array([-1, 3, 4]), "apart": np.array([-1, 2, *after])}
+    close(model_of(many, {"x": ["N", 2, 3, 4]}, ["out"], constants), {"x": rows_of(1, 2, 3, 4)})
+
+
+def test_windows_are_merged_with_the_batch_and_part_again(model_of: Call, close: Call) -> None:
+    """Windows of a picture as rows of their own, of which each is normalised, scaled and reduced."""
+    nodes = [
+        node("Reshape", ["x", "parts"], ["p"]),
+        node("Transpose", ["p"], ["w"], perm=[0, 1, 3, 2, 4]),
+        node("Reshape", ["w", "windows"], ["m"]),
+        node("Pow", ["m", "two"], ["sq"]),
+        node("ReduceMax", ["sq"], ["most"], axes=[1]),
+        node("Sub", ["sq", "most"], ["d"]),
+        node("Split", ["d"], ["a", "b"], axis=1),
+        node("Gather", ["b", "last"], ["g"], axis=1),
+        node("Add", ["a", "g"], ["s"]),
+        node("Reshape", ["s", "back"], ["y"]),
+    ]
+    constants = {
+        "parts": np.array([-1, 2, 2, 2, 2]), "windows": np.array([-1, 4, 1]), "two": np.float32(2),
+        "last": np.array([1, 0]), "back": np.array([-1, 2, 2, 2]),
+    }  # fmt: skip
+    close(model_of(nodes, {"x": ["N", 4, 4]}, ["y"], constants), {"x": rows_of(2, 4, 4)})
+
+
+def test_invalid_constants_that_differ_along_the_batch(model_of: Call) -> None:
+    nodes = [PLACES, node("Add", ["t", "c"], ["y"])]
+    for shape in ((5, 4), (3, 5, 4)):
+        refused(nodes, {"c": weights_of(1, *shape)}, model_of, "has rows of its own; the batch, dimension 1")
 
 
 def test_invalid_merged_batch_that_is_put_out_or_read_by_what_mixes_rows(model_of: Call) -> None:

@@ -94,3 +94,44 @@ def test_a_bias_of_one_number_without_dimensions_is_added_to_a_product(model_of:
     nodes = [node("MatMul", ["x", "w"], ["p"]), node("Add", ["p", "epsilon"], ["y"])]
     constants = {"w": weights_of(1, 3, 4), "epsilon": np.array(1e-3, np.float32)}
     close(model_of(nodes, {"x": ["N", 3]}, ["y"], constants), {"x": rows_of(3)})
+
+
+@pytest.mark.parametrize("heads", [1, 2])
+def test_learned_queries_may_be_merged_with_heads(heads: int, model_of: Call) -> None:
+    """[N, 1, E] turned to [1, N, E], then [1, N * heads, d] and back: nn.MultiheadAttention with a learned query."""
+    width = 4
+    nodes = [
+        *rows_and("size", "one", "one"),
+        node("Expand", ["query", "size"], ["every"]),
+        node("Transpose", ["every"], ["moved"], perm=[1, 0, 2]),
+        node("MatMul", ["moved", "w"], ["queries"]),
+        node("Reshape", ["queries", "heads"], ["parts"]),
+        node("Transpose", ["parts"], ["each"], perm=[1, 0, 2]),
+        node("Reshape", ["x", "merged"], ["keys"]),
+        node("Transpose", ["keys"], ["columns"], perm=[0, 2, 1]),
+        node("MatMul", ["each", "columns"], ["scores"]),
+        node("Softmax", ["scores"], ["shares"], axis=-1),
+        node("Reshape", ["shares", "back"], ["y"]),
+    ]
+    constants = NUMBERS | {
+        "query": weights_of(1, 1, 1, heads * width), "w": weights_of(2, heads * width, heads * width),
+        "heads": np.array([1, -1, width]), "merged": np.array([-1, 3, width]), "back": np.array([-1, heads, 3]),
+    }  # fmt: skip
+    model = model_of(nodes, {"x": ["N", heads, 3, width]}, ["y"], constants)
+    check_error(lower(model.SerializeToString(), calibration={"x": rows_of(heads, 3, width)}).report, 1e-4)
+
+
+def test_a_table_is_looked_up_where_the_batch_is_merged_or_elsewhere(model_of: Call, close: Call) -> None:
+    """The nearest of some codes, of each part of a row."""
+    nodes = [
+        node("Reshape", ["x", "parts"], ["each"]),
+        node("MatMul", ["each", "codes"], ["scores"]),
+        node("ArgMax", ["scores"], ["best"], axis=1, keepdims=0),
+        node("Gather", ["table", "best"], ["code"]),
+        node("Reshape", ["code", "rows"], ["y"]),
+    ]
+    constants = {
+        "parts": np.array([-1, 2]), "codes": weights_of(1, 2, 5), "table": weights_of(2, 5, 2),
+        "rows": np.array([-1, 6]),
+    }  # fmt: skip
+    close(model_of(nodes, {"x": ["N", 6]}, ["y"], constants), {"x": rows_of(6)})

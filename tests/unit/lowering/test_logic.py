@@ -137,6 +137,6 @@ def test_one_hot_encoder_of_integers(shape: tuple[int, ...]) -> None:
 )  # fmt: skip
 def test_invalid_questions_are_refused_by_node(node: Any, reason: str) -> None:
     kind = TensorProto.BOOL if node.op_type == "Less" else TensorProto.FLOAT
-    constants = {"c": np.zeros((2, 1, 3), np.float32)} if node.op_type == "Less" else {}
+    constants = {"c": np.zeros((2, 2, 3), np.float32)} if node.op_type == "Less" else {}
     with pytest.raises(OpRefused, match=reason):
         equal([node], {"x": np.zeros((2, 3), np.float32)}, kind, constants)

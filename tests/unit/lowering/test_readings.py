@@ -63,7 +63,7 @@ WHOLE = {
         {"c": values(1, 1, 3, 4)},
     ),
     "a constant with rows": ([helper.make_node("Add", ["x", "c"], ["y"])], {"c": values(1, 2, 3, 4)}),
-    "a constant of more dimensions": ([helper.make_node("Mul", ["x", "c"], ["y"])], {"c": values(1, 2, 1, 3, 1)}),
+    "a constant of more dimensions": ([helper.make_node("Mul", ["x", "c"], ["y"])], {"c": values(1, 2, 2, 3, 1)}),
     "repetition": ([helper.make_node("Tile", ["x", "t"], ["y"])], {"t": np.array([2, 1, 2])}),
     "expansion": ([helper.make_node("Expand", ["x", "t"], ["y"])], {"t": np.array([3, 1, 1, 1])}),
     "a shape": (

@@ -35,7 +35,7 @@ def test_a_constant_may_widen_the_rows(
     close(model_of([helper.make_node(op, order, ["y"])], {"x": ["N", *row]}, ["y"], {"c": constant}), {"x": rows})
 
 
-@pytest.mark.parametrize("shape", [(1, 3, 2), (2, 1, 4), (2, 1, 1, 3, 4)])
+@pytest.mark.parametrize("shape", [(1, 3, 2), (2, 1, 4), (2, 1, 2, 3, 4)])
 def test_invalid_constants_that_do_not_fit_or_meet_the_batch(shape: tuple[int, ...], model_of: Call) -> None:
     model = model_of(
         [helper.make_node("Add", ["x", "c"], ["y"])], {"x": ["N", 1, 4]}, ["y"], {"c": np.ones(shape, np.float32)}

@@ -102,7 +102,7 @@ def gather(node: Node, b: Builder) -> None:
         table = b.constant(node, 0, "the table")
         if axis not in (0, -table.ndim):
             raise node.refuse(f"along dimension {axis} of a table the batch would not come first")
-        b.bind(node, looked_up(node, b, table, b.tensor(node, 1)))
+        b.bind(node, looked_up(node, b, table, b.tensor(node, 1, merged=True)))
         return
     x = b.tensor(node, 0, classes=True, anywhere=True)
     along = axis if axis >= 0 else axis + len(x.shape) + 1
@@ -192,6 +192,10 @@ def gather_nd(node: Node, b: Builder) -> None:
             raise node.refuse(f"indices of shape {list(index.shape)} do not fit a table of shape {list(table.shape)}")
         flat = table.reshape(prod(table.shape[:many]), *table.shape[many:])
         b.bind(node, looked_up(node, b, flat, _linear(node, b, index, table.shape[:many])))
+        return
+    if shared == 0 and b.is_constant(node.inputs[1]) and b.source.constants[node.inputs[1]].shape[-1:] == (1,):
+        places = b.hold(f"{node.outputs[0]}/places", b.source.constants[node.inputs[1]][..., 0])
+        gather(replace(node, op="Gather", inputs=(node.inputs[0], places), attributes={}), b)
         return
     x = b.tensor(node, 0, classes=True)
     if shared < 1:
@@ -413,12 +417,15 @@ def reverse_sequence(node: Node, b: Builder) -> None:
 
 
 def fill(node: Node, b: Builder) -> None:
-    """A constant that is an output: our own operator, no file has it."""
+    """A constant that is computed with, or an output, the same in every row: our own operator, no file has it. `axis`:
+    where the batch is, `before` and `after`: whether it is merged with a dimension."""
     value = b.constant(node, 0, "the value")
     if not value.size or not b.source.inputs:
         reason = "an output of no elements, or of a model without inputs, has no exact form"
         raise node.refuse(reason, "drop it from the outputs")
-    b.bind(node, typed_constant(node, b, value, b.finished(b.source.inputs[0].name)))
+    made = typed_constant(node, b, value, b.finished(b.source.inputs[0].name))
+    merged = (node.integer("before", 0), node.integer("after", 0))
+    b.bind(node, replace(made, batch_axis=node.integer("axis", 0), merged=merged))
 
 
 INDEXING: Final[dict[str, Callable[[Node, Builder], None]]] = {

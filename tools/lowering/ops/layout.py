@@ -37,7 +37,7 @@ def identity(node: Node, b: Builder) -> None:
 
 
 def flatten(node: Node, b: Builder) -> None:
-    """To one dimension of a row; refused where `axis` would take the batch into it."""
+    """To one dimension of a row; where `axis` takes the batch into the other, they are merged."""
     x = b.tensor(node, 0, classes=True)
     rank = len(x.shape) + 1
     axis = node.integer("axis", 1)
@@ -46,9 +46,8 @@ def flatten(node: Node, b: Builder) -> None:
     else:
         cut = row_axis(node, axis, x.shape)
         before, after = prod(x.shape[:cut]), prod(x.shape[cut:])
-    if before != 1:
-        raise node.refuse(f"axis {axis} would merge the batch with other dimensions")
-    b.bind(node, reshaped(b, x, (after,)))
+    merged = (before, after) if before != 1 else (after,)
+    b.bind(node, replace(reshaped(b, x, merged), merged=(0, int(before != 1))))
 
 
 def reshape(node: Node, b: Builder) -> None:
@@ -80,9 +79,10 @@ def reshape(node: Node, b: Builder) -> None:
 
 
 def _joins_batch(x: Tensor, target: list[int]) -> bool:
-    """Whether the batch and some dimensions behind it become one, the others stay: [N, heads, L, d] to [-1, L, d]."""
-    rest = tuple(target[1:])
-    return target[0] == -1 and 0 < len(rest) < len(x.shape) and rest == x.shape[-len(rest) :]
+    """Whether the batch and what is behind it become one: [N, heads, L, d] to [-1, L, d], [N, h, w, 4, 4, C] to [-1,
+    16, C]."""
+    rest, elements = prod(target[1:]), prod(x.shape)
+    return target[0] == -1 and min(target[1:], default=1) > 0 and rest < elements and elements % rest == 0
 
 
 def _reshape_around(node: Node, b: Builder, x: Tensor, target: list[int], *, keeps_zero: bool) -> None:
@@ -148,7 +148,8 @@ def concat(node: Node, b: Builder) -> None:
     parts = [_part(node, b, place, like) for place in range(len(node.inputs))]
     if len({part.classes for part in parts}) > 1:
         raise node.refuse("it joins names of different classes")
-    if axis in (0, -len(like.shape) - 1) and all(part.place == BATCH_FIRST for part in parts):
+    first = axis in (0, -len(like.shape) - 1) and not any(b.is_constant(name) for name in node.inputs)
+    if first and all(part.place == BATCH_FIRST for part in parts):
         _stack_batches(node, b, parts)
         return
     rank = len(parts[0].shape)

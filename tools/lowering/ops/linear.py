@@ -33,8 +33,9 @@ def gemm(node: Node, b: Builder) -> None:
     x = floating(node, b.tensor(node, 0))
     if node.flag("transA"):
         raise node.refuse("transA would mix rows")
-    if x.file_rank != 2:
-        raise node.refuse(f"its input has {x.file_rank} dimensions, two are needed")
+    rank = b.finished(node.inputs[0]).file_rank
+    if rank != 2:
+        raise node.refuse(f"its input has {rank} dimensions, two are needed")
     weights = floats(b.constant(node, 1, "B")) * node.number("alpha", 1.0)
     if weights.ndim != 2:
         raise node.refuse(f"B has shape {list(weights.shape)}, a matrix is needed")

@@ -28,23 +28,21 @@ Reduction = Callable[[Node, Builder, Tensor, Shape], Tensor]
 
 
 def reduction(reduced: Reduction) -> Callable[[Node, Builder], None]:
-    """The handler of an op that reduces over constant axes: an attribute once, an input since. Not over the batch,
-    which may stand anywhere."""
+    """The handler of an op that reduces over constant axes: an attribute once, an input since. Not over the batch."""
 
     def handler(node: Node, b: Builder) -> None:
-        x = floating(node, b.tensor(node, 0, anywhere=True))
+        x = floating(node, b.tensor(node, 0))
         found = node.integers("axes") or ()
         if node.has_input(1):
             found = tuple(int(axis) for axis in b.constant(node, 1, "axes").reshape(-1))
         if not found and not node.flag("noop_with_empty_axes"):
             mend = "name the axes, for example all but the first"
             raise node.refuse("it names no axes, so it would reduce over the batch", mend)
-        axes = tuple(sorted({row_axis(node, axis, x.shape, x.batch_axis) for axis in found}))
-        result = replace(reduced(node, b, x, axes), batch_axis=x.batch_axis)
+        axes = tuple(sorted({row_axis(node, axis, x.shape) for axis in found}))
+        result = reduced(node, b, x, axes)
         if not node.flag("keepdims", True):
             kept = tuple(size for axis, size in enumerate(x.shape) if axis not in axes)
-            before = sum(axis < x.batch_axis for axis in axes)
-            result = replace(reshaped(b, result, kept), batch_axis=x.batch_axis - before)
+            result = reshaped(b, result, kept)
         b.bind(node, result)
 
     return handler
