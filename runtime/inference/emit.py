@@ -19,7 +19,7 @@ from runtime.inference import emit_products, emit_trees, emit_windows
 from runtime.inference import graph as ops
 from runtime.inference.constants import unpack
 from runtime.inference.facts import Dims
-from runtime.inference.rules_shape import POOL_TAPS_MAX
+from runtime.inference.rules_windows import POOL_TAPS_MAX
 from runtime.inference.verifier import Verified
 from runtime.inference.writer import Emitted, Writer, powers
 

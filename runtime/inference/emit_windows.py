@@ -20,7 +20,7 @@ from runtime.inference.constants import unpack
 from runtime.inference.emit_products import limbs_for, parts, product
 from runtime.inference.facts import Dims
 from runtime.inference.graph import ConvForm
-from runtime.inference.rules_linear import ConvWay, conv_way
+from runtime.inference.rules_windows import ConvWay, conv_way
 from runtime.inference.writer import Writer, powers
 
 RUN_BYTES: Final = 256

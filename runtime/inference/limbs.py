@@ -22,7 +22,6 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from runtime.inference.arithmetic import Int64Array
 from runtime.inference.constants import unpack
 from runtime.inference.graph import Constant, IntKind
 
@@ -92,11 +91,6 @@ def is_cheaper(limbs: Limbs, width: int, read: int, made: int) -> bool:
     products, macs = limbs.x * limbs.weights, made * width
     by_bytes = macs * products * BYTE_MAC_PS + made * products * JOINED_PS + read * limbs.x * SPLIT_PS
     return by_bytes < macs * DOUBLE_MAC_PS
-
-
-def limbs_of_x(x: Int64Array, limbs: Limbs) -> list[Int64Array]:
-    """The bytes of x - offset, the lowest first."""
-    return [(x - limbs.offset) >> BYTE_BITS * place & 255 for place in range(limbs.x)]
 
 
 def limbs_of_weights(weights: Int16Array, limbs: Limbs) -> list[Int8Array]:

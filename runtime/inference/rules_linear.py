@@ -1,4 +1,4 @@
-"""Rules of the ops that sum products: Gemm, Conv, Affine and Rescale with constant weights, MatMul of two tensors.
+"""Rules of the ops that sum products: Gemm, Affine and Rescale with constant weights, MatMul of two tensors.
 
 Why they are exact. Say every x is an integer and every weight and bias one too. A dot product is computed as some tree
 of additions of products (any order, any blocking, any threads, with or without fused multiply-add, started from 0 or
@@ -15,37 +15,19 @@ In a MatMul each of K terms lies in the interval of a product, so a subset's sum
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import Enum
 from math import prod
 
 import numpy as np
 
 from runtime.inference.arithmetic import Int64Array, rhe_shift, rhe_shift_array
 from runtime.inference.facts import Dims, Fact, Place, Proof, Work, repeated, span, with_numbers
-from runtime.inference.graph import Affine, Conv, ConvForm, Gemm, MatMul, Rescale
+from runtime.inference.graph import Affine, Conv, Gemm, MatMul, Rescale
 from runtime.inference.limbs import Limbs, limbs_of
-from runtime.inference.limits import DOUBLE_EXACT_MAX, SHIFT_BITS_MAX, SINGLE_EXACT_MAX, SPATIAL_RANK_MAX
+from runtime.inference.limits import DOUBLE_EXACT_MAX, SHIFT_BITS_MAX
 
 SUM_RULE = "every partial sum of a column is exact: within 2**53"
 
 
-class ConvWay(Enum):
-    """How the engine computes a Conv in double precision. Exactness makes the choice free; it decides the cost."""
-
-    GATHERED = "windows gathered channels last, one matrix product for all rows"
-    BY_CHANNEL = "shifted tensors times one number per channel, summed"
-    BY_GROUP = "windows side by side, one matrix product for each group and row"
-
-
-def conv_way(node: Conv, weights: Dims) -> ConvWay:
-    """By the groups: one, as many as input and output channels, or others. weights: [O, C / groups, kernel...]."""
-    if node.groups == 1:
-        return ConvWay.GATHERED
-    return ConvWay.BY_CHANNEL if node.groups == weights[0] and weights[1] == 1 else ConvWay.BY_GROUP
-
-
-GATHERED_RUN_UNITS = 2
-"""Of each element of a window: a run of all channels, copied by itself."""
 PRODUCT_UNITS = 180
 """Of each matrix product of a MatMul: it is set up anew."""
 
@@ -119,7 +101,7 @@ def _bias(place: Place, index: int | None, shape: Dims) -> Int64Array | None:
     return place.values_of(index)
 
 
-def _linear(place: Place, node: Gemm | Conv, x: Fact, shape: Dims) -> Fact:
+def weighted(place: Place, node: Gemm | Conv, x: Fact, shape: Dims) -> Fact:
     """The common part: x's interval already includes 0 where the op pads."""
     sums = place.sums(node.weights)
     width = (sums.positive.shape[0],)
@@ -141,18 +123,18 @@ def gemm(node: Gemm, place: Place) -> Proof:
         x=x.shape,
         weights=weights,
     )
-    fact = _linear(place, node, x, (*x.shape[:-1], weights[0]))
-    return Proof(fact, Work(kernels=2) + _product(place, node, x, fact))
+    fact = weighted(place, node, x, (*x.shape[:-1], weights[0]))
+    return Proof(fact, Work(kernels=2) + product_work(place, node, x, fact))
 
 
-def _limbs(place: Place, node: Gemm | Conv, x: Fact, made: Fact) -> Limbs | None:
+def limbs_for(place: Place, node: Gemm | Conv, x: Fact, made: Fact) -> Limbs | None:
     """As emission decides."""
     return limbs_of(x.low, x.high, place.weights_of(node.weights), x.elements, made.elements)
 
 
-def _product(place: Place, node: Gemm | Conv, x: Fact, made: Fact) -> Work:
+def product_work(place: Place, node: Gemm | Conv, x: Fact, made: Fact) -> Work:
     """Of x by constant weights [O, K], for a row; counts what the engine keeps of them."""
-    weights, limbs = place.shape_of(node.weights), _limbs(place, node, x, made)
+    weights, limbs = place.shape_of(node.weights), limbs_for(place, node, x, made)
     key, macs, rounds = (type(node), node.weights), made.elements * prod(weights[1:]), node.shifts is not None
     if limbs is None:
         place.expand(prod(weights), "product", *key, node.shifts)
@@ -170,138 +152,6 @@ def _product(place: Place, node: Gemm | Conv, x: Fact, made: Fact) -> Work:
         weights=-(-packed // 2),  # read in order, while bytes are multiplied
         streamed=x.elements * (1 + limbs.x) + made.elements * joined,
         scratch=x.elements * 2 + made.elements * (limbs.x + 1),
-    )
-
-
-def out_sizes(place: Place, shape: Dims, kernel: Dims, strides: Dims, begin: Dims, end: Dims, dilations: Dims) -> Dims:
-    """Positions of a window along each spatial dimension, each at least 1."""
-    dims = len(shape)
-    place.demand(1 <= dims <= SPATIAL_RANK_MAX, "there are 1 to 3 spatial dimensions", spatial=dims)
-    for name, values in (
-        ("kernel", kernel),
-        ("strides", strides),
-        ("pads_begin", begin),
-        ("pads_end", end),
-        ("dilations", dilations),
-    ):
-        place.demand(
-            len(values) == dims, f"{name} has one number per spatial dimension", found=len(values), spatial=dims
-        )
-    place.demand(
-        min(*kernel, *strides, *dilations) >= 1,
-        "kernel, strides and dilations are at least 1",
-        kernel=kernel,
-        strides=strides,
-        dilations=dilations,
-    )
-    sizes = []
-    for axis in range(dims):
-        room = shape[axis] + begin[axis] + end[axis] - dilations[axis] * (kernel[axis] - 1) - 1
-        place.demand(room >= 0, "the window fits into the padded input", axis=axis, missing=-room)
-        sizes.append(room // strides[axis] + 1)
-    return tuple(sizes)
-
-
-def conv(node: Conv, place: Place) -> Proof:
-    """x [channels, spatial...], weights [outputs, channels / groups, kernel...]. Padding puts 0 into x's interval.
-    Form SINGLE runs in float32: all partial sums within 2**24."""
-    x = place.fact(node.x)
-    weights = place.shape_of(node.weights)
-    groups = node.groups
-    place.demand(
-        len(x.shape) >= 2 and len(weights) == len(x.shape) + 1,
-        "x is [channels, spatial...], weights [outputs, channels / groups, kernel...]",
-        x=x.shape,
-        weights=weights,
-    )
-    place.demand(
-        groups >= 1 and weights[1] * groups == x.shape[0] and weights[0] % groups == 0,
-        "groups divide input and output channels",
-        groups=groups,
-        x=x.shape,
-        weights=weights,
-    )
-    kernel = weights[2:]
-    spatial = out_sizes(place, x.shape[1:], kernel, node.strides, node.pads_begin, node.pads_end, node.dilations)
-    padded = any(node.pads_begin) or any(node.pads_end)
-    reach = Fact(x.shape, min(x.low, 0), max(x.high, 0)) if padded else x
-    fact = _linear(place, node, reach, (weights[0], *spatial))
-    if node.form == ConvForm.SINGLE:
-        _check_single(place, node, reach)
-    if node.form == ConvForm.DOUBLE and conv_way(node, weights) == ConvWay.GATHERED:
-        return Proof(fact, _gathered(place, node, x, fact))
-    place.expand(prod(weights), "conv", node.form, node.weights, None if node.form else node.shifts, groups)
-    if node.bias is not None:
-        place.expand(weights[0], "bias", node.bias, node.shifts)
-    return Proof(fact, _conv_work(node, x, fact, weights, padded))
-
-
-def _check_single(place: Place, node: Conv, x: Fact) -> None:
-    """Form SINGLE: float32's 24 bits for the sums; bias, shift and rounding follow in float64."""
-    sums = place.sums(node.weights)
-    found = columns(sums.positive, sums.negative, None, x.low, x.high)
-    worst = max(int(found.partial_high.max()), -int(found.partial_low.min()))
-    largest = max(worst, x.magnitude, int(sums.positive.max()), -int(sums.negative.min()))
-    place.demand(
-        largest <= SINGLE_EXACT_MAX,
-        "every partial sum of a single-precision Conv is exact: within 2**24",
-        sum=largest,
-        limit=SINGLE_EXACT_MAX,
-    )
-
-
-def _gathered(place: Place, node: Conv, x: Fact, fact: Fact) -> Work:
-    """Channels last: x is turned and padded, windows are gathered, one product of all rows; the result may be turned
-    back."""
-    kernel, spatial = place.shape_of(node.weights)[2:], fact.shape[1:]
-    sizes = tuple(s + b + e for s, b, e in zip(x.shape[1:], node.pads_begin, node.pads_end, strict=True))
-    taps, positions, source = prod(kernel), prod(spatial), x.shape[0] * prod(sizes)
-    place.expand(positions * taps, "windows", sizes, spatial, kernel, node.strides, node.dilations)
-    gathered, turned, limbs = taps * x.shape[0] * positions, x.elements + fact.elements, _limbs(place, node, x, fact)
-    if limbs is not None:
-        gathered = -(-gathered * limbs.x // 8)
-    return _product(place, node, x, fact) + Work(
-        kernels=10,
-        strided=GATHERED_RUN_UNITS * taps * positions * (limbs.x if limbs else 1),
-        streamed=gathered + 2 * turned + source,
-        weights=taps * positions,
-        scratch=gathered + source + turned,
-    )
-
-
-def _conv_work(node: Conv, x: Fact, fact: Fact, weights: Dims, padded: bool) -> Work:
-    taps, positions = prod(weights[2:]), prod(fact.shape[1:])
-    source = x.shape[0] * prod(s + b + e for s, b, e in zip(x.shape[1:], node.pads_begin, node.pads_end, strict=True))
-    macs = fact.elements * prod(weights[1:])
-    tail = 1 + (node.bias is not None) + (node.shifts is not None)
-    if node.form == ConvForm.SINGLE:
-        tail += 2
-        return Work(
-            kernels=6,
-            macs_single=macs,
-            strided=60 * node.groups,
-            streamed=x.elements + tail * fact.elements + taps * x.shape[0] * positions,
-            weights=prod(weights),
-            scratch=x.elements + 2 * fact.elements + taps * x.shape[0] * positions,
-        )
-    gathered = taps * x.shape[0] * positions
-    turned = x.elements + fact.elements  # from and to the other layout, where what is beside asks for it
-    moved = turned + (source if padded else 0)
-    if conv_way(node, weights) == ConvWay.BY_CHANNEL:
-        return Work(
-            kernels=3 * taps + 5,
-            strided=moved + gathered,
-            streamed=2 * gathered + tail * fact.elements,
-            weights=prod(weights),
-            scratch=source + turned + 2 * fact.elements,
-        )
-    return Work(
-        kernels=2 * taps + 6,
-        macs_double=macs,
-        strided=gathered + (source if padded else 0) + 130 * node.groups,
-        streamed=gathered + tail * fact.elements,
-        weights=prod(weights),
-        scratch=2 * gathered + fact.elements + (source if padded else 0),
     )
 
 

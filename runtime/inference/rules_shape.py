@@ -1,4 +1,4 @@
-"""Rules of the ops that move, select or reduce: MaxPool, Reshape, Transpose, Concat, Slice, Pad, Take, reductions,
+"""Rules of the ops that move, select or reduce: Reshape, Transpose, Concat, Slice, Pad, Take, reductions,
 ArgMax, TopK.
 
 Moving and comparing are exact. What is proven here is that every index stays inside, and that sums fit.
@@ -12,7 +12,6 @@ from runtime.inference.facts import NEAR_ELEMENTS, Dims, Fact, Place, Proof, Wor
 from runtime.inference.graph import (
     ArgMax,
     Concat,
-    MaxPool,
     Pad,
     ReduceMax,
     ReduceSum,
@@ -23,46 +22,6 @@ from runtime.inference.graph import (
     Transpose,
 )
 from runtime.inference.limits import DOUBLE_EXACT_MAX
-from runtime.inference.rules_linear import out_sizes
-
-POOL_TAPS_MAX = 16
-"""Of a MaxPool's window, to be the largest of tensors shifted channels last."""
-
-
-def max_pool(node: MaxPool, place: Place) -> Proof:
-    """The engine pads with x's lowest possible value, which never exceeds an element: the maximum is of elements
-    inside x as soon as each window holds one. It does: a window that starts at a >= 0 holds a itself, and a is below
-    x's size; one that starts at a < 0 reaches a + dilation * j in [0, dilation) for some j of the kernel."""
-    x = place.fact(node.x)
-    place.demand(len(x.shape) >= 2, "x is [channels, spatial...]", x=x.shape)
-    spatial = out_sizes(place, x.shape[1:], node.kernel, node.strides, node.pads_begin, node.pads_end, node.dilations)
-    for axis, size in enumerate(x.shape[1:]):
-        begin, dilation = node.pads_begin[axis], node.dilations[axis]
-        last = (spatial[axis] - 1) * node.strides[axis] - begin
-        place.demand(
-            begin <= dilation * (node.kernel[axis] - 1) and last < size and (begin == 0 or dilation <= size),
-            "every window holds an element of x",
-            axis=axis,
-            pads_begin=begin,
-            dilation=dilation,
-            last_start=last,
-            size=size,
-        )
-    shape = (x.shape[0], *spatial)
-    padded = x.shape[0] * prod(s + b + e for s, b, e in zip(x.shape[1:], node.pads_begin, node.pads_end, strict=True))
-    fact, taps = Fact(shape, x.low, x.high), prod(node.kernel)
-    if taps > POOL_TAPS_MAX:
-        return Proof(fact, Work(kernels=2, strided=padded + fact.elements * (2 * taps + 3), scratch=padded))
-    turned = x.elements + fact.elements
-    return Proof(
-        fact,
-        Work(
-            kernels=taps + 4,
-            streamed=padded + 2 * turned + 2 * taps * fact.elements,
-            strided=2 * taps * prod(spatial),
-            scratch=padded + turned + taps * fact.elements,
-        ),
-    )
 
 
 def reshape(node: Reshape, place: Place) -> Proof:

@@ -17,7 +17,7 @@ from math import prod
 from typing import Any, Final
 
 from runtime.errors import CodecError
-from runtime.inference import rules_elementwise, rules_linear, rules_shape, rules_trees
+from runtime.inference import rules_elementwise, rules_linear, rules_shape, rules_trees, rules_windows
 from runtime.inference.cost import Cost, model_cost
 from runtime.inference.errors import Refused
 from runtime.inference.facts import Fact, Place, Proof, Work, check_constants
@@ -75,7 +75,7 @@ from runtime.types import Hash
 
 RULES: Final[dict[type, Callable[[Any, Place], Proof]]] = {
     Gemm: rules_linear.gemm,
-    Conv: rules_linear.conv,
+    Conv: rules_windows.conv,
     Affine: rules_linear.affine,
     Rescale: rules_linear.rescale,
     Add: rules_elementwise.add,
@@ -86,7 +86,7 @@ RULES: Final[dict[type, Callable[[Any, Place], Proof]]] = {
     Softmax: rules_elementwise.softmax,
     Div: rules_elementwise.div,
     Sqrt: rules_elementwise.sqrt,
-    MaxPool: rules_shape.max_pool,
+    MaxPool: rules_windows.max_pool,
     Reshape: rules_shape.reshape,
     Transpose: rules_shape.transpose,
     Concat: rules_shape.concat,

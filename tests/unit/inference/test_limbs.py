@@ -18,7 +18,7 @@ from runtime.inference import graph as ops
 from runtime.inference.constants import pack
 from runtime.inference.emit import emit
 from runtime.inference.graph import Constant, ConvForm, Node, Output
-from runtime.inference.limbs import WEIGHT_MAX, Limbs, limbs_of_weights, limbs_of_x, limbs_sum_max, weights_of
+from runtime.inference.limbs import WEIGHT_MAX, Limbs, limbs_of_weights, limbs_sum_max, weights_of
 from runtime.inference.limits import DOUBLE_EXACT_MAX
 from runtime.types import ZERO_HASH
 
@@ -31,15 +31,6 @@ def test_limbs_make_the_weights_and_never_saturate_a_pair(values: list[int]) -> 
     assert (sum(limb.astype(int) << 7 * place for place, limb in enumerate(found)) == np.array(values)).all()
     assert max(np.abs(limb.astype(int)).max() for limb in found) <= 64
     assert 2 * 255 * 64 < 1 << 15  # what kernels add in 16 bits, with saturation
-
-
-@given(st.integers(-(1 << 16) + 1, 0), st.lists(st.integers(0, (1 << 16) - 1), min_size=1, max_size=50))
-def test_bytes_make_x(offset: int, above: list[int]) -> None:
-    x = np.array(above) + offset
-    found = limbs_of_x(x, Limbs(offset, 2, 2))
-    assert (sum(part << 8 * place for place, part in enumerate(found)) + offset == x).all()
-    assert min(part.min() for part in found) >= 0
-    assert max(part.max() for part in found) <= 255
 
 
 @contextmanager

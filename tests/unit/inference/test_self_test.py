@@ -102,7 +102,8 @@ def test_taking_the_last_of_equal_maxima_is_caught() -> None:
 
 
 @pytest.mark.parametrize(
-    "case", ["Gemm 257", "Gemm by bytes 700", "MatMul 9", "Conv SINGLE", "Softmax", "Trees", "TopK", "Take", "ReduceSum"]
+    "case",
+    ["Gemm 257", "Gemm by bytes 700", "MatMul 9", "Conv SINGLE", "Softmax", "Trees", "TopK", "Take", "ReduceSum"],
 )
 def test_an_engine_that_is_off_by_one_is_caught(case: str) -> None:
     engine = Engine()
