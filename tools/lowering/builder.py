@@ -19,39 +19,21 @@ import numpy as np
 from runtime.inference import graph as ir
 from runtime.inference.constants import pack
 from runtime.inference.facts import Fact, Place
-from runtime.inference.limits import FRAC_BITS_MAX
 from runtime.inference.verifier import RULES
 from runtime.types import Hash
 from tools.lowering.crossings import Thresholds
-from tools.lowering.errors import DataRefused, ModelRefused
+from tools.lowering.errors import ModelRefused
 from tools.lowering.grids import SUM_BITS, least_frac_bits
 from tools.lowering.names import as_labels, graph_names
+from tools.lowering.precision import INPUT_MAGNITUDE, Precision
 from tools.lowering.protobuf import TEXT
 from tools.lowering.prune import pruned
 from tools.lowering.source import HELPER, Array, Node, Port, Shape, Source
 from tools.lowering.texts import with_other
 
-FRAC_BITS: Final = 16
-"""Fractional bits of an activation, where bounds permit; more where calibration shows it to be small."""
-INPUT_MAGNITUDE: Final = 1024.0
-"""Taken for a float input's largest magnitude when no calibration rows say better."""
-INPUT_BITS_MAX: Final = 44
 Classes = tuple[str, ...] | tuple[int, ...]
 Where = tuple[int, tuple[int, int]]
 BATCH_FIRST: Final[Where] = (0, (0, 0))
-FEATURE_BITS: Final = 28
-"""What a feature's values have on a grid of its own: together with the bits of a weight within a sum's 52."""
-SCALERS: Final = ("Scaler", "Mul", "Div", "BatchNormalization")
-TREES: Final = ("TreeEnsembleClassifier", "TreeEnsembleRegressor")
-COMPARING: Final = (*TREES, "TreeEnsemble")
-COMPARED_BITS: Final = 52
-"""What an input's values have that are only compared: no product asks for room."""
-COMPARED_FRAC_BITS: Final = 40
-"""Wanted of what is computed and then only compared: the float model's own rounding is coarser."""
-STEEP: Final = ("Acos", "Acosh", "Asin", "Atanh", "Log", "ReduceLogSum")
-"""Curves without bound on their slope: what they read is worth STEEP_FRAC_BITS."""
-STEEP_FRAC_BITS: Final = 26
-CARRIERS: Final = ("Cast", "Identity", "ArrayFeatureExtractor", "Imputer")
 CALIBRATE: Final = "pass calibration rows like those the model will see"
 
 
@@ -147,6 +129,7 @@ class Builder:
         self._clips: list[Clipped] = []
         self._became: list[str] = []
         self._uses = source.use_counts()
+        self._precision = Precision(self.source, self._limits)
         self._columns: Classes = ()
         self._carried: Where = BATCH_FIRST
         self._carried_to: Where = BATCH_FIRST
@@ -314,12 +297,8 @@ class Builder:
         return self._limits.get(name)
 
     def wanted_frac_bits(self, name: str) -> int:
-        """FRAC_BITS, or as many more as give a small tensor the same relative precision, or as a steep curve asks."""
-        if self._is_only_compared(name):
-            return COMPARED_FRAC_BITS
-        steep = any(node.op in STEEP for node in self.source.readers(name))
-        bits, limit = STEEP_FRAC_BITS if steep else FRAC_BITS, self._limits.get(name)
-        return bits if limit is None else max(bits, FRAC_BITS - int(np.frexp(limit)[1]))
+        """How fine a source tensor's grid should be, if there is room."""
+        return self._precision.wanted(name)
 
     def regrid(self, x: Tensor, frac_bits: int) -> Tensor:
         """x on another grid: finer is exact, coarser rounds half to even."""
@@ -388,7 +367,7 @@ class Builder:
         elif port.dtype.kind == "b":
             frac_bits, low, high = 0, 0, 1
         elif port.dtype.kind == "f":
-            frac_bits = self._input_frac_bits(port, limit)
+            frac_bits = self._precision.of_input(port, limit)
             high = int(np.ldexp(INPUT_MAGNITUDE if limit is None else limit, frac_bits))
             low = -high
         else:
@@ -406,45 +385,6 @@ class Builder:
         self._place.facts.append(fact)
         name = graph_names(self.source.inputs)[port.name]
         return ir.TensorSpec(name=name, shape=shape, frac_bits=frac_bits, low=low, high=high)
-
-    def _input_frac_bits(self, port: Port, limit: float | None) -> int:
-        exponent = int(np.frexp(INPUT_MAGNITUDE if limit is None else limit)[1])
-        if self._is_only_compared(port.name) and exponent <= COMPARED_BITS:
-            return min(COMPARED_BITS - 2 * port.missing - exponent, FRAC_BITS_MAX)
-        room = INPUT_BITS_MAX - exponent
-        frac_bits = min(max(self.wanted_frac_bits(port.name), self._feature_bits(port.name) - exponent), room)
-        if frac_bits < 0:
-            raise DataRefused(f"calibration[{port.name!r}]", f"values up to {limit} are too large", "scale the input")
-        return frac_bits
-
-    def _feature_bits(self, name: str) -> int:
-        """How many bits calibrated features deserve: all where they are scaled one by one before anything else, since
-        then each gets a grid of its own; FEATURE_BITS where they meet weights that cannot be small as in a network."""
-        if name not in self._limits:
-            return 0
-        bits, waiting = 0, [name]
-        while waiting:
-            for node in self.source.readers(waiting.pop()):
-                if node.op in CARRIERS and node.outputs[0] in self._limits:
-                    waiting.append(node.outputs[0])
-                elif node.op in SCALERS:
-                    bits = max(bits, INPUT_BITS_MAX)
-                elif node.op in ("LinearRegressor", "LinearClassifier"):
-                    bits = max(bits, FEATURE_BITS)
-        return bits
-
-    def _is_only_compared(self, name: str) -> bool:
-        """Whether trees alone read the tensor, and no output is it."""
-        waiting = [name]
-        while waiting:
-            name = waiting.pop()
-            readers = self.source.readers(name)
-            if not len(readers) == self._uses.get(name, 0) > 0:
-                return False
-            waiting += [node.outputs[0] for node in readers if node.op in ("Cast", "Identity")]
-            if any(node.op not in (*COMPARING, "Cast", "Identity") for node in readers):
-                return False
-        return True
 
     # ---- the end
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from math import isfinite
 
 from runtime.inference.verifier import Verified
-from tools.lowering.builder import INPUT_MAGNITUDE, Builder, Layer
+from tools.lowering.builder import Builder, Layer
 from tools.lowering.compare import Comparison, Difference
 from tools.lowering.fold import FOLDERS
+from tools.lowering.precision import INPUT_MAGNITUDE
 from tools.lowering.report import InputReport, LayerReport, OutputReport, Report, SourceNodeReport
 from tools.lowering.shapes import MEASURES
 from tools.lowering.source import Node, Source

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from onnx import TensorProto
 
-from tools.lowering.builder import TREES
+from tools.lowering.precision import TREES
 from tools.lowering.source import Array, Node, Source
 
 LEAF: Final = "LEAF"

@@ -10,10 +10,11 @@ import numpy as np
 
 from runtime.inference import graph as ir
 from runtime.inference.limits import FRAC_BITS_MAX
-from tools.lowering.builder import CALIBRATE, FEATURE_BITS, Builder, Tensor
+from tools.lowering.builder import CALIBRATE, Builder, Tensor
 from tools.lowering.errors import LoweringError
 from tools.lowering.grids import Floats, Grid, bits_to_drop, choose, is_tight, least_frac_bits
 from tools.lowering.ops.by_bytes import coarsened
+from tools.lowering.precision import FEATURE_BITS
 from tools.lowering.source import Array, Node, Shape
 
 SUMMAND_BITS: Final = 51  # so that a sum of two is within 52

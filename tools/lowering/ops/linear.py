@@ -9,7 +9,7 @@ import numpy as np
 
 from runtime.inference import graph as ir
 from runtime.inference.limits import SINGLE_EXACT_MAX
-from tools.lowering.builder import CALIBRATE, FRAC_BITS, Builder, Tensor
+from tools.lowering.builder import CALIBRATE, Builder, Tensor
 from tools.lowering.grids import SUM_BITS, WEIGHT_BITS, Floats, least_frac_bits
 from tools.lowering.ops.axes import constant_shape, window
 from tools.lowering.ops.columns import (
@@ -25,6 +25,7 @@ from tools.lowering.ops.columns import (
     scaled,
     tail,
 )
+from tools.lowering.precision import FRAC_BITS
 from tools.lowering.source import Node, Shape
 
 

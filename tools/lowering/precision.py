@@ -1,0 +1,91 @@
+"""How fine the grid of a tensor should be: by how large calibration shows it to be, and by what reads it.
+
+What is wanted is decided here, before there is a graph. What fits is decided where an op is translated (grids.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+import numpy as np
+
+from runtime.inference.limits import FRAC_BITS_MAX
+from tools.lowering.errors import DataRefused
+from tools.lowering.source import Port, Source
+
+FRAC_BITS: Final = 16
+"""Fractional bits of an activation, where bounds permit; more where calibration shows it to be small."""
+INPUT_MAGNITUDE: Final = 1024.0
+"""Taken for a float input's largest magnitude when no calibration rows say better."""
+INPUT_BITS_MAX: Final = 44
+FEATURE_BITS: Final = 28
+"""What a feature's values have on a grid of its own: together with the bits of a weight within a sum's 52."""
+SCALERS: Final = ("Scaler", "Mul", "Div", "BatchNormalization")
+TREES: Final = ("TreeEnsembleClassifier", "TreeEnsembleRegressor")
+COMPARING: Final = (*TREES, "TreeEnsemble")
+COMPARED_BITS: Final = 52
+"""What an input's values have that are only compared: no product asks for room."""
+COMPARED_FRAC_BITS: Final = 40
+"""Wanted of what is computed and then only compared: the float model's own rounding is coarser."""
+STEEP: Final = ("Acos", "Acosh", "Asin", "Atanh", "Log", "ReduceLogSum")
+"""Curves without bound on their slope: what they read is worth STEEP_FRAC_BITS."""
+STEEP_FRAC_BITS: Final = 26
+CARRIERS: Final = ("Cast", "Identity", "ArrayFeatureExtractor", "Imputer")
+
+
+class Precision:
+    """Of one source. `limits`: the largest magnitude to expect of its tensors, by name."""
+
+    def __init__(self, source: Source, limits: Mapping[str, float]) -> None:
+        self._source = source
+        self._limits = limits
+        self._uses = source.use_counts()
+
+    def wanted(self, name: str) -> int:
+        """FRAC_BITS, or as many more as give a small tensor the same relative precision, or as a steep curve asks."""
+        if self._is_only_compared(name):
+            return COMPARED_FRAC_BITS
+        steep = any(node.op in STEEP for node in self._source.readers(name))
+        bits, limit = STEEP_FRAC_BITS if steep else FRAC_BITS, self._limits.get(name)
+        return bits if limit is None else max(bits, FRAC_BITS - int(np.frexp(limit)[1]))
+
+    def of_input(self, port: Port, limit: float | None) -> int:
+        """An input's fractional bits. `limit`: its largest magnitude. Raises DataRefused where that leaves none."""
+        exponent = int(np.frexp(INPUT_MAGNITUDE if limit is None else limit)[1])
+        if self._is_only_compared(port.name) and exponent <= COMPARED_BITS:
+            return min(COMPARED_BITS - 2 * port.missing - exponent, FRAC_BITS_MAX)
+        room = INPUT_BITS_MAX - exponent
+        frac_bits = min(max(self.wanted(port.name), self._feature_bits(port.name) - exponent), room)
+        if frac_bits < 0:
+            raise DataRefused(f"calibration[{port.name!r}]", f"values up to {limit} are too large", "scale the input")
+        return frac_bits
+
+    def _feature_bits(self, name: str) -> int:
+        """How many bits calibrated features deserve: all where they are scaled one by one before anything else, since
+        then each gets a grid of its own; FEATURE_BITS where they meet weights that cannot be small as in a network."""
+        if name not in self._limits:
+            return 0
+        bits, waiting = 0, [name]
+        while waiting:
+            for node in self._source.readers(waiting.pop()):
+                if node.op in CARRIERS and node.outputs[0] in self._limits:
+                    waiting.append(node.outputs[0])
+                elif node.op in SCALERS:
+                    bits = max(bits, INPUT_BITS_MAX)
+                elif node.op in ("LinearRegressor", "LinearClassifier"):
+                    bits = max(bits, FEATURE_BITS)
+        return bits
+
+    def _is_only_compared(self, name: str) -> bool:
+        """Whether trees alone read the tensor, and no output is it."""
+        waiting = [name]
+        while waiting:
+            name = waiting.pop()
+            readers = self._source.readers(name)
+            if not len(readers) == self._uses.get(name, 0) > 0:
+                return False
+            waiting += [node.outputs[0] for node in readers if node.op in ("Cast", "Identity")]
+            if any(node.op not in (*COMPARING, "Cast", "Identity") for node in readers):
+                return False
+        return True
