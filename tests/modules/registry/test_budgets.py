@@ -19,7 +19,7 @@ from runtime.inference.graph import Gemm, Softmax
 from runtime.testing.graphs import wrap
 from tools.registration import registration_calls
 
-WIDTH, LAYERS = 1 << 18, 20
+WIDTH, LAYERS = 1 << 18, 32
 
 
 def slow() -> bytes:
