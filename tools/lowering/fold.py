@@ -201,6 +201,22 @@ def _gather(node: Node, inputs: list[Array]) -> Array:
     return np.take(inputs[0], inputs[1].astype(np.int64), axis=axis)
 
 
+def _gather_elements(node: Node, inputs: list[Array]) -> Array:
+    axis, (x, index) = node.integer("axis", 0), inputs
+    if x.ndim != index.ndim or not -x.ndim <= axis < x.ndim:
+        raise ValueError(f"shapes {x.shape} and {index.shape} do not fit each other")
+    within = [slice(None) if place == axis % x.ndim else slice(size) for place, size in enumerate(index.shape)]
+    return np.take_along_axis(x[tuple(within)], index.astype(np.int64), axis)
+
+
+def _scatter_nd(node: Node, inputs: list[Array]) -> Array:
+    if node.text("reduction", "none") != "none":
+        raise ValueError("reductions are not supported")
+    result = inputs[0].copy()
+    result[tuple(np.moveaxis(inputs[1], -1, 0))] = inputs[2]
+    return result
+
+
 def _slice(node: Node, inputs: list[Array]) -> Array:
     named = [node.integers(name) for name in ("starts", "ends", "axes")]
     numbers = named if len(inputs) == 1 else [tuple(int(n) for n in array.reshape(-1)) for array in inputs[1:]]
@@ -264,7 +280,9 @@ FOLDERS: Final[dict[str, Folder]] = {
     "Shape": _shape,
     "Size": lambda node, inputs: np.array(inputs[0].size, np.int64),
     "Gather": _gather,
+    "GatherElements": _gather_elements,
     "Gemm": _gemm,
+    "ScatterND": _scatter_nd,
     "Slice": _slice,
     "Split": _split,
     "Range": _range,

@@ -2,7 +2,8 @@
 
 Rows do not know their number. Exporters write it into an index in two ways: as the first of several coordinates, for
 GatherND, or times the length of a row and added to the place, for Gather of all rows one after another. Either becomes
-GatherND within each row. Must not: read a row's number for anything else; that is refused.
+GatherND within each row, or Gather where the places are constant: the masks of Hugging Face's models. Must not: read a
+row's number for anything else; that is refused.
 """
 
 from __future__ import annotations
@@ -53,6 +54,33 @@ class RowNumbers:
         self._names[node.outputs[0]], self._lengths[name] = name, length
         return name
 
+    def with_constant_places(
+        self, node: Node, pair: Pair | None, merged: int | None, shape: tuple[int, ...]
+    ) -> list[Node] | None:
+        """The nodes that take constant places of each row, where `node` takes those of all rows; None where it does
+        something else. `pair`: its indices; the others as in `are_read_by`."""
+        if pair is None or node.op not in ("Gather", "GatherND"):
+            return None
+        one, many = pair
+        base = node.outputs[0]
+        if node.op == "GatherND" and not node.integer("batch_dims", 0) and are_places_of_each_row(one, many):
+            places = self._store(f"{base}/places", one[..., 1:])
+            return [replace(node, inputs=(node.inputs[0], places), attributes={"batch_dims": 1})]
+        if node.op == "GatherND" or node.integer("axis", 0) or merged is None or one.shape[:1] != (1,):
+            return None
+        own = np.arange(len(many)).reshape(-1, *[1] * (many.ndim - 1)) * merged
+        if one.shape[1:] != many.shape[1:] or not np.array_equal(many, one + own):
+            return None
+        places = self._store(f"{base}/places", one[0])
+        apart, helper = self._apart(node, shape)
+        return [helper, replace(node, inputs=(apart, places), attributes={"axis": 1})]
+
+    def _apart(self, node: Node, shape: tuple[int, ...]) -> tuple[str, Node]:
+        """(rows that were merged, each for itself again, and the node that makes them so)."""
+        name = self._free(f"{node.outputs[0]}/apart")
+        sizes = self._store(f"{node.outputs[0]}/sizes", np.array([-1, *shape], np.int64))
+        return name, Node("Reshape", node.name, HELPER, (node.inputs[0], sizes), (name,))
+
     def are_read_by(self, node: Node, merged: int | None, shape: tuple[int, ...]) -> list[Node]:
         """The nodes that do what `node` does with an index that held row numbers. `merged`: what the batch of its first
         operand is merged with; `shape`: that operand's row. Raises OpRefused where they may not be read."""
@@ -70,14 +98,21 @@ class RowNumbers:
             mend = "use it as the first index alone: x[torch.arange(x.size(0)), places]"
             raise node.refuse("it computes with the row's own number, but rows are independent", mend)
         base = node.outputs[0]
-        apart, places = self._free(f"{base}/apart"), self._free(f"{base}/places")
-        sizes = self._store(f"{base}/sizes", np.array([-1, *shape], np.int64))
+        (apart, helper), places = self._apart(node, shape), self._free(f"{base}/places")
         last = self._store(f"{base}/last", np.array([-1], np.int64))
         return [
-            Node("Reshape", node.name, HELPER, (node.inputs[0], sizes), (apart,)),
+            helper,
             Node("Unsqueeze", node.name, HELPER, (name, last), (places,)),
             replace(node, op="GatherND", inputs=(apart, places), attributes={"batch_dims": 1}),
         ]
+
+
+def are_places_of_each_row(one: Array, many: Array) -> bool:
+    """Whether indices begin with the number of the row, and go on alike in every row: x[:, 2] = y."""
+    if one.ndim < 2 or one.shape[0] != 1 or many.shape[1:] != one.shape[1:] or one.shape[-1] < 2:
+        return False
+    own = np.arange(len(many)).reshape(-1, *[1] * (one.ndim - 2))
+    return bool((many[..., 0] == own).all() and (many[..., 1:] == one[..., 1:]).all())
 
 
 def _length(one: Array, many: Array) -> int:

@@ -20,7 +20,7 @@ from runtime.inference.limits import WEIGHTS_MAX
 from tools.lowering.builder import BATCH_FIRST, Builder
 from tools.lowering.fold import FOLDERS, each_output, evaluate
 from tools.lowering.protobuf import DTYPES
-from tools.lowering.row_numbers import Pair, RowNumbers
+from tools.lowering.row_numbers import Pair, RowNumbers, are_places_of_each_row
 from tools.lowering.source import HELPER, Array, Node, Source
 
 WITNESS: Final = 61
@@ -91,7 +91,10 @@ class _Resolver:
             return [node]
         x = self.builder.finished(node.inputs[0])
         merged = x.shape[0] if x.place == (0, (0, 1)) else None
-        return self.numbers.are_read_by(node, merged, x.shape)
+        index = node.inputs[1] if len(node.inputs) > 1 else ""
+        pair = None if index in self.constants else self.pairs.get(index)
+        placed = self.numbers.with_constant_places(node, pair, merged, x.shape)
+        return self.numbers.are_read_by(node, merged, x.shape) if placed is None else placed
 
     def _measured(self, node: Node) -> Pair:
         tensor = self.builder.finished(node.inputs[0])
@@ -128,7 +131,7 @@ class _Resolver:
         inputs = list(node.inputs)
         for position, name in enumerate(inputs):
             if name in self.pairs and name not in self.constants:
-                if node.op == "ScatterND" and position == 1 and _are_places_of_each_row(*self.pairs[name]):
+                if node.op == "ScatterND" and position == 1 and are_places_of_each_row(*self.pairs[name]):
                     inputs[1] = self._store(f"{node.outputs[0]}/places", self.pairs[name][0][0, ..., 1:])
                     node = replace(node, attributes={**node.attributes, "batch_dims": 1})
                     continue
@@ -207,14 +210,6 @@ def _repetition(one: Array, many: Array) -> Repetition | None:
     if many_at:
         return axis, 0, int(one.shape[axis] > 1)
     return (axis, 1, 0) if np.array_equal(many, np.repeat(one, WITNESS, axis)) else None
-
-
-def _are_places_of_each_row(one: Array, many: Array) -> bool:
-    """Whether indices begin with the number of the row, and go on alike in every row: x[:, 2] = y."""
-    if one.ndim < 2 or one.shape[0] != 1 or many.shape != (WITNESS, *one.shape[1:]) or one.shape[-1] < 2:
-        return False
-    own = np.arange(WITNESS).reshape(-1, *[1] * (one.ndim - 2))
-    return bool((many[..., 0] == own).all() and (many[..., 1:] == one[..., 1:]).all())
 
 
 def _same_in_every_row(one: Array, many: Array) -> bool:

@@ -135,3 +135,29 @@ def test_a_table_is_looked_up_where_the_batch_is_merged_or_elsewhere(model_of: C
         "rows": np.array([-1, 6]),
     }  # fmt: skip
     close(model_of(nodes, {"x": ["N", 6]}, ["y"], constants), {"x": rows_of(6)})
+
+
+def test_a_constant_of_truths_is_connected_with_what_rows_say(model_of: Call, close: Call) -> None:
+    nodes = [
+        node("Greater", ["x", "zero"], ["more"]),
+        node("And", ["seen", "more"], ["both"]),
+        node("Or", ["both", "seen"], ["any"]),
+        node("Xor", ["any", "more"], ["one"]),
+        node("Where", ["one", "x", "zero"], ["y"]),
+    ]
+    constants = {"zero": np.float32(0), "seen": np.array([[[True], [False]]])}
+    close(model_of(nodes, {"x": ["N", 2, 3]}, ["y"], constants), {"x": np.rint(rows_of(2, 3) * 8) / 8})
+
+
+def test_places_of_constants_are_taken_and_set_beforehand(model_of: Call, close: Call) -> None:
+    """The buffers of models: positions of a table, a mask that is filled region by region."""
+    nodes = [
+        node("GatherElements", ["table", "places"], ["taken"], axis=1),
+        node("ScatterND", ["taken", "where", "new"], ["set"]),
+        node("Add", ["x", "set"], ["y"]),
+    ]
+    constants = {
+        "table": weights_of(1, 1, 5), "places": np.array([[4, 0, -1]]), "where": np.array([[0, 1]]),
+        "new": weights_of(2, 1),
+    }  # fmt: skip
+    close(model_of(nodes, {"x": ["N", 3]}, ["y"], constants), {"x": rows_of(3)})

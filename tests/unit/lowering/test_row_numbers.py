@@ -39,6 +39,30 @@ WAYS = {
         node("Gather", ["flat", "place"], ["y"], axis=0),
     ],
 }
+SAME = {
+    "as the first coordinate": [
+        *OWN,
+        node("Unsqueeze", ["own", "behind"], ["own_column"]),
+        node("Max", ["own_column", "some"], ["both"]),
+        node("Shape", ["both"], ["both_shape"]),
+        node("Expand", ["own_column", "both_shape"], ["first"]),
+        node("Expand", ["some", "both_shape"], ["second"]),
+        node("Unsqueeze", ["first", "behind"], ["first_column"]),
+        node("Unsqueeze", ["second", "behind"], ["second_column"]),
+        node("Concat", ["first_column", "second_column"], ["index"], axis=-1),
+        node("GatherND", ["x", "index"], ["y"]),
+    ],
+    "times the length of a row": [
+        *OWN,
+        node("Gather", ["shape", "one"], ["length"]),
+        node("Mul", ["own", "length"], ["begin"]),
+        node("Unsqueeze", ["begin", "behind"], ["begin_column"]),
+        node("Add", ["begin_column", "some"], ["place"]),
+        node("Flatten", ["x"], ["flat"], axis=2),
+        node("Gather", ["flat", "place"], ["y"], axis=0),
+    ],
+}
+"""x[torch.arange(n)[:, None], some]: the masks of Hugging Face's models, from 5 on."""
 
 
 def model_of(nodes: list[NodeProto]) -> bytes:
@@ -46,7 +70,7 @@ def model_of(nodes: list[NodeProto]) -> bytes:
         helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", LENGTH, WIDTH]),
         helper.make_tensor_value_info("last", TensorProto.INT64, ["N"]),
     ]
-    constants = {"zero": np.array(0), "one": np.array(1), "behind": np.array([-1])}
+    constants = {"zero": np.array(0), "one": np.array(1), "behind": np.array([-1]), "some": np.array([[0, 3, 4, 3]])}
     graph = helper.make_graph(
         nodes, "g", ports, [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
         [numpy_helper.from_array(array, name) for name, array in constants.items()],
@@ -59,9 +83,9 @@ def rows() -> dict[str, np.ndarray]:
     return {"x": x, "last": np.array([0, 4, 2, 3, 1, 4, 0])}
 
 
-@pytest.mark.parametrize("way", WAYS)
-def test_one_place_of_each_row_is_taken_as_the_float_model_takes_it(way: str) -> None:
-    model, given = model_of(WAYS[way]), rows()
+@pytest.mark.parametrize("nodes", [*WAYS.values(), *SAME.values()], ids=[*WAYS, *(f"{way}, constant" for way in SAME)])
+def test_places_of_each_row_are_taken_as_the_float_model_takes_them(nodes: list[NodeProto]) -> None:
+    model, given = model_of(nodes), rows()
     (expected,) = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"]).run(None, given)
     lowered = lower(model, calibration=given)
     found = lowered.dequantize(Engine().run(lowered.model, lowered.quantize(given)))["y"]

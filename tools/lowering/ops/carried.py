@@ -30,8 +30,8 @@ EACH: Final = (
 )  # fmt: skip
 """Element by element."""
 ALONG: Final = {
-    "ArgMax": 0, "ArgMin": 0, "Concat": 0, "Gather": 0, "Hardmax": -1, "LayerNormalization": -1, "LogSoftmax": -1,
-    "LpNormalization": -1, "RMSNormalization": -1, "Softmax": -1, "Split": 0, "TopK": -1,
+    "ArgMax": 0, "ArgMin": 0, "Concat": 0, "Gather": 0, "GatherElements": 0, "Hardmax": -1, "LayerNormalization": -1,
+    "LogSoftmax": -1, "LpNormalization": -1, "RMSNormalization": -1, "Softmax": -1, "Split": 0, "TopK": -1,
 }  # fmt: skip
 """Along `axis`, and what that is where it is left out; Softmax and its kin before opset 13 have 1."""
 ON_FROM: Final = ("LayerNormalization", "RMSNormalization")
@@ -161,7 +161,7 @@ def _with_axis(node: Node, b: Builder, x: Tensor) -> Counted | None:
 
 def _parts(node: Node) -> tuple[str, ...]:
     """The operands that have the axis."""
-    return node.inputs if node.op == "Concat" else node.inputs[:1]
+    return node.inputs if node.op in ("Concat", "GatherElements") else node.inputs[:1]
 
 
 def _with_axes(node: Node, b: Builder, x: Tensor) -> Counted | None:

@@ -112,8 +112,11 @@ def not_(node: Node, b: Builder) -> None:
 
 
 def connect(node: Node, b: Builder) -> None:
-    """And, Or, Xor of two computed tensors of 0 and 1: their product; whether their sum is 1 or 2; whether it is 1."""
-    x, y = pair(node, _truth(node, b, 0), _truth(node, b, 1))
+    """And, Or, Xor of two tensors of 0 and 1, of which one may be constant: their product; whether their sum is 1 or 2;
+    whether it is 1."""
+    given = [b.is_constant(name) for name in node.inputs]
+    like = _truth(node, b, 1 if given[0] else 0)
+    x, y = pair(node, *(_operand(node, b, place, like) if given[place] else _truth(node, b, place) for place in (0, 1)))
     error = max(x.error, y.error)
     if node.op == "And":
         b.bind(node, b.derive(x, ir.Mul(a=x.index, b=y.index, shift=0), error=error))
