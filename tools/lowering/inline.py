@@ -42,15 +42,16 @@ def inlined(proto: ModelProto, handled: Collection[str]) -> ModelProto:
     names = _Names(copy)
     for _ in range(ROUNDS_MAX):
         bodies = _Bodies(copy, local, handled)
-        nodes = list(copy.graph.node)
-        parts = [bodies.parts(node, names) for node in nodes]
-        if all(part is None for part in parts):
-            return copy
         expanded: list[NodeProto] = []
-        for node, part in zip(nodes, parts, strict=True):
+        changed = False
+        for node in copy.graph.node:
+            part = bodies.parts(node, names)
+            changed = changed or part is not None
             expanded += [node] if part is None else part
-            if len(expanded) > EXPANDED_MAX:
+            if changed and len(expanded) > EXPANDED_MAX:
                 raise ModelRefused("file", f"its functions and loops hold more than {EXPANDED_MAX} nodes")
+        if not changed:
+            return copy
         del copy.graph.node[:]
         copy.graph.node.extend(expanded)
     raise ModelRefused("file", f"its functions call each other more than {ROUNDS_MAX} deep", "inline them")

@@ -57,19 +57,23 @@ def store_rows(data: str, calibration: dict[str, Any], rows: dict[str, Any], tar
 def make_table(name: str) -> None:
     """One of tables.py."""
     from skl2onnx import to_onnx
+    from skl2onnx.common.data_types import StringTensorType
     from sklearn.model_selection import train_test_split
     from tables import SETS, TABLES
 
     table = TABLES[name]
     found = SETS[table.data]()
-    x, y = found.data.astype(np.float32), found.target
+    x, y = found.data if found.data.dtype.kind == "U" else found.data.astype(np.float32), found.target
     y = y.astype(np.float32) if table.metric == "r2" else y
     train, test, wanted, target = train_test_split(
         x, y, test_size=0.3, random_state=0, stratify=y if table.metric == "accuracy" else None
     )
     model = table.build().fit(train, wanted)
     options = {id(model): table.options} if table.options else None
-    proto = to_onnx(model, train[:1], target_opset={"": table.opset, "ai.onnx.ml": 3}, options=options)
+    opsets = {"": table.opset, "ai.onnx.ml": 3}
+    types = [("X", StringTensorType([None, x.shape[1]]))] if x.dtype.kind == "U" else None
+    like = None if types else train[:1]
+    proto = to_onnx(model, like, initial_types=types, target_opset=opsets, options=options)
     input_name = proto.graph.input[0].name
     store_rows(table.data, {input_name: train}, {input_name: test}, target)
     store(

@@ -10,7 +10,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
+import numpy as np
 from sklearn import (
+    calibration,
     cluster,
     compose,
     datasets,
@@ -30,9 +32,28 @@ from sklearn import (
     preprocessing,
     svm,
     tree,
+    utils,
 )
 
+
+def _missing() -> Any:
+    """Wine with every twelfth value missing, but for a rest."""
+    found = datasets.load_wine()
+    lacks = np.random.default_rng(0).random(found.data.shape) < 1 / 12
+    return utils.Bunch(data=np.where(lacks, np.nan, found.data), target=found.target)
+
+
+def _texts() -> Any:
+    """Wine in words: each of five columns is in one of four parts of its range."""
+    found = datasets.load_wine()
+    data = found.data[:, [0, 6, 9, 10, 12]]
+    parts = np.array([np.digitize(column, np.quantile(column, [0.25, 0.5, 0.75])) for column in data.T]).T
+    return utils.Bunch(data=np.array(["least", "less", "more", "most"])[parts], target=found.target)
+
+
 SETS: Final[dict[str, Callable[[], Any]]] = {
+    "missing_wine": _missing,
+    "texts_wine": _texts,
     "iris": datasets.load_iris,
     "wine": datasets.load_wine,
     "cancer": datasets.load_breast_cancer,
@@ -155,6 +176,37 @@ TABLES: Final[dict[str, Table]] = {
             gaussian_process.GaussianProcessRegressor(gaussian_process.kernels.RBF(5.0), alpha=0.5, optimizer=None)
         ),
         "r2",
+    ),
+    "imputed_wine": Table(
+        "missing_wine",
+        lambda: pipeline.make_pipeline(
+            impute.SimpleImputer(strategy="median"),
+            preprocessing.StandardScaler(),
+            linear_model.LogisticRegression(max_iter=500),
+        ),
+        options=_PROBABILITIES,
+    ),
+    "missing_wine": Table(
+        "missing_wine", lambda: ensemble.HistGradientBoostingClassifier(max_iter=20), options=_PROBABILITIES
+    ),
+    "one_hot_texts_wine": Table(
+        "texts_wine",
+        lambda: pipeline.make_pipeline(
+            preprocessing.OneHotEncoder(handle_unknown="ignore"), linear_model.LogisticRegression(max_iter=500)
+        ),
+    ),
+    "ordinal_texts_wine": Table(
+        "texts_wine",
+        lambda: pipeline.make_pipeline(
+            preprocessing.OrdinalEncoder(), ensemble.RandomForestClassifier(12, max_depth=5, random_state=0)
+        ),
+        options=_PROBABILITIES,
+    ),
+    "kernel_pca_iris": Table(
+        "iris", lambda: _scaled(decomposition.KernelPCA(4, kernel="rbf"), linear_model.LogisticRegression(max_iter=500))
+    ),
+    "calibrated_cancer": Table(
+        "cancer", lambda: calibration.CalibratedClassifierCV(naive_bayes.GaussianNB(), cv=3, method="isotonic")
     ),
     "scalers_wine": Table(
         "wine",
