@@ -165,6 +165,7 @@ async def test_a_reader_that_does_not_read_is_cut_and_holds_up_nobody(
     make_node: Any, serve: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(bounds, "SEND_S_MAX", 1.0)
+    monkeypatch.setattr(bounds, "SLOW_S_MAX", 60.0)  # who does read is as slow as this machine
     node = make_node()
     async with serve(node) as port:
         deaf = await trio.open_tcp_stream("127.0.0.1", port)
