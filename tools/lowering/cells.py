@@ -301,7 +301,7 @@ def _moved(curve: Curve, a: Floats, b: Floats, error: float) -> float:
     if not len(a):
         return 0.0
     across, bend = np.abs(curve.of(b) - curve.of(a)), curve.bend(a, b)
-    with np.errstate(invalid="ignore"):
+    with np.errstate(invalid="ignore", over="ignore"):
         moved = error * (across / (b - a) + bend * (b - a))
         steep = np.where(np.isfinite(across) & (not curve.jumps), across, inf)
         return float(np.where(np.isfinite(bend), moved, steep).max())

@@ -127,7 +127,13 @@ def _with_constant(proto: onnx.ModelProto, name: str, array: Array) -> onnx.Mode
 
 
 def as_rows(ports: tuple[Port, ...], arrays: Mapping[str, Array], *, whole: bool) -> dict[str, Array]:
-    """The arrays with N in front. `whole`: one run's are taken as they are, as one row."""
+    """The arrays with N in front. `whole`: one run's are taken as they are, as one row; of runs of one row each, the
+    rows."""
     shapes = {port.name: port.shape for port in ports} if whole else {}
-    found = {name: np.asarray(array) for name, array in arrays.items()}
-    return {name: array[np.newaxis] if array.shape == shapes.get(name, ...) else array for name, array in found.items()}
+    return {name: _with_runs(np.asarray(array), shapes.get(name)) for name, array in arrays.items()}
+
+
+def _with_runs(array: Array, shape: tuple[int, ...] | None) -> Array:
+    if shape is None or array.shape == shape:
+        return array if shape is None else array[np.newaxis]
+    return array[:, np.newaxis] if shape[:1] == (1,) and array.shape[1:] == shape[1:] else array

@@ -22,11 +22,11 @@ Counted = tuple[Node, int]
 """The node as its handler reads it, and where the batch is in the file's result."""
 
 EACH: Final = (
-    "Abs", "Add", "And", "Cast", "CastLike", "Ceil", "Celu", "Clip", "Cos", "Div", "Elu", "Equal", "Erf", "Exp",
-    "Floor", "Gelu", "Greater", "GreaterOrEqual", "HardSigmoid", "HardSwish", "LeakyRelu", "Less", "LessOrEqual", "Log",
-    "Max", "Mean", "Min", "Mish", "Mul", "Neg", "Not", "Or", "PRelu", "Pow", "Reciprocal", "Relu", "Round", "Selu",
-    "Sigmoid", "Sign", "Sin", "Softplus", "Softsign", "Sqrt", "Sub", "Sum", "Swish", "Tanh", "ThresholdedRelu", "Where",
-    "Xor",
+    "Abs", "Add", "And", "Cast", "CastLike", "Ceil", "Celu", "Clip", "Cos", "DequantizeLinear", "Div", "Elu", "Equal",
+    "Erf", "Exp", "Floor", "Gelu", "Greater", "GreaterOrEqual", "HardSigmoid", "HardSwish", "LeakyRelu", "Less",
+    "LessOrEqual", "Log", "Max", "Mean", "Min", "Mish", "Mul", "Neg", "Not", "Or", "PRelu", "Pow", "QuantizeLinear",
+    "Reciprocal", "Relu", "Round", "Selu", "Sigmoid", "Sign", "Sin", "Softplus", "Softsign", "Sqrt", "Sub", "Sum",
+    "Swish", "Tanh", "ThresholdedRelu", "Where", "Xor",
 )  # fmt: skip
 """Element by element."""
 ALONG: Final = {
@@ -118,6 +118,9 @@ def _is_product_of_rows(node: Node, b: Builder, x: Tensor) -> bool:
 
 def _with_constants(node: Node, b: Builder, x: Tensor) -> Counted | None:
     """Constants that reach the batch have size 1 there; a row's lie behind a leading 1."""
+    given = [b.source.constants[name] for name in node.inputs if b.is_constant(name)]
+    if node.op in ("DequantizeLinear", "QuantizeLinear") and any(found.size > 1 for found in given):
+        return None  # one for each place of an axis
     inputs, rank, axis = list(node.inputs), x.file_rank, x.batch_axis
     for position, name in enumerate(node.inputs):
         found = b.source.constants.get(name)

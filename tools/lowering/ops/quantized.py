@@ -332,7 +332,7 @@ def dynamic_quantize_linear(node: Node, b: Builder) -> None:
     """uint8 over the range of x itself, 0 included: y, its scale and its zero point. Only where a row of the graph is
     a whole run of the model, since the range is of all rows."""
     if not b.source.whole:
-        mend = "export with a fixed batch of 1, or quantise statically"
+        mend = "fix the batch at 1 (--shape INPUT=1,...), so that a row is one run, or quantise statically"
         raise node.refuse("it scales all rows by the range of all, so they would influence each other", mend)
     x = b.within_limit(floating(node, b.tensor(node, 0)))
     flat = reshaped(b, x, (x.fact.elements,))

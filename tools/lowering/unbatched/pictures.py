@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from math import prod
 from typing import Final
 
 import numpy as np
@@ -21,9 +22,9 @@ def per_picture(node: Node, rows: Rows) -> None:
     shape = rows.shape(data)
     if not shape or shape[0] > PICTURES_MAX:
         raise node.refuse(f"its batch is fixed at {list(shape[:1])}, at most {PICTURES_MAX} are supported")
-    if any(name and not rows.is_constant(name) for name in node.inputs[1:]):
-        place = next(p for p, name in enumerate(node.inputs) if p and name and not rows.is_constant(name))
-        raise node.needs_constant(place, f"operand {place}")
+    for place, name in enumerate(node.inputs[1:], start=1):
+        if name and not rows.is_constant(name) and prod(rows.shape(name)) != 1:  # one number is the same for all
+            raise node.needs_constant(place, f"operand {place}")
     if len(node.outputs) > 1 and any(rows.builder.is_read(node, place) for place in range(1, len(node.outputs))):
         raise node.refuse("more than its first output is read")
     results = []

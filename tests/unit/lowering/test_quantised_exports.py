@@ -1,0 +1,75 @@
+"""What onnxruntime.quantization makes: dynamic ones in runs of one row, static ones where a sequence leads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from onnx import TensorProto, helper
+
+from runtime.inference import Engine
+from tools.lowering import OpRefused, lower
+
+Call = Callable[..., Any]
+node = helper.make_node
+
+
+def dynamic(model_of: Call) -> bytes:
+    nodes = [
+        node("DynamicQuantizeLinear", ["x"], ["q", "scale", "zero"]),
+        node("ConvInteger", ["q", "w", "zero"], ["sums"], pads=[1, 1]),
+        node("Cast", ["sums"], ["real"], to=TensorProto.FLOAT),
+        node("Mul", ["real", "scale"], ["y"]),
+    ]
+    weights = np.random.default_rng(0).integers(-90, 90, (2, 3, 3)).astype(np.int8)
+    model: bytes = model_of(nodes, {"x": ["N", 3, 5]}, ["y"], {"w": weights}).SerializeToString()
+    return model
+
+
+def rows_of(*shape: int) -> np.ndarray:
+    return np.random.default_rng(3).standard_normal((6, *shape)).astype(np.float32)
+
+
+def test_a_dynamic_convolution_of_one_row_a_run_takes_rows_as_the_file_declares_them(
+    model_of: Call, run_one: Callable[[bytes, np.ndarray], np.ndarray]
+) -> None:
+    model, x = dynamic(model_of), rows_of(3, 5)
+    lowered = lower(model, calibration={"x": x}, shapes={"x": (1, 3, 5)})
+    found = lowered.dequantize(Engine().run(lowered.model, lowered.quantize({"x": x})))["y"]
+    expected = np.stack([run_one(model, row[np.newaxis]) for row in x])
+    step = (x.max((1, 2)) - x.min((1, 2))).max() / 255  # one code may differ where the float model rounds a tie
+    assert found.shape == expected.shape
+    assert np.abs(found - expected).max() <= 90 * step + 1e-3
+
+
+def test_invalid_a_dynamic_scale_over_several_rows_says_how_to_fix_the_batch(model_of: Call) -> None:
+    with pytest.raises(OpRefused, match=r"DynamicQuantizeLinear .*--shape INPUT=1"):
+        lower(dynamic(model_of), calibration={"x": rows_of(3, 5)})
+
+
+def test_codes_of_a_sequence_that_leads(model_of: Call, run_one: Callable[[bytes, np.ndarray], np.ndarray]) -> None:
+    nodes = [
+        node("Transpose", ["x"], ["t"], perm=[1, 0, 2]),
+        node("QuantizeLinear", ["t", "scale", "zero"], ["q"]),
+        node("DequantizeLinear", ["q", "scale", "zero"], ["d"]),
+        node("Transpose", ["d"], ["y"], perm=[1, 0, 2]),
+    ]
+    constants = {"scale": np.float32(0.25), "zero": np.array(7, np.uint8)}
+    x = (np.rint(rows_of(3, 2) * 16) / 16 + 1 / 32).astype(np.float32)  # no ties
+    model = model_of(nodes, {"x": ["N", 3, 2]}, ["y"], constants).SerializeToString()
+    lowered = lower(model, calibration={"x": x})
+    found = lowered.dequantize(Engine().run(lowered.model, lowered.quantize({"x": x})))["y"]
+    assert np.array_equal(found, run_one(model, x))
+
+
+@pytest.fixture
+def run_one() -> Callable[[bytes, np.ndarray], np.ndarray]:
+    import onnxruntime
+
+    def run(model: bytes, x: np.ndarray) -> np.ndarray:
+        session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
+        return np.asarray(session.run(None, {"x": x})[0])
+
+    return run
