@@ -26,6 +26,8 @@ from tools.lowering.source import Array, Node, Port, Source
 SOURCE_BYTES_MAX: Final = 1 << 30
 OPSETS: Final = {"": (6, 28), "ai.onnx.ml": (1, 5)}
 """By domain, the versions that are read. What skl2onnx writes for a linear model alone says 9."""
+SINCE: Final = {"Concat": 4, "Flatten": 1, "Identity": 1, "Reshape": 5, "Transpose": 1}
+"""Operators that mean the same since that opset: with trees or linear models, skl2onnx writes the least that will do."""
 NUMPY_BROADCAST: Final = 7
 """From this opset on operands are broadcast as numpy does; before, attributes said how."""
 INITIALIZERS_APART: Final = 4
@@ -131,6 +133,9 @@ def _opsets(proto: onnx.ModelProto) -> dict[str, int]:
         if len(versions) > 1 or (domain in used and not versions):
             found = f"versions {versions}" if versions else "none"
             raise ModelRefused("file", f"one version of the {name} opset is required, it imports {found}")
+        ops = {node.op_type for node in proto.graph.node if node.domain in ("", "ai.onnx")}
+        if domain == "" and all(versions and versions[0] >= SINCE.get(op, lowest) for op in ops):
+            lowest = 1
         if domain in used and not lowest <= versions[0] <= highest:
             reason = f"{name} opset {versions[0]} is not supported, only {lowest} to {highest}"
             raise ModelRefused("file", reason, "export with target_opset 17, or use onnx.version_converter")

@@ -126,7 +126,12 @@ def _weights(node: Node, kind: str, targets: int, listed: _Listed) -> dict[int, 
         place = listed.places.get((tree, name))
         if place is None or listed.modes[place] != LEAF or not 0 <= target < targets:
             raise node.refuse(f"{kind} {target} gets a weight of node {name} of tree {tree}, which is no such leaf")
-        found.setdefault(place, []).append((target, weight))
+        entries = found.setdefault(place, [])
+        if targets == 1 and entries:
+            if entries != [(target, weight)]:
+                raise node.refuse(f"node {name} of tree {tree} has several weights, of which onnxruntime takes one")
+            continue
+        entries.append((target, weight))
     return found
 
 
