@@ -25,6 +25,7 @@ from tools.lowering.crossings import Thresholds
 from tools.lowering.errors import ModelRefused
 from tools.lowering.grids import SUM_BITS, least_frac_bits
 from tools.lowering.names import as_labels, graph_names
+from tools.lowering.observed import Limits
 from tools.lowering.precision import INPUT_MAGNITUDE, Precision
 from tools.lowering.protobuf import TEXT
 from tools.lowering.prune import pruned
@@ -45,6 +46,7 @@ class Tensor:
     limit: the largest magnitude, as a real number, that calibration asks to keep; None where nothing was observed.
     error: a bound on the distance to the real-valued model, as long as no Clip saturates; infinite where none is known.
     classes: what the integers stand for, where they are places in a list of class names or numbers.
+    away: how near to 0 calibration saw it, in real numbers; negative where all was; None where it changed its sign.
     missing: the integer that stands for NaN, less than any other; None where all values are there.
     batch_axis: where N stands among the dimensions that the file knows. In a graph it is always the first.
     merged: whether the file's dimension at batch_axis is more than N: the product of so many dimensions of the row
@@ -59,6 +61,7 @@ class Tensor:
     error: float = 0.0
     classes: Classes | None = None
     missing: int | None = None
+    away: float | None = None
     batch_axis: int = 0
     merged: tuple[int, int] = (0, 0)
 
@@ -118,6 +121,7 @@ class Builder:
         self.source = replace(source, constants=ChainMap(self._held, cast("dict[str, Array]", source.constants)))
         self.layers: list[Layer] = []
         declared = [port for port in source.inputs if port.reach is not None]
+        self._away = limits.away if isinstance(limits, Limits) else {}
         self._limits = {**limits, **{port.name: port.magnitude for port in declared}}
         self._place = Place(constants=(), visits_left=1 << 62)
         self._nodes: list[ir.Node] = []
@@ -262,7 +266,7 @@ class Builder:
     def bind(self, node: Node, tensor: Tensor, position: int = 0) -> None:
         """Declares an output of the node finished, under calibration's limit for it if there is one."""
         name = node.outputs[position]
-        bound = replace(tensor, limit=self._limits.get(name, tensor.limit))
+        bound = replace(tensor, limit=self._limits.get(name, tensor.limit), away=self._away.get(name))
         if self._carried != BATCH_FIRST:
             bound = replace(bound, batch_axis=self._carried_to[0], merged=self._carried_to[1])
         self._tensors[name] = bound
@@ -283,7 +287,8 @@ class Builder:
     def rebind(self, node: Node, tensor: Tensor, position: int = 0) -> None:
         """Another tensor for an output that was bound last."""
         name = node.outputs[position]
-        self._tensors[name] = bound = replace(tensor, limit=self._limits.get(name, tensor.limit))
+        limit, away = self._limits.get(name, tensor.limit), self._away.get(name)
+        self._tensors[name] = bound = replace(tensor, limit=limit, away=away)
         if node.index != HELPER:
             place = max(place for place, layer in enumerate(self.layers) if layer.name == name)
             became = (*self.layers[place].became, *self._became)
@@ -345,6 +350,19 @@ class Builder:
                 self._tensors[name] = replace(tensor, fact=self._place.facts[tensor.index])
         return replace(x, fact=self._place.facts[x.index])
 
+    def kept_away(self, x: Tensor) -> Tensor:
+        """x without 0 and the other sign, where calibration saw one: an input is declared so, others are clipped."""
+        if x.away is None or x.fact.low > 0 or x.fact.high < 0:
+            return x
+        least = max(1, int(np.ldexp(abs(x.away), x.frac_bits)))
+        low, high = (least, max(x.fact.high, least)) if x.away > 0 else (min(x.fact.low, -least), -least)
+        x = self.confine(x, low, high)
+        if low <= x.fact.low and x.fact.high <= high:
+            return x
+        clipped = self.derive(x, ir.Clip(x=x.index, low=low, high=high))
+        self._clips.append(Clipped(clipped, max(-low, high)))
+        return clipped
+
     def note_columns(self, classes: Classes) -> None:
         """The classes that an output's columns are for: the graph's labels, where no output is a class itself."""
         self._columns = classes
@@ -379,8 +397,8 @@ class Builder:
         low -= port.missing
         fact = Fact(shape, low, high)
         error = 2.0**-frac_bits / 2 if port.dtype.kind == "f" else 0.0
-        lacking = low if port.missing else None
-        made = Tensor(len(self._place.facts), fact, frac_bits, port.dtype, limit, error, classes, lacking)
+        lacking, away = low if port.missing else None, self._away.get(port.name)
+        made = Tensor(len(self._place.facts), fact, frac_bits, port.dtype, limit, error, classes, lacking, away)
         self._tensors[port.name] = made
         self._place.facts.append(fact)
         name = graph_names(self.source.inputs)[port.name]
