@@ -27,7 +27,7 @@ SOURCE_BYTES_MAX: Final = 1 << 30
 OPSETS: Final = {"": (6, 28), "ai.onnx.ml": (1, 5)}
 """By domain, the versions that are read. What skl2onnx writes for a linear model alone says 9."""
 SINCE: Final = {"Concat": 4, "Flatten": 1, "Identity": 1, "Reshape": 5, "Transpose": 1}
-"""Operators that mean the same since that opset: with trees or linear models, skl2onnx writes the least that will do."""
+"""Operators that mean the same since that opset: beside trees, skl2onnx writes the least opset that will do."""
 NUMPY_BROADCAST: Final = 7
 """From this opset on operands are broadcast as numpy does; before, attributes said how."""
 INITIALIZERS_APART: Final = 4

@@ -121,7 +121,11 @@ def lower(
 
     def attempt(proto: onnx.ModelProto, source: Source, fixed: Mapping[str, Array]) -> Lowered:
         rest = {name: array for name, array in given.items() if name not in fixed}
-        lacking = {name for name, array in given.items() if array.dtype.kind == "f" and np.isnan(array).any()}
+        lacking = {
+            name
+            for name, array in given.items()
+            if array.dtype.kind == "f" and np.isnan(array).any() and not np.isnan(array).all()
+        }
         inputs = tuple(
             replace(port, reach=reach.get(port.name), missing=port.dtype.kind == "f" and port.name in lacking)
             for port in source.inputs
