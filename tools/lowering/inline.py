@@ -24,6 +24,8 @@ ROUNDS_MAX: Final = 16
 """How deep functions may call functions."""
 EXPANDED_MAX: Final = 1 << 14
 """Nodes of a model whose functions were replaced."""
+AXES_MAX: Final = 64
+"""No tensor has so many dimensions."""
 STANDARD: Final = ("", "ai.onnx", "ai.onnx.ml", "ai.onnx.preview")
 Key = tuple[str, str]
 
@@ -189,8 +191,10 @@ def _only_wider(one: onnx.defs.OpSchema, other: onnx.defs.OpSchema) -> bool:
 
 
 def _inferred(proto: ModelProto) -> dict[str, onnx.TypeProto]:
+    """Not of a file with an axis beyond all dimensions: onnx takes it for a 32-bit number, and the process ends."""
     try:
-        inferred = onnx.shape_inference.infer_shapes(proto)
+        nodes = [*proto.graph.node, *(node for function in proto.functions for node in function.node)]
+        inferred = onnx.shape_inference.infer_shapes(proto) if all(map(_has_axes, nodes)) else proto
     except (RuntimeError, ValueError):
         inferred = proto
     graph = inferred.graph
@@ -198,6 +202,16 @@ def _inferred(proto: ModelProto) -> dict[str, onnx.TypeProto]:
     for tensor in graph.initializer:
         found[tensor.name] = onnx.helper.make_tensor_type_proto(tensor.data_type, tuple(tensor.dims))
     return found
+
+
+def _has_axes(node: NodeProto) -> bool:
+    """Whether the axes of it, and of graphs inside, may be some tensor's."""
+    for attribute in node.attribute:
+        axes = (attribute.i, *attribute.ints) if attribute.name in ("axis", "axes") else ()
+        inner = [*attribute.g.node, *(part for graph in attribute.graphs for part in graph.node)]
+        if any(abs(axis) > AXES_MAX for axis in axes) or not all(map(_has_axes, inner)):
+            return False
+    return True
 
 
 class _Names:

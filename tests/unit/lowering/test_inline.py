@@ -11,7 +11,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from runtime.inference.engine import Engine
-from tools.lowering import ModelRefused, lower
+from tools.lowering import ModelRefused, OpRefused, lower
 from tools.lowering.inline import inlined
 
 Call = Callable[..., Any]
@@ -108,4 +108,16 @@ def test_invalid_call_with_too_many_operands(model_of: Call) -> None:
     model.functions.append(function("F", [helper.make_node("Add", ["a", "b"], ["c"])]))
     assert model.graph.input[0].type.tensor_type.elem_type == TensorProto.FLOAT
     with pytest.raises(ModelRefused, match="more operands"):
+        lower(model.SerializeToString())
+
+
+@pytest.mark.parametrize("axis", [1 << 31, -(1 << 31), (1 << 32) + 1, 1 << 62, -(1 << 63)])
+@pytest.mark.parametrize("op", ["LayerNormalization", "RMSNormalization", "LogSoftmax"])
+def test_invalid_axis_beyond_32_bits_ends_no_process(model_of: Call, op: str, axis: int) -> None:
+    """onnx infers shapes with a 32-bit axis: 2**31 is then far before the first dimension."""
+    scale = {"w": np.ones(4, np.float32)} if op != "LogSoftmax" else {}
+    model = model_of(
+        [helper.make_node(op, ["x", *scale], ["y"], "p", axis=axis)], {"x": ["N", 4]}, ["y"], scale, opset=23
+    )
+    with pytest.raises(OpRefused, match="axis"):
         lower(model.SerializeToString())
