@@ -134,9 +134,8 @@ def _opsets(proto: onnx.ModelProto) -> dict[str, int]:
             found = f"versions {versions}" if versions else "none"
             raise ModelRefused("file", f"one version of the {name} opset is required, it imports {found}")
         ops = {node.op_type for node in proto.graph.node if node.domain in ("", "ai.onnx")}
-        if domain == "" and all(versions and versions[0] >= SINCE.get(op, lowest) for op in ops):
-            lowest = 1
-        if domain in used and not lowest <= versions[0] <= highest:
+        old = domain == "" and all(SINCE.get(op, lowest) <= versions[0] < lowest for op in ops if versions)
+        if domain in used and not old and not lowest <= versions[0] <= highest:
             reason = f"{name} opset {versions[0]} is not supported, only {lowest} to {highest}"
             raise ModelRefused("file", reason, "export with target_opset 17, or use onnx.version_converter")
     return {name: int(version) for name, version in imported if name in used}
