@@ -21,7 +21,7 @@ QUICK = (
     "logistic_iris", "columns_wine", "forest_wine", "boosting_cancer", "histogram_boosting_diabetes",
     "pca_logistic_digits", "mlp_digits", "cnn_18", "mobilenet_v3", "unet_16", "autoencoder", "lstm", "gru_two_ways",
     "mixed_table", "embedding_bag", "text_cnn", "temporal", "siamese", "missing_wine", "one_hot_texts_wine",
-    "nearest_diabetes",
+    "nearest_diabetes", "pyramid", "perceiver", "padded", "windows", "codes",
 )  # fmt: skip
 """One of each kind, the small ones; the rest is soak's."""
 

@@ -65,6 +65,9 @@ class Tensor:
     batch_axis: int = 0
     merged: tuple[int, int] = (0, 0)
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "error", float(self.error))  # numpy's numbers warn where a bound overflows
+
     @property
     def place(self) -> Where:
         """Where the batch is in the file."""

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import nets
+import nets_places as places
 import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812 - the name that PyTorch's users know
@@ -191,6 +192,15 @@ EXPORTS: Final[dict[str, Export]] = {
     "mixed_table_13": Export(lambda: nets.Mixed(13), "wine", 13, dynamo=False, epochs=200),
     "regression": Export(lambda: nets.Regression(10), "diabetes", 18, epochs=200),
     "siamese": Export(nets.Siamese, "pairs", 18, epochs=40),
+    "pyramid": Export(places.Pyramid, "pixels", 13, dynamo=False, epochs=8),
+    "perceiver": Export(places.Perceiver, "images", 20, epochs=20),
+    "cells": Export(places.Cells, "sequences", 15, dynamo=False, epochs=30),
+    "padded": Export(places.Padded, "distil", 17, dynamo=False, epochs=40),
+    "padded_18": Export(places.Padded, "distil", 18, epochs=8),
+    "last_token": Export(places.LastToken, "distil", 17, dynamo=False, epochs=15),
+    "last_token_19": Export(places.LastToken, "distil", 19, epochs=15),
+    "windows": Export(places.Windows, "images", 21, epochs=15),
+    "codes": Export(places.Codes, "same", 16, dynamo=False, epochs=40),
 }
 
 
