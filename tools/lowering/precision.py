@@ -28,7 +28,7 @@ COMPARED_BITS: Final = 52
 """What an input's values have that are only compared: no product asks for room."""
 COMPARED_FRAC_BITS: Final = 40
 """Wanted of what is computed and then only compared: the float model's own rounding is coarser."""
-STEEP: Final = ("Acos", "Acosh", "Asin", "Atanh", "Log", "ReduceLogSum")
+STEEP: Final = ("Acos", "Acosh", "Asin", "Atanh", "Log", "LpNormalization", "Normalizer", "ReduceLogSum")
 """Curves without bound on their slope: what they read is worth STEEP_FRAC_BITS."""
 STEEP_FRAC_BITS: Final = 26
 CARRIERS: Final = ("Cast", "Identity", "ArrayFeatureExtractor", "Imputer")
