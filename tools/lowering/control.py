@@ -9,7 +9,7 @@ What is left is refused when the file is read.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, Final
+from typing import Any, Final, TypeGuard
 
 import numpy as np
 import onnx
@@ -66,7 +66,7 @@ class Known:
             self._pairs[name] = found
 
     def _computed(self, node: NodeProto, index: int) -> tuple[Array, Array] | None:
-        if node.op_type == "Shape" and node.input[0] not in self._pairs:
+        if node.op_type == "Shape" and node.input and node.input[0] not in self._pairs:
             given = self._measured(node.input[0])
         elif node.op_type in FOLDERS and all(name in self._pairs for name in node.input):
             given = [[self._pairs[name][place] for name in node.input] for place in range(2)]
@@ -97,6 +97,8 @@ class Known:
 def unrolled(node: NodeProto, known: Known, prefix: str, copy: Rename) -> list[NodeProto] | None:
     """The nodes that stand for an If, Loop or Scan; None where its course is not known. `copy`: a node under names that
     begin with `prefix`, but for those that are given."""
+    if not node.input:
+        return None  # the standard's own checker says so later
     body = _Body(node, known, prefix, copy)
     return {"If": body.branch, "Loop": body.loop, "Scan": body.scan}[node.op_type]()
 
@@ -109,9 +111,9 @@ class _Body:
 
     def branch(self) -> list[NodeProto] | None:
         condition = self.known.value(self.node.input[0])
-        if condition is None or condition.size != 1:
+        if not _is_one(condition, "b"):
             return None
-        graph = self._graph("then_branch" if condition.reshape(-1)[0] else "else_branch")
+        graph = self._graph("then_branch" if condition.all() else "else_branch")
         if graph is None or len(graph.output) != len(self.node.output):
             return None
         self._identities(self._round(graph, {}, 0), self.node.output)
@@ -124,14 +126,17 @@ class _Body:
         start = self.node.input[1] if len(self.node.input) > 1 else ""
         goes = self.known.value(start) if start else np.array(True)
         carried = list(self.node.input[2:])
-        if graph is None or count is None or goes is None or not self._is_small(int(count.reshape(-1)[0]), graph):
+        if graph is None or not _is_one(count, "iu") or not _is_one(goes, "b"):
+            return None
+        rounds = int(count.reshape(-1)[0]) if goes.all() else 0
+        if not self._is_small(rounds, graph):
             return None
         if len(graph.input) != 2 + len(carried) or len(graph.output) != 1 + len(self.node.output):
             return None
         if not _stays_true(graph):
             return None
         parts: list[list[str]] = [[] for _ in graph.output[1 + len(carried) :]]
-        for number in range(int(count.reshape(-1)[0]) if bool(goes.reshape(-1)[0]) else 0):
+        for number in range(rounds):
             given = [self._constant(np.array(number, np.int64)), self._constant(np.array(True)), *carried]
             results = self._round(graph, dict(zip(_names(graph.input), given, strict=True)), number)[1:]
             carried = results[: len(carried)]
@@ -273,6 +278,11 @@ class _Body:
                 self.made.append(onnx.helper.make_node("Identity", [result], [output]))
 
 
+def _is_one(value: Array | None, kinds: str) -> TypeGuard[Array]:
+    """Whether it is known, one element and of such a type."""
+    return value is not None and value.size == 1 and value.dtype.kind in kinds
+
+
 def _names(values: Iterable[onnx.ValueInfoProto]) -> list[str]:
     return [value.name for value in values]
 
@@ -289,7 +299,9 @@ def _all_names(node: NodeProto) -> Iterator[str]:
 
 def _origin(name: str, makers: Mapping[str, NodeProto]) -> str:
     """The tensor that is handed on under this name."""
-    while name in makers and makers[name].op_type == "Identity":
+    for _ in range(len(makers)):
+        if name not in makers or makers[name].op_type != "Identity" or not makers[name].input:
+            break
         name = makers[name].input[0]
     return name
 
@@ -333,7 +345,8 @@ def _over_last(node: NodeProto, graph: GraphProto) -> bool:
     given = {attribute.name: attribute for attribute in node.attribute}
     stored = {tensor.name: tensor for tensor in graph.initializer}
     if len(node.input) > 1:
-        axes = numpy_helper.to_array(stored[node.input[1]]).reshape(-1).tolist() if node.input[1] in stored else []
+        tensor = stored.get(node.input[1])
+        axes = read_tensor(tensor, "axes in a Scan's body").reshape(-1).tolist() if tensor is not None else []
     else:
         axes = list(given["axes"].ints) if "axes" in given else []
     return axes in ([1], [-1]) and "keepdims" in given and given["keepdims"].i == 0

@@ -143,6 +143,31 @@ def test_a_scan_whose_rounds_build_on_each_other_is_unrolled(reverse: int, model
     close(model, {"x": ROWS})
 
 
+_AROUND = [helper.make_node("Identity", [one], [other]) for one, other in (("a", "b"), ("b", "a"))]
+_HOSTILE = {
+    "no operands": helper.make_node("If", [], ["y"], then_branch=_graph([], [], []), else_branch=_graph([], [], [])),
+    "no body": helper.make_node("If", ["c"], ["y"]),
+    "a condition that is a number": _if("n"),
+    "a count of text": _loop("t"),
+    "identities in a circle": helper.make_node(
+        "Loop",
+        ["n", "", "x"],
+        ["y"],
+        body=_graph(_AROUND, [_value("i", [], INT64), _value("g", [], BOOL), _value("h")], ["a", "b"]),
+    ),
+    "a circle of what is scanned": _scan(_graph([*_AROUND], [_value("state"), _value("each")], ["a", "b"]))[0],
+}
+
+
+@pytest.mark.parametrize("what", _HOSTILE)
+def test_invalid_control_flow_is_refused(what: str, model_of: Call) -> None:
+    constants = {"n": np.array(3), "c": np.array(True), "t": np.array(["a"], object), "seen": SEEN}
+    made = _HOSTILE[what].output[0]
+    nodes = [_HOSTILE[what], helper.make_node("Relu", [made], ["z"])]
+    with pytest.raises(LoweringError):
+        lower(model_of(nodes, {"x": ["N", 4]}, ["z"], constants).SerializeToString())
+
+
 def test_invalid_loops_in_loops_end_in_a_refusal(model_of: Call) -> None:
     body = _graph([_loop("n", outer=False)], [_value("j", [], INT64), _value("on", [], BOOL), _value("g")], ["on", "y"])
     body.output[0].type.tensor_type.elem_type = BOOL
