@@ -24,6 +24,7 @@ from tools.lowering.ops.elementwise import product
 from tools.lowering.ops.layout import gathered, joined, reshaped
 from tools.lowering.ops.pieces import piece
 from tools.lowering.ops.piecewise import larger, smaller
+from tools.lowering.ops.scatter import put_at
 from tools.lowering.source import Array, Node, Shape
 
 INT64: Final = np.dtype(np.int64)
@@ -236,9 +237,17 @@ def _linear(node: Node, b: Builder, index: Tensor, shape: Shape) -> Tensor:
 
 
 def scatter_elements(node: Node, b: Builder) -> None:
-    """Updates at constant places along one dimension."""
+    """Updates along one dimension, at constant places or, without a reduction, at computed ones."""
     data, updates = _operands(node, b)
     axis = row_axis(node, node.integer("axis", 0), data.shape)
+    if b.is_bound(node.inputs[1]) and node.text("reduction", "none") == "none":
+        index = b.tensor(node, 1)
+        rest = [place for place in range(len(data.shape)) if place != axis]
+        if index.shape != updates.shape or any(index.shape[place] != data.shape[place] for place in rest):
+            shapes = f"indices {list(index.shape)} and updates {list(updates.shape)}"
+            raise node.refuse(f"{shapes} do not fit rows of shape {list(data.shape)}")
+        b.bind(node, put_at(node, b, data, places(node, b, index, data.shape[axis]), updates, axis))
+        return
     values = inside(node, _row(node, b.constant(node, 1, "the indices"), len(data.shape)), data.shape[axis])
     if values.shape != updates.shape or any(
         size > full for place, (size, full) in enumerate(zip(values.shape, data.shape, strict=True)) if place != axis

@@ -148,7 +148,7 @@ def where(node: Node, b: Builder) -> None:
     if always is not None and always.shape == np.broadcast_shapes(*shapes):
         b.bind(node, always)
         return
-    b.bind(node, _chosen(node, b, condition, *parts))
+    b.bind(node, chosen(node, b, condition, *parts))
 
 
 def _operand(node: Node, b: Builder, place: int, like: Tensor) -> Tensor:
@@ -166,7 +166,8 @@ def _operand(node: Node, b: Builder, place: int, like: Tensor) -> Tensor:
     return replace(b.regrid(made, 0), dtype=constant.dtype, error=0.0)
 
 
-def _chosen(node: Node, b: Builder, condition: Tensor, x: Tensor, y: Tensor) -> Tensor:
+def chosen(node: Node, b: Builder, condition: Tensor, x: Tensor, y: Tensor) -> Tensor:
+    """x where the condition is 1, y where it is 0: exact on their finer grid."""
     pair(node, condition, x)
     pair(node, *pair(node, x, y))
     error = max(x.error, y.error) if condition.error == 0 else float("inf")
@@ -204,7 +205,7 @@ def imputer(node: Node, b: Builder) -> None:
     x = replace(x, missing=None)
     new = filled(node, b, replace(x, dtype=np.dtype(np.float32)), floats(np.array(values)).reshape(*ones[:-1], -1))
     new = replace(new if kind == "float" else b.regrid(new, 0), dtype=x.dtype)
-    b.bind(node, _chosen(node, b, condition, new, x))
+    b.bind(node, chosen(node, b, condition, new, x))
 
 
 def one_hot_encoder(node: Node, b: Builder) -> None:
