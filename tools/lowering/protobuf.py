@@ -91,6 +91,13 @@ def _typed_count(tensor: TensorProto) -> int:
     return max(len(values) for values in fields)
 
 
+_INSTEAD: Final = {
+    "If": "; in PyTorch, x[:, 0] for x.squeeze(1) where the file does not know the size",
+    "Loop": "; in PyTorch, nn.Embedding and a mean over dimension 1 for nn.EmbeddingBag",
+}
+"""What often is exported as such an operator, and what to write."""
+
+
 def read_attributes(node: onnx.NodeProto, where: str) -> dict[str, Attribute]:
     """All attributes by name. Refused: subgraphs, references, sparse tensors, types, two of one name."""
     found: dict[str, Attribute] = {}
@@ -120,7 +127,8 @@ def _read_attribute(attribute: AttributeProto, where: str) -> Attribute:
         case AttributeProto.TENSOR:
             return read_tensor(attribute.t, f"{where}, attribute {attribute.name!r}")
         case AttributeProto.GRAPH | AttributeProto.GRAPHS:
-            mend = "control flow has no exact form: export without If, Loop and Scan"
+            op = where.partition(" ")[0]
+            mend = f"control flow has no exact form: export without If, Loop and Scan{_INSTEAD.get(op, '')}"
             raise ModelRefused(where, f"attribute {attribute.name!r} holds a subgraph", mend)
         case _:
             kinds = {number: name for name, number in AttributeProto.AttributeType.items()}
