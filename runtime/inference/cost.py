@@ -30,7 +30,7 @@ LOAD_PS: Final = 2_000_000_000
 LOAD_KERNEL_PS: Final = 40_000_000
 LOAD_WEIGHT_PS: Final = 20_000
 LOAD_BRANCH_PS: Final = 1_800_000  # a node of a tree: written for the engine, and built by it
-LOAD_VISIT_PS: Final = 60_000  # a column or element of a constant that the verifier looks at one by one
+LOAD_VISIT_PS: Final = 42_000  # a column or element of a constant that the verifier looks at one by one
 
 VERIFY_PS: Final = 1_000_000_000
 VERIFY_BYTE_PS: Final = 60_000

@@ -108,7 +108,8 @@ def lower(
 ) -> Lowered:
     """Compiles a float ONNX model to an exact-grid graph that the verifier accepts.
 
-    shapes: by input, replacing the file's, None for the batch (first). calibration: rows of every input like those
+    shapes: by input, replacing the file's, None for the batch (first); what the file leaves open and nothing is said of
+    is as calibration has it. calibration: rows of every input like those
     the model will see; without them float inputs are taken to be within +-1024 and intervals follow from that.
     ranges: the least and greatest value of an input, in place of what calibration shows of it; without calibration all
     intervals follow from them, and nothing is ever clipped. precise: large layers keep all bits of their weights and of

@@ -153,3 +153,19 @@ def test_invalid_op_without_a_form_for_whole_tensors(model_of: Call) -> None:
     constants = {"w": values(1, 1, 4, 2), "r": values(1, 1, 4, 1)}
     with pytest.raises(LoweringError):
         lower(model_of(nodes, {"x": [2, 3]}, ["y"], constants).SerializeToString())
+
+
+def test_dimensions_that_the_file_leaves_open_are_those_of_the_calibration(model_of: Call) -> None:
+    proto = model_of(
+        [helper.make_node("ReduceSum", ["x", "a"], ["y"], keepdims=0)],
+        {"x": ["N", "L", 3]},
+        ["y"],
+        {"a": np.array([1])},
+    )
+    model = proto.SerializeToString()
+    assert lower(model, calibration={"x": values(1, 9, 5, 3)}).graph.inputs[0].shape == (5, 3)
+    assert lower(model, calibration={"x": values(1, 9, 5, 3)[:, :4]}, shapes={"x": (None, 4, 3)}).graph.inputs[
+        0
+    ].shape == (4, 3)
+    with pytest.raises(LoweringError, match="open dimension"):
+        lower(model)
