@@ -1,8 +1,9 @@
 """Conv and MaxPool for the engine: windows over the spatial dimensions of a row.
 
 Exactness makes the way free. A Conv in double precision has no kernel of its own: channels last, its windows are
-gathered, each element of one a run of all channels, and one matrix product takes the windows of all rows. With one
-filter per channel it is a sum of shifted tensors times numbers; with other groups a product for each group.
+gathered or laid side by side, each element of one a run of all channels, and one matrix product takes the windows of
+all rows. With one filter per channel it is a sum of shifted tensors times numbers; with other groups a product for each
+group.
 """
 
 from __future__ import annotations
@@ -20,11 +21,9 @@ from runtime.inference.constants import unpack
 from runtime.inference.emit_products import limbs_for, parts, product
 from runtime.inference.facts import Dims
 from runtime.inference.graph import ConvForm
-from runtime.inference.rules_windows import ConvWay, conv_way
+from runtime.inference.rules_windows import ConvWay, conv_way, has_short_runs
 from runtime.inference.writer import Writer, powers
 
-RUN_BYTES: Final = 256
-"""Copied faster than what a copy costs by itself."""
 Windowed = ops.Conv | ops.MaxPool
 _SPATIAL_FROM: Final = {True: 1, False: 2}  # the first spatial axis of a tensor with N, by whether channels are last
 
@@ -85,8 +84,8 @@ def _gathered(node: ops.Conv, to: Writer) -> str:
     outputs, channels, *kernel = to.graph.constants[node.weights].shape
     made, limbs = _positions(to), limbs_for(node, to)
     x = _padded(to, to.tensor(node.x), node, 0.0)
-    width = 1 if limbs else 8
-    rows = [_windows(part, node, channels, tuple(kernel), width, to) for part in parts(x, limbs, to)]
+    short = has_short_runs(channels, limbs)
+    rows = [_windows(part, node, channels, tuple(kernel), short, to) for part in parts(x, limbs, to)]
 
     def order(weights: npt.NDArray[np.integer]) -> npt.NDArray[np.integer]:
         """[outputs, (tap, channel)]: as a window's elements are gathered."""
@@ -95,26 +94,32 @@ def _gathered(node: ops.Conv, to: Writer) -> str:
     return to.reshaped(product(rows, node, limbs, to, order), *made, outputs)
 
 
-def _windows(x: str, node: ops.Conv, channels: int, kernel: Dims, width: int, to: Writer) -> str:
-    """[windows, (tap, channel)] of the padded x, channels last, of elements of `width` bytes. Short runs are gathered
-    one spatial dimension after the other, the last one first: what one gathers are the channels of the next."""
-    sizes, made, run = _padded_sizes(to, node), _positions(to), channels
-    every = tuple(range(len(sizes)))
-    steps = [every] if width * channels >= RUN_BYTES else [(axis,) for axis in reversed(every)]
-    for step in steps:
-        source = tuple(made[axis] if axis > step[-1] else sizes[axis] for axis in every)
-        target = tuple(sizes[axis] if axis < step[0] else made[axis] for axis in every)
-        taps, strides, dilations = (
-            tuple(given[axis] if axis in step else 1 for axis in every)
-            for given in (kernel, node.strides, node.dilations)
-        )
-        if prod(taps) == 1 and target == source:
-            continue
-        geometry = (source, target, taps, strides, dilations)
-        places = to.constant(("windows", *geometry), lambda geometry=geometry: _places(*geometry))  # type: ignore[misc] # bound
-        x = to.add("Gather", to.reshaped(x, prod(source), run), places, axis=1)
-        run *= prod(taps)
-    return to.reshaped(x, run)
+def _windows(x: str, node: ops.Conv, channels: int, kernel: Dims, short: bool, to: Writer) -> str:
+    """[windows, (tap, channel)] of the padded x, channels last."""
+    sizes, made = _padded_sizes(to, node), _positions(to)
+    if prod(kernel) > 1 or made != sizes:
+        if short:
+            x = _side_by_side(x, node, kernel, made, to)
+        else:
+            geometry = (sizes, made, kernel, node.strides, node.dilations)
+            places = to.constant(("windows", *geometry), lambda: _places(*geometry))
+            x = to.add("Gather", to.reshaped(x, prod(sizes), channels), places, axis=1)
+    return to.reshaped(x, prod(kernel) * channels)
+
+
+def _side_by_side(x: str, node: ops.Conv, kernel: Dims, made: Dims, to: Writer) -> str:
+    """The same for short runs: along one spatial dimension after the other, the last one first, shifted tensors are
+    laid side by side. What is so put together are the channels of the next."""
+    for axis in reversed(range(len(made))):
+        step, dilation = node.strides[axis], node.dilations[axis]
+        starts = [tap * dilation for tap in range(kernel[axis])]
+        ends = [start + (made[axis] - 1) * step + 1 for start in starts]
+        shifted = [
+            to.add("Slice", x, *(to.integers(number) for number in (start, end, axis + 1, step)))
+            for start, end in zip(starts, ends, strict=True)
+        ]
+        x = to.add("Concat", *shifted, axis=len(made) + 1)
+    return x
 
 
 def _places(sizes: Dims, made: Dims, kernel: Dims, strides: Dims, dilations: Dims) -> npt.NDArray[np.int32]:

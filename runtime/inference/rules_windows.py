@@ -11,9 +11,12 @@ from math import prod
 
 from runtime.inference.facts import Dims, Fact, Place, Proof, Work
 from runtime.inference.graph import Conv, ConvForm, MaxPool
+from runtime.inference.limbs import Limbs
 from runtime.inference.limits import SINGLE_EXACT_MAX, SPATIAL_RANK_MAX
 from runtime.inference.rules_linear import columns, limbs_for, product_work, weighted
 
+RUN_BYTES = 64
+"""So short a run of channels is laid side by side with others faster than gathered."""
 GATHERED_RUN_UNITS = 2
 """Of each element of a window: a run of all channels, copied by itself."""
 POOL_TAPS_MAX = 16
@@ -33,6 +36,11 @@ def conv_way(node: Conv, weights: Dims) -> ConvWay:
     if node.groups == 1:
         return ConvWay.GATHERED
     return ConvWay.BY_CHANNEL if node.groups == weights[0] and weights[1] == 1 else ConvWay.BY_GROUP
+
+
+def has_short_runs(channels: int, limbs: Limbs | None) -> bool:
+    """Whether windows are laid side by side, not gathered."""
+    return channels * (8 if limbs is None else 1) <= RUN_BYTES
 
 
 def out_sizes(place: Place, shape: Dims, kernel: Dims, strides: Dims, begin: Dims, end: Dims, dilations: Dims) -> Dims:
@@ -123,7 +131,7 @@ def _gathered(place: Place, node: Conv, x: Fact, fact: Fact) -> Work:
     if limbs is not None:
         gathered = -(-gathered * limbs.x // 8)
     return product_work(place, node, x, fact) + Work(
-        kernels=10,
+        kernels=8 + (2 * (sum(kernel) + len(kernel)) if has_short_runs(x.shape[0], limbs) else 0),
         strided=GATHERED_RUN_UNITS * taps * positions * (limbs.x if limbs else 1),
         streamed=gathered + 2 * turned + source,
         weights=taps * positions,
