@@ -35,7 +35,7 @@ MEMORY_BYTES: Final = 1 << 30
 REFUSALS_MAX: Final = 4096
 PIECE_GAS_MIN: Final = 1_000_000
 """Of rows that a thread of its own is worth: a third of a millisecond on a current machine."""
-PIECE_BYTES: Final = 1 << 26
+PIECE_BYTES: Final = 1 << 25
 """Of the proven memory of rows that are run together: more leave the caches between two kernels. A transformer block
 takes 1.4 times as long where 16 rows of 27 MiB are run at once."""
 PIECE_FIXED: Final = 8

@@ -149,7 +149,7 @@ def product_work(place: Place, node: Gemm | Conv, x: Fact, made: Fact) -> Work:
     return Work(
         kernels=4 + limbs.x * (2 * limbs.weights + 3),
         macs_byte=macs * limbs.x * limbs.weights,
-        weights=-(-packed // 2),  # read in order, while bytes are multiplied
+        weights=-(-3 * packed // 4),  # read in order, while bytes are multiplied
         streamed=x.elements * (1 + limbs.x) + made.elements * joined,
         scratch=x.elements * 2 + made.elements * (limbs.x + 1),
     )

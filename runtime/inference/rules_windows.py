@@ -15,7 +15,7 @@ from runtime.inference.limbs import Limbs
 from runtime.inference.limits import SINGLE_EXACT_MAX, SPATIAL_RANK_MAX
 from runtime.inference.rules_linear import columns, limbs_for, product_work, weighted
 
-RUN_BYTES = 64
+RUN_BYTES = 32
 """So short a run of channels is laid side by side with others faster than gathered."""
 GATHERED_RUN_UNITS = 2
 """Of each element of a window: a run of all channels, copied by itself."""
