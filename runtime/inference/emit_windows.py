@@ -9,6 +9,7 @@ group.
 from __future__ import annotations
 
 import itertools
+from functools import partial
 from math import prod
 from typing import Final
 
@@ -135,13 +136,10 @@ def _by_channel(node: ops.Conv, to: Writer) -> str:
     """One filter for each channel: products of shifted tensors and of one number per channel, summed."""
     channels, _, *kernel = to.graph.constants[node.weights].shape
     x = _padded(to, to.tensor(node.x), node, 0.0)
-
-    def tap(number: int) -> npt.NDArray[np.float64]:
-        return to.scaled(node.weights, node.shifts, (channels, prod(kernel)))[:, number]
-
+    taps = to.scaled(node.weights, node.shifts, (channels, prod(kernel))).T
     total = ""
     for number, offset in enumerate(itertools.product(*map(range, kernel))):
-        weights = to.constant(("tap", node.weights, node.shifts, number), lambda number=number: tap(number))  # type: ignore[misc] # bound
+        weights = to.constant(("tap", node.weights, node.shifts, number), partial(np.copy, taps[number]))
         term = to.add("Mul", _shifted(to, x, node, offset), weights)
         total = to.add("Add", total, term) if total else term
     return to.biased_and_rounded(total, node.bias, node.shifts, (channels,))

@@ -11,7 +11,8 @@ with bytes x_i in 0..255, w = sum_j 128**j * w_j with w_j in -64..64. In a produ
 - each partial sum is within 255 * sum|w_j| < 2**31: it fits into 32 bits, in any order.
 128 * (x_i @ w_1) + x_i @ w_0 = x_i @ w is computed in 32 bits: it and its first term are within
 255 * (sum|w| + 64 * K) < 2**31. In float64 follow sum_i 256**i * (x_i @ w) within 2**40, scaled by 2**-s, which changes
-no significand, and the constant m * sum(w) + bias: that is the whole sum at x = m, which the interval of the op holds.
+no significand, and the constant m * sum(w) + bias: the bias alone, or the whole sum at x = m = low, which the interval
+of the op holds.
 """
 
 from __future__ import annotations

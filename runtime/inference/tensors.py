@@ -74,12 +74,12 @@ def tensors_hash(tensors: Sequence[Tensor]) -> Hash:
 def check_inputs(graph_inputs: Sequence[TensorSpec], inputs: Mapping[str, npt.NDArray[Any]]) -> int:
     """Raises InvalidInput unless `inputs` has exactly the graph's inputs, each an int64 array of shape (N, *shape) with
     one N of 1 to ROWS_MAX, each element in [low, high]. Returns N. Pure; the interval is what the proof rests on."""
-    rows = check_form(graph_inputs, inputs)
+    rows = _check_form(graph_inputs, inputs)
     check_values(graph_inputs, inputs)
     return rows
 
 
-def check_form(graph_inputs: Sequence[TensorSpec], inputs: Mapping[str, npt.NDArray[Any]]) -> int:
+def _check_form(graph_inputs: Sequence[TensorSpec], inputs: Mapping[str, npt.NDArray[Any]]) -> int:
     """As `check_inputs`, all but the values."""
     expected = {spec.name for spec in graph_inputs}
     for name in sorted(inputs.keys() - expected):
@@ -98,10 +98,10 @@ def check_form(graph_inputs: Sequence[TensorSpec], inputs: Mapping[str, npt.NDAr
 
 
 def check_values(graph_inputs: Sequence[TensorSpec], inputs: Mapping[str, npt.NDArray[Any]]) -> None:
-    """As `check_inputs`, of inputs that have the right form, or no rows: each element in [low, high]."""
+    """As `check_inputs`, of inputs that have the right form: each element in [low, high]."""
     for spec in graph_inputs:
         array = inputs[spec.name]
-        low, high = (int(array.min()), int(array.max())) if array.size else (spec.low, spec.high)
+        low, high = int(array.min()), int(array.max())
         if low < spec.low or high > spec.high:
             raise InvalidInput(spec.name, f"values lie in [{low}, {high}], the model takes [{spec.low}, {spec.high}]")
 
