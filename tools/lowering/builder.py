@@ -332,11 +332,12 @@ class Builder:
 
     def confine(self, x: Tensor, low: int, high: int) -> Tensor:
         """x, where it is an input's elements moved about: the input's interval is cut to low..high, so that a row that
-        leaves it is refused before it runs. Any other x is returned as it is."""
+        leaves it is refused before it runs. Any other x is returned as it is, and so is a part of an input: the other
+        columns may hold what this one may not."""
         way = [x.index]
         while way[-1] >= len(self._specs):
             node = self._nodes[way[-1] - len(self._specs)]
-            if not isinstance(node, ir.Reshape | ir.Transpose | ir.Slice):
+            if not isinstance(node, ir.Reshape | ir.Transpose):
                 return x
             way.append(node.x)
         spec = self._specs[way[-1]]

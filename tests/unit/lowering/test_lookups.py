@@ -84,3 +84,20 @@ def _equal(model: bytes, run_stock: Call) -> None:
         np.testing.assert_allclose(found, expected, rtol=0, atol=2.0**-16)
     else:
         np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize("sizes", [(50, 80, 6), (3, 2, 90)])
+def test_columns_of_one_input_are_places_in_tables_of_their_own_sizes(
+    sizes: tuple[int, ...], model_of: Call, close: Call
+) -> None:
+    """Entity embeddings of a table: each column has as many categories as it has."""
+    nodes, constants = [], {}
+    for column, size in enumerate(sizes):
+        constants[f"i{column}"] = np.array(column)
+        constants[f"t{column}"] = np.random.default_rng(column).standard_normal((size, 2)).astype(np.float32)
+        nodes.append(helper.make_node("Gather", ["x", f"i{column}"], [f"c{column}"], axis=1))
+        nodes.append(helper.make_node("Gather", [f"t{column}", f"c{column}"], [f"e{column}"]))
+    nodes.append(helper.make_node("Concat", [f"e{column}" for column in range(len(sizes))], ["y"], axis=1))
+    rows = np.stack([np.random.default_rng(9).integers(0, size, 40) for size in sizes], axis=1)
+    rows[0] = np.array(sizes) - 1
+    close(model_of(nodes, {"x": ["N", len(sizes)]}, ["y"], constants, dtype=TensorProto.INT64), {"x": rows})
