@@ -29,6 +29,13 @@ def elu(x: np.ndarray) -> np.ndarray:
     return np.where(x < 0, np.expm1(np.minimum(x, 0)), x)
 
 
+def winitzki(x: np.ndarray) -> np.ndarray:
+    """sqrt(2) times the inverse of the error function, about."""
+    log = np.log(1 - x.astype(np.longdouble) ** 2)
+    u = 2 / (np.longdouble(3.14159) * np.longdouble(0.147)) + log / 2
+    return (np.sign(x) * np.sqrt(2 * (np.sqrt(u * u - log / np.longdouble(0.147)) - u))).astype(np.float64)
+
+
 CURVES: dict[str, tuple[Curve, Call, float, float]] = {
     "acos": (curves.ACOS, np.arccos, -1.0, 1.0),
     "acosh": (curves.ACOSH, np.arccosh, 1.0, 500.0),
@@ -54,6 +61,7 @@ CURVES: dict[str, tuple[Curve, Call, float, float]] = {
     "power 0.3": (curves.power(0.3), lambda x: x**0.3, 0.0, 60.0),
     "power -1.7": (curves.power(-1.7), lambda x: x**-1.7, 0.25, 60.0),
     "power 2.7": (curves.power(2.7), lambda x: x**2.7, 0.0, 8.0),
+    "probit": (curves.PROBIT, winitzki, -0.9999, 0.9999),
     "selu": (curves.elu(1.6732632, 1.0507010), lambda x: 1.0507010 * np.where(x < 0, 1.6732632 * elu(x), x), -60, 60),
     "sigmoid": (curves.SIGMOID, special.expit, -60.0, 60.0),
     "sin": (curves.SIN, np.sin, -8.0, 8.0),

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -77,6 +78,23 @@ def test_random_classifiers_agree_within_what_is_predicted(
     assert lowered.graph.labels == (() if names == list(range(classes)) else tuple(map(str, names)))
 
 
+@pytest.mark.parametrize("kind", ["SOFTMAX_ZERO", "PROBIT"])
+def test_seldom_transforms_are_onnxruntime_s(kind: str) -> None:
+    """Among rows of one score that is 0, and of scores between 0 and 1."""
+    random = np.random.default_rng(3)
+    rows = random.uniform(0.02, 0.98, (50, 3)).astype(np.float32)
+    if kind == "SOFTMAX_ZERO":
+        rows[::2, 1] = 0
+    node = classifier(3, 3, coefficients=np.eye(3).reshape(-1).tolist(), post_transform=kind)
+    model = pipeline_of([node], 3, TensorProto.STRING)
+    session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
+    (expected,) = session.run(["y"], {"x": rows})
+    lowered = lower(model, calibration={"x": rows})
+    exact = lowered.dequantize(Engine().run(lowered.model, lowered.quantize({"x": rows})))["y"]
+    assert np.abs(exact - expected).max() <= 1e-3
+    assert kind == "PROBIT" or not exact[::2, 1].any()
+
+
 @EXAMPLES
 @given(
     seed=st.integers(0, 2**32 - 1), op=st.sampled_from(["Sigmoid", "Tanh"]), scale=st.sampled_from([0.01, 1.0, 300.0])
@@ -109,7 +127,11 @@ BAD = {
     "coefficients": ([classifier(3, 2, coefficients=[1.0] * 5)], "LinearClassifier", "5 coefficients"),
     "intercepts": ([classifier(3, 2, intercepts=[1.0])], "LinearClassifier", "1 intercepts"),
     "one class": ([classifier(3, 1)], "LinearClassifier", "1 classes"),
-    "probit": ([classifier(3, 2, post_transform="PROBIT")], "LinearClassifier", "PROBIT"),
+    "probit": (
+        [classifier(3, 2, coefficients=[1.0] * 3, intercepts=[0.0], post_transform="PROBIT")],
+        "LinearClassifier",
+        "PROBIT is not supported for one column",
+    ),
     "not a number": ([classifier(3, 2, intercepts=[float("nan"), 0.0])], "LinearClassifier", "finite"),
     "a scale": ([helper.make_node("Scaler", ["x"], ["y"], "last", domain=ML, scale=[1.0, 2.0])], "Scaler", "2 numbers"),
     "arithmetic on names": (

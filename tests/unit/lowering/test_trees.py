@@ -153,7 +153,7 @@ def test_random_regressors_decide_as_the_float_model(
 @given(
     seed=st.integers(0, 2**32 - 1),
     classes=st.integers(2, 4),
-    kind=st.sampled_from(["NONE", "SOFTMAX", "LOGISTIC"]),
+    kind=st.sampled_from(["NONE", "SOFTMAX", "LOGISTIC", "SOFTMAX_ZERO"]),
     positive=st.booleans(),
     based=st.booleans(),
     text=st.booleans(),
@@ -164,7 +164,7 @@ def test_random_classifiers_say_what_the_float_model_says(
     random = np.random.default_rng(seed)
     nodes = Nodes(random, MODES)
     columns = 1 if classes == 2 else classes
-    kind = "LOGISTIC" if columns == 1 and kind == "SOFTMAX" else kind
+    kind = "LOGISTIC" if columns == 1 and kind != "NONE" else kind
 
     def weights() -> list[tuple[int, float]]:
         drawn = random.normal(0, 1, columns)
@@ -391,7 +391,7 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     "an infinite base": ({"base_values": [float("inf")]}, "base_values"),
     "the least of trees": ({"aggregate_function": "MIN"}, "aggregate_function MIN"),
     "one logistic target": ({"post_transform": "LOGISTIC"}, "do not agree"),
-    "probit": ({"post_transform": "PROBIT"}, "PROBIT"),
+    "one target's probit": ({"post_transform": "PROBIT"}, "PROBIT of one target"),
 }  # fmt: skip
 
 
@@ -427,7 +427,7 @@ def classifier(**changes: Any) -> bytes:
         ({"classlabels_int64s": [3]}, "1 classes"),
         ({"classlabels_int64s": [3, 4], "class_ids": [0, 1]}, "a column each"),
         ({"classlabels_int64s": [3, 4], "post_transform": "SOFTMAX"}, "SOFTMAX is not supported for two classes"),
-        ({"classlabels_int64s": [3, 4, 5], "post_transform": "SOFTMAX_ZERO"}, "SOFTMAX_ZERO"),
+        ({"classlabels_int64s": [3, 4, 5], "post_transform": "CUBE"}, "post_transform CUBE is unknown"),
         ({"classlabels_int64s": [3, 4, 5], "class_weights": [-1.0, -2.0]}, "may get no score at all"),
         ({"classlabels_int64s": [3, 4, 5], "base_values": [1.0]}, "1 base_values do not fit 3"),
     ],

@@ -41,6 +41,7 @@ from tools.lowering.ops import (
     rotary,
     steps,
     svm,
+    svm_classifier,
     transposed,
     trees,
 )
@@ -120,7 +121,7 @@ _FLOATING: Final[dict[str, Handler]] = {
     "Relu": activations.relu,
     "Reshape": layout.reshape,
     "Resize": resize.resize,
-    "SVMClassifier": svm.svm_classifier,
+    "SVMClassifier": svm_classifier.svm_classifier,
     "SVMRegressor": svm.svm_regressor,
     "RotaryEmbedding": rotary.rotary_embedding,
     "Scaler": elementwise.scaler,

@@ -16,6 +16,8 @@ from tools.lowering.grids import Floats, limb_exponents, quantised
 from tools.lowering.source import Node
 
 FULL: Final = Limbs(0, 2, 2)
+OF_ANOTHER_SCALE: Final = frozenset({"LinearClassifier", "SVMClassifier", "SVMRegressor"})
+"""Their first output, a class or a sum of kernels, says nothing of what their products come to."""
 NOISE_MAX: Final = 2.0**-10
 """Of the largest magnitude of the op's result, estimated for x of a quarter of its bound."""
 
@@ -24,7 +26,7 @@ def coarsened(node: Node, b: Builder, x: Tensor, columns: Floats, made: int) -> 
     """x clipped and rounded to sixteen bits; None where products byte by byte would cost more, where calibration does
     not say how large x is, where the result would show it, or where the caller asked for all bits. made: elements of
     the result of a row."""
-    largest = b.limit(node.outputs[0])
+    largest = None if node.op in OF_ANOTHER_SCALE else b.limit(node.outputs[0])
     if b.source.precise or largest is None or not is_cheaper(FULL, columns.shape[1], x.fact.elements, made):
         return None
     drop = _bits_over(x)

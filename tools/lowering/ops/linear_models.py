@@ -9,9 +9,9 @@ import numpy as np
 from runtime.inference import graph as ir
 from tools.lowering.builder import Builder, Tensor
 from tools.lowering.grids import Floats
-from tools.lowering.ops.activations import sigmoid_of, softmax_of
 from tools.lowering.ops.classes import arg_max_of, as_classes
 from tools.lowering.ops.columns import as_floating, dense, shifted
+from tools.lowering.ops.scores import transformed
 from tools.lowering.source import Node
 
 CLASSES_MAX: Final = 65_536
@@ -45,7 +45,7 @@ def _columns(node: Node, count: int, width: int) -> Floats:
 
 
 def linear_classifier(node: Node, b: Builder) -> None:
-    """Outputs the class of the largest score, and the scores after post_transform (NONE, SOFTMAX, LOGISTIC).
+    """Outputs the class of the largest score, and the scores after post_transform.
 
     Two classes may share one column of coefficients s: the second wins where s > 0, and the scores are then
     [1 - s, s], or the logistic function of [-s, s] (onnxruntime's reading; the standard says nothing).
@@ -56,25 +56,23 @@ def linear_classifier(node: Node, b: Builder) -> None:
     kind = node.text("post_transform", "NONE")
     width = len(b.tensor(node, 0).shape) and b.tensor(node, 0).shape[0]
     alone = len(names) == 2 and len(node.numbers("coefficients") or ()) == width
-    if kind not in ("NONE", "LOGISTIC") and (alone or kind != "SOFTMAX"):
-        raise node.refuse(f"post_transform {kind} is not supported{' for one column' if alone else ''}")
+    if alone and kind not in ("NONE", "LOGISTIC"):
+        raise node.refuse(f"post_transform {kind} is not supported for one column")
     scores = _scores(node, b, 1 if alone else len(names))
     if b.is_read(node, 0):
         compared = _beside_zero(b, scores) if alone else scores
         b.bind(node, as_classes(b, arg_max_of(b, compared, 0, keep=False), names), 0)
     if b.is_read(node, 1):
-        b.bind(node, _transformed(node, b, scores, kind, alone=alone), 1)
+        columns = _two_columns(node, b, scores, 0.0 if kind == "LOGISTIC" else 1.0) if alone else scores
+        b.bind(node, transformed(node, b, columns, kind), 1)
 
 
 def _beside_zero(b: Builder, score: Tensor) -> Tensor:
     return b.derive(score, ir.Pad(x=score.index, before=(1,), after=(0,), value=0))
 
 
-def _transformed(node: Node, b: Builder, scores: Tensor, kind: str, *, alone: bool) -> Tensor:
-    if alone:
-        other = shifted(node, b, scores, np.array([0.0 if kind == "LOGISTIC" else 1.0]), sign=-1)
-        pair = ir.Concat(tensors=(other.index, scores.index), axis=0)
-        scores = b.derive(scores, pair, error=max(other.error, scores.error))
-    if kind == "SOFTMAX":
-        return softmax_of(b, scores, 0)
-    return sigmoid_of(b, scores) if kind == "LOGISTIC" else scores
+def _two_columns(node: Node, b: Builder, score: Tensor, total: float) -> Tensor:
+    """[total - s, s]."""
+    other = shifted(node, b, score, np.array([total]), sign=-1)
+    pair = ir.Concat(tensors=(other.index, score.index), axis=0)
+    return b.derive(score, pair, error=max(other.error, score.error))

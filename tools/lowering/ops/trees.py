@@ -19,12 +19,12 @@ from runtime.inference import graph as ir
 from tools.lowering.builder import Builder, Tensor
 from tools.lowering.crossings import Thresholds
 from tools.lowering.grids import Floats, Ints
-from tools.lowering.ops.activations import sigmoid_of, softmax_of
 from tools.lowering.ops.classes import arg_max_of, as_classes
 from tools.lowering.ops.columns import shifted
 from tools.lowering.ops.ensemble import Branch, Tree, numbers, read_trees
 from tools.lowering.ops.layout import gathered, joined
 from tools.lowering.ops.missing import is_missing, with_missing
+from tools.lowering.ops.scores import transformed
 from tools.lowering.ops.tree_lists import as_regressor
 from tools.lowering.source import Node
 
@@ -48,8 +48,8 @@ def tree_ensemble(node: Node, b: Builder) -> None:
 def _regressed(node: Node, b: Builder) -> Tensor:
     targets = node.integer("n_targets", 1)
     kind = node.text("post_transform", "NONE")
-    if kind not in ("NONE", "SOFTMAX", "LOGISTIC") or (kind != "NONE" and targets < 2):
-        reason = f"post_transform {kind} of {targets} targets: onnxruntime and the standard do not agree on it"
+    if kind != "NONE" and targets < 2:
+        reason = f"post_transform {kind} of one target: onnxruntime and the standard do not agree on it"
         raise node.refuse(reason, "export with NONE")
     x = _features(node, b)
     trees = read_trees(node, "target", targets, x.shape[0])
@@ -57,11 +57,11 @@ def _regressed(node: Node, b: Builder) -> Tensor:
     if how not in ("SUM", "AVERAGE"):
         raise node.refuse(f"aggregate_function {how} is not supported", "use SUM or AVERAGE")
     scale = 1 / len(trees) if how == "AVERAGE" else 1.0
-    return _transformed(b, _summed(node, b, x, trees, _base(node, targets), scale), kind)
+    return transformed(node, b, _summed(node, b, x, trees, _base(node, targets), scale), kind)
 
 
 def tree_classifier(node: Node, b: Builder) -> None:
-    """The class of the largest score, and the scores after post_transform (NONE, SOFTMAX, LOGISTIC).
+    """The class of the largest score, and the scores after post_transform.
 
     Two classes may share one column s, as exporters write it: the second wins where s > 0, or, if no leaf is negative,
     where s > 1/2; scores are then [-s, s] or [1 - s, s], or the logistic function of [-s, s] (onnxruntime's reading;
@@ -72,8 +72,8 @@ def tree_classifier(node: Node, b: Builder) -> None:
         raise node.refuse(f"it names {len(names)} classes, two are the least")
     kind = node.text("post_transform", "NONE")
     alone = len(names) == 2
-    if kind not in ("NONE", "LOGISTIC") and (alone or kind != "SOFTMAX"):
-        raise node.refuse(f"post_transform {kind} is not supported{' for two classes' if alone else ''}")
+    if alone and kind not in ("NONE", "LOGISTIC"):
+        raise node.refuse(f"post_transform {kind} is not supported for two classes")
     x = _features(node, b)
     if alone:
         _one_column(node, b, x, names, kind)
@@ -86,7 +86,7 @@ def tree_classifier(node: Node, b: Builder) -> None:
     if b.is_read(node, 0):
         b.bind(node, as_classes(b, arg_max_of(b, scores, 0, keep=False), names), 0)
     if b.is_read(node, 1):
-        b.bind(node, _transformed(b, scores, kind), 1)
+        b.bind(node, transformed(node, b, scores, kind), 1)
 
 
 def _one_column(node: Node, b: Builder, x: Tensor, names: tuple[str, ...] | tuple[int, ...], kind: str) -> None:
@@ -105,7 +105,7 @@ def _one_column(node: Node, b: Builder, x: Tensor, names: tuple[str, ...] | tupl
     if b.is_read(node, 1):
         one = 1.0 if positive and kind == "NONE" else 0.0
         other = shifted(node, b, score, np.array([one]), sign=-1)
-        b.bind(node, _transformed(b, joined(b, [other, score], 0), kind), 1)
+        b.bind(node, transformed(node, b, joined(b, [other, score], 0), kind), 1)
 
 
 def _check_scored(node: Node, trees: Sequence[Tree]) -> None:
@@ -132,12 +132,6 @@ def _base(node: Node, targets: int) -> Floats | None:
     if len(base) != targets or not np.isfinite(base).all():
         raise node.refuse(f"{len(base)} base_values do not fit {targets} columns of scores")
     return np.array(base)
-
-
-def _transformed(b: Builder, scores: Tensor, kind: str) -> Tensor:
-    if kind == "SOFTMAX":
-        return softmax_of(b, scores, 0)
-    return sigmoid_of(b, scores) if kind == "LOGISTIC" else scores
 
 
 def _summed(
