@@ -25,6 +25,8 @@ ROUNDS_MAX: Final = 1024
 NODES_MAX: Final = 1 << 14
 ELEMENTWISE: Final = ("Sub", "Add", "Mul", "Div", "Abs", "Neg", "Pow", "Sqrt", "Exp", "Identity", "Max", "Min")
 REDUCING: Final = ("ReduceSum", "ReduceSumSquare", "ReduceL1", "ReduceL2", "ReduceMax", "ReduceMin", "ReduceMean")
+AXES_AS_INPUT: Final = 13
+"""From this opset on, Unsqueeze has its axes as an operand."""
 Rename = Callable[[NodeProto, dict[str, str]], NodeProto]
 
 
@@ -34,11 +36,16 @@ class Known:
 
     def __init__(self, proto: ModelProto, types: Mapping[str, onnx.TypeProto]) -> None:
         self.types = types
+        self.opset = next((entry.version for entry in proto.opset_import if entry.domain in ("", "ai.onnx")), 0)
         self._open: dict[object, int] = {}
         self._pairs: dict[str, tuple[Array, Array]] = {}
         for tensor in proto.graph.initializer:
             self._learn(tensor.name, lambda tensor=tensor: (read_tensor(tensor, ""),) * 2)  # type: ignore[misc]  # a lambda's default
-        for index, node in enumerate(proto.graph.node):
+        self.take_in(proto.graph.node)
+
+    def take_in(self, nodes: Iterable[NodeProto]) -> None:
+        """Nodes that follow those that it knows."""
+        for index, node in enumerate(nodes):
             if len(node.output) == 1 and node.domain in ("", "ai.onnx"):
                 self._learn(node.output[0], lambda node=node, index=index: self._computed(node, index))  # type: ignore[misc]  # as above
 
@@ -120,25 +127,33 @@ class _Body:
         return self.made
 
     def loop(self) -> list[NodeProto] | None:
-        """A trip count that is known, and a condition that is left out or stays what it is: true."""
+        """A trip count that is known, or none; and a condition that is known before each round."""
         graph = self._graph("body")
-        count = self.known.value(self.node.input[0]) if self.node.input[0] else None
+        limited = bool(self.node.input[0])
+        count = self.known.value(self.node.input[0]) if limited else np.array(ROUNDS_MAX + 1)
         start = self.node.input[1] if len(self.node.input) > 1 else ""
         goes = self.known.value(start) if start else np.array(True)
         carried = list(self.node.input[2:])
         if graph is None or not _is_one(count, "iu") or not _is_one(goes, "b"):
             return None
-        rounds = int(count.reshape(-1)[0]) if goes.all() else 0
-        if not self._is_small(rounds, graph):
-            return None
         if len(graph.input) != 2 + len(carried) or len(graph.output) != 1 + len(self.node.output):
             return None
-        if not _stays_true(graph):
+        rounds = int(count.reshape(-1)[0])
+        stays = limited and _stays_true(graph)
+        if stays and not self._is_small(rounds, graph):
             return None
         parts: list[list[str]] = [[] for _ in graph.output[1 + len(carried) :]]
-        for number in range(rounds):
+        number = 0
+        while goes.all() and number < rounds:
             given = [self._constant(np.array(number, np.int64)), self._constant(np.array(True)), *carried]
-            results = self._round(graph, dict(zip(_names(graph.input), given, strict=True)), number)[1:]
+            before = len(self.made) - 2
+            condition, *results = self._round(graph, dict(zip(_names(graph.input), given, strict=True)), number)
+            number += 1
+            if not stays:
+                self.known.take_in(self.made[before:])
+                goes = self.known.value(condition)
+                if not _is_one(goes, "b") or not self._is_small(number, graph):
+                    return None
             carried = results[: len(carried)]
             for place, name in enumerate(results[len(carried) :]):
                 parts[place].append(self._apart(name, 0))
@@ -250,7 +265,10 @@ class _Body:
         for tensor in graph.initializer:
             self.made.append(onnx.helper.make_node("Constant", [], [rename[tensor.name]], value=tensor))
         outer = {name: name for node in graph.node for name in _all_names(node)}
-        return [self.copy(node, {**outer, **rename}) for node in graph.node]
+        copies = [self.copy(node, {**outer, **rename}) for node in graph.node]
+        for copy in copies:
+            copy.name = f"{self.prefix}{number}/{copy.name}" if copy.name else ""  # onnxruntime takes no name twice
+        return copies
 
     def _round(self, graph: GraphProto, given: Mapping[str, str], number: int) -> list[str]:
         """One round's nodes; its results under the body's order."""
@@ -267,6 +285,8 @@ class _Body:
         return self._emit("Constant", [], value=numpy_helper.from_array(value))
 
     def _apart(self, name: str, axis: int) -> str:
+        if self.known.opset < AXES_AS_INPUT:
+            return self._emit("Unsqueeze", [name], axes=[axis])
         return self._emit("Unsqueeze", [name, self._constant(np.array([axis]))])
 
     def _together(self, names: list[str], axis: int) -> str:

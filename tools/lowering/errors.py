@@ -3,8 +3,10 @@
 CallerError
 └── LoweringError          says where (the node or tensor), what was found and what the user can do
     ├── ModelRefused       bytes that are not a float ONNX model we accept: malformed, hostile or out of bounds
+    │   └── RowsMixed      one whose rows give something else together than each alone
     ├── OpRefused          a node that has no exact form here, or uses its op in a way that has none
-    │   └── ConstantNeeded one that has where a tensor is known beforehand
+    │   ├── ConstantNeeded one that has where a tensor is known beforehand
+    │   └── AloneNeeded    one that has where a row is a run of its own
     ├── DataRefused        shapes, calibration rows or inputs that do not fit the model
     ├── ModelsDisagree     the result gives other classes than the float model, in more rows than the caller allows
     └── ModelsDiffer       the result's numbers are further from the float model's than the caller allows
@@ -29,6 +31,10 @@ class ModelRefused(LoweringError):
     """The file is not a model that this lowering reads."""
 
 
+class RowsMixed(ModelRefused):
+    """What it makes of a row depends on the others."""
+
+
 class OpRefused(LoweringError):
     """`op`: the operator's name, as "Conv"; `where` names the node too."""
 
@@ -43,6 +49,10 @@ class ConstantNeeded(OpRefused):
     def __init__(self, op: str, where: str, reason: str, tensor: str) -> None:
         self.tensor = tensor
         super().__init__(op, where, reason)
+
+
+class AloneNeeded(OpRefused):
+    """What it does depends on how many rows there are, or on all of them."""
 
 
 class DataRefused(LoweringError):

@@ -19,6 +19,7 @@ from onnx import AttributeProto, FunctionProto, ModelProto, NodeProto
 from tools.lowering.control import OPS as CONTROL
 from tools.lowering.control import Known, unrolled
 from tools.lowering.errors import ModelRefused
+from tools.lowering.sequences import SEQUENCES, without_sequences
 
 ROUNDS_MAX: Final = 16
 """How deep functions may call functions."""
@@ -53,10 +54,18 @@ def inlined(proto: ModelProto, handled: Collection[str]) -> ModelProto:
             if changed and len(expanded) > EXPANDED_MAX:
                 raise ModelRefused("file", f"its functions and loops hold more than {EXPANDED_MAX} nodes")
         if not changed:
+            found = {node.op_type for node in expanded}
+            if found.intersection(SEQUENCES) and found.isdisjoint(CONTROL):
+                value = bodies.known_things().value
+                _replace(copy, without_sequences(expanded, value, names.prefix))
             return copy
-        del copy.graph.node[:]
-        copy.graph.node.extend(expanded)
+        _replace(copy, expanded)
     raise ModelRefused("file", f"its functions call each other more than {ROUNDS_MAX} deep", "inline them")
+
+
+def _replace(proto: ModelProto, nodes: Iterable[NodeProto]) -> None:
+    del proto.graph.node[:]
+    proto.graph.node.extend(nodes)
 
 
 def has_body(op: str) -> bool:
@@ -92,11 +101,17 @@ class _Bodies:
     def parts(self, node: NodeProto, names: _Names) -> list[NodeProto] | None:
         """The nodes that it stands for, or None where it stays."""
         if node.op_type in CONTROL and _domain(node.domain) == "":
-            self.known = self.known or Known(self.proto, self._all_types())
             prefix = names.prefix(node)
-            return unrolled(node, self.known, prefix, lambda inner, rename: _renamed(inner, rename, prefix, {}))
+            return unrolled(
+                node, self.known_things(), prefix, lambda inner, rename: _renamed(inner, rename, prefix, {})
+            )
         body = self.of(node)
         return None if body is None else list(_expanded(node, body, names))
+
+    def known_things(self) -> Known:
+        """What of the model is the same for all inputs."""
+        self.known = self.known or Known(self.proto, self._all_types())
+        return self.known
 
     def of(self, node: NodeProto) -> FunctionProto | None:
         """The body, or None where the node stays."""

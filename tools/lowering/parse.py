@@ -76,6 +76,32 @@ def readings(proto: onnx.ModelProto, shapes: DeclaredShapes) -> list[Source]:
     return [batched, parse(proto, shapes, whole=True)] if _is_fixed(proto.graph, shapes) else [batched]
 
 
+def told(proto: onnx.ModelProto, shapes: DeclaredShapes, rows: int | None = None) -> onnx.ModelProto:
+    """The model whose inputs declare what is known of their sizes: `shapes`, and the number of `rows` where the batch
+    is open. The same object where nothing is."""
+    found = {}
+    for value in proto.graph.input:
+        given = value.name in shapes or value.type.tensor_type.HasField("shape")
+        shape = _chosen(value, shapes) if given else ()
+        sizes = (rows if shape[0] is None else shape[0], *shape[1:]) if shape else ()
+        if sizes and (not value.type.tensor_type.HasField("shape") or sizes != _declared(value)):
+            found[value.name] = sizes
+    if not found:
+        return proto
+    copy = onnx.ModelProto()
+    copy.CopyFrom(proto)
+    del copy.graph.value_info[:]
+    for value in copy.graph.output:
+        value.type.tensor_type.ClearField("shape")
+    for value in copy.graph.input:
+        dims = value.type.tensor_type.shape.dim
+        for place, size in enumerate(found.get(value.name, ())):
+            dim = dims[place] if place < len(dims) else dims.add()
+            if size is not None:
+                dim.dim_value = size
+    return copy
+
+
 def _is_fixed(graph: onnx.GraphProto, shapes: DeclaredShapes) -> bool:
     """Whether every dimension of every input is a number."""
     tensors = [value for value in graph.input if value.name in shapes or value.type.tensor_type.HasField("shape")]

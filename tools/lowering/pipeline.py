@@ -32,13 +32,14 @@ from tools.lowering.observed import Limits
 from tools.lowering.ops import HANDLERS
 from tools.lowering.parse import DeclaredShapes, decode
 from tools.lowering.protobuf import TEXT
-from tools.lowering.readings import as_rows, first_that_works
+from tools.lowering.readings import as_rows, as_written, first_that_works
 from tools.lowering.recognise import recognise
 from tools.lowering.report import Report
 from tools.lowering.shapes import resolve
 from tools.lowering.source import Array, Node, Source
 from tools.lowering.summary import summarise
 from tools.lowering.texts import places, told
+from tools.lowering.together import Together
 from tools.lowering.unbatched import with_rows
 from tools.lowering.unscale import unscale
 
@@ -85,7 +86,8 @@ class Lowered:
 
     def dequantize(self, outputs: Mapping[str, Array]) -> dict[str, Array]:
         """The source model's outputs in its element types; classes by the source model's names (texts or integers).
-        Where a row is a whole run of the model, one row is returned without N."""
+        Where a row is a whole run of the model, one row is returned without N, and rows of runs of one row each are as
+        a batch would be."""
         names = graph_names(self.source.outputs)
         found = boundary.dequantize([output.spec for output in self.graph.outputs], outputs)
         read = {port.name: found[names[port.name]] for port in self.source.outputs}
@@ -93,9 +95,9 @@ class Lowered:
             read[name] = np.array(classes, object)[read[name]]
         for name, axis in self.batch_axes.items():
             read[name] = np.moveaxis(read[name], 0, axis)
-        one = self.source.whole and all(len(array) == 1 for array in read.values())
-        shaped = {name: array[0] if one else array for name, array in read.items()}
-        return {port.name: np.asarray(shaped[port.name]).astype(port.dtype) for port in self.source.outputs}
+        if self.source.whole:
+            read = as_written(self.source.inputs, read)
+        return {port.name: np.asarray(read[port.name]).astype(port.dtype) for port in self.source.outputs}
 
 
 def lower(
@@ -120,7 +122,9 @@ def lower(
     decoded = decode(model)
     reach = _checked_ranges(decoded, ranges or {})
 
-    def attempt(proto: onnx.ModelProto, source: Source, fixed: Mapping[str, Array]) -> Lowered:
+    def attempt(
+        proto: onnx.ModelProto, source: Source, fixed: Mapping[str, Array], together: Together | None
+    ) -> Lowered:
         rest = {name: array for name, array in given.items() if name not in fixed}
         lacking = {
             name
@@ -132,7 +136,7 @@ def lower(
             for port in source.inputs
         )
         source = replace(source, inputs=inputs, precise=precise)
-        return _lowered(model, proto, source, fixed, None if calibration is None else rest)
+        return _lowered(model, proto, source, fixed, together, None if calibration is None else rest)
 
     return first_that_works(decoded, _checked_shapes(shapes), given, _HANDLED, attempt)
 
@@ -142,6 +146,7 @@ def _lowered(
     proto: onnx.ModelProto,
     source: Source,
     fixed: Mapping[str, Array],
+    together: Together | None,
     calibration: Mapping[str, Array] | None,
 ) -> Lowered:
     """One reading of the model, compiled."""
@@ -159,7 +164,13 @@ def _lowered(
     encoded = encode_graph(graph)
     verified = _verified(encoded)
     comparison = _compared(proto, prepared, builder, graph, rows)
-    comparison = replace(comparison, notes=(*comparison.notes, *_told(source, fixed)))
+    notes = [*comparison.notes, *_told(source, fixed)]
+    if source.whole and together is None:
+        notes.append("rows are not independent along the first dimension: a row of the graph is one run of the model")
+    if together is not None:
+        found = random_rows(prepared.inputs, graph.inputs) if rows is None else rows
+        notes.append(together.told(proto, source, found))
+    comparison = replace(comparison, notes=tuple(notes))
     report = summarise(LOWERING_VERSION, model, source, prepared, builder, encoded, verified, comparison)
     return Lowered(encoded, report, graph, prepared, builder.classes(), fixed, builder.batch_axes())
 
@@ -186,8 +197,6 @@ def _told(source: Source, fixed: Mapping[str, Array]) -> list[str]:
     for port in source.inputs:
         if port.missing:
             notes.append(f"input {port.name!r} may lack values: NaN is the least number that the graph takes there")
-    if source.whole:
-        notes.append("rows are not independent along the first dimension: a row of the graph is one run of the model")
     return notes
 
 

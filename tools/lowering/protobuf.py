@@ -10,7 +10,7 @@ import onnx
 from onnx import AttributeProto, TensorProto, numpy_helper
 
 from runtime.inference.limits import ELEMENTS_MAX
-from tools.lowering.errors import ModelRefused
+from tools.lowering.errors import AloneNeeded, ModelRefused
 from tools.lowering.source import Array, Attribute
 
 RANK_MAX: Final = 8
@@ -129,7 +129,7 @@ def _read_attribute(attribute: AttributeProto, where: str) -> Attribute:
         case AttributeProto.GRAPH | AttributeProto.GRAPHS:
             op = where.partition(" ")[0]
             mend = f"control flow has no exact form: export without If, Loop and Scan{_INSTEAD.get(op, '')}"
-            raise ModelRefused(where, f"attribute {attribute.name!r} holds a subgraph", mend)
+            raise AloneNeeded(op, where, f"attribute {attribute.name!r} holds a subgraph", mend)
         case _:
             kinds = {number: name for name, number in AttributeProto.AttributeType.items()}
             kind = kinds.get(attribute.type, str(attribute.type))

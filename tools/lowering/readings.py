@@ -1,5 +1,8 @@
 """The ways to read one file, tried in order: which dimension N is, and which of its inputs are rather constants.
 
+Where what a file does depends on how many rows there are (a loop over rows, a scale for all of them), it is read again
+as a file of one row. Rows together have to give what each gives alone: together.py looks.
+
 Files of one operator, and models that were exported with fixed shapes, give as inputs what most models hold: weights,
 target shapes, indices. Where an operator needs such an input beforehand, and the caller's calibration gives the whole
 of it (the very shape that the file declares), it is fixed at that value: no input of the graph any more.
@@ -15,15 +18,16 @@ import onnx
 from onnx import numpy_helper
 
 from runtime.inference.limits import ELEMENTS_MAX
-from tools.lowering.errors import ConstantNeeded, LoweringError, OpRefused
+from tools.lowering.errors import AloneNeeded, ConstantNeeded, LoweringError, OpRefused, RowsMixed
 from tools.lowering.inline import has_body, inlined
-from tools.lowering.parse import DeclaredShapes, readings
+from tools.lowering.parse import DeclaredShapes, parse, readings, told
 from tools.lowering.protobuf import DTYPES, RANK_MAX
 from tools.lowering.shapes import MEASURES
 from tools.lowering.source import Array, Port, Source
+from tools.lowering.together import SEVERAL, Together
 
 T = TypeVar("T")
-Attempt = Callable[[onnx.ModelProto, Source, Mapping[str, Array]], T]
+Attempt = Callable[[onnx.ModelProto, Source, Mapping[str, Array], Together | None], T]
 
 
 def first_that_works(
@@ -33,11 +37,30 @@ def first_that_works(
     handled: frozenset[str],
     attempt: Attempt[T],
 ) -> T:
-    """`attempt(proto, source, fixed)` of the first reading that it does not refuse, with as few inputs fixed as that
-    takes. `handled`: the operators that need no body; one whose form is refused is replaced by its body, if it has one.
-    Raises the refusal of the first reading where it refuses all; of the operator itself where its body is refused too.
+    """`attempt(proto, source, fixed, together)` of the first reading that it does not refuse, with as few inputs fixed
+    as that takes. `handled`: the operators that need no body; one whose form is refused is replaced by its body, if it
+    has one. Raises the refusal of the first reading where it refuses all; of the operator itself where its body is
+    refused too.
     """
     shapes = {**_shapes_of_rows(proto, given), **shapes}
+    try:
+        return _first(told(proto, shapes), shapes, given, handled, attempt)
+    except AloneNeeded:
+        alone, several = (told(proto, shapes, rows) for rows in (1, SEVERAL))
+        if alone is several:
+            raise
+        more = inlined(several, handled)
+        together = Together(more, parse(more, {}))
+        return _first(alone, {}, {}, handled, lambda flat, source, fixed, _: attempt(flat, source, fixed, together))
+
+
+def _first(
+    proto: onnx.ModelProto,
+    shapes: DeclaredShapes,
+    given: Mapping[str, Array],
+    handled: frozenset[str],
+    attempt: Attempt[T],
+) -> T:
     own = {node.op_type for node in proto.graph.node}
     before: LoweringError | None = None
     fixed = _empty_inputs(proto)
@@ -49,7 +72,7 @@ def first_that_works(
         refusals: list[LoweringError] = []
         for source in readings(flat, {name: shape for name, shape in shapes.items() if name not in fixed}):
             try:
-                return attempt(flat, source, fixed)
+                return attempt(flat, source, fixed, None)
             except LoweringError as refused:
                 refusals.append(refused)
         wanted = [name for refused in refusals for name in _fixable(flat, refused, given)]
@@ -61,7 +84,7 @@ def first_that_works(
             fixed[wanted[0]] = given[wanted[0]]
             proto = _with_constant(proto, wanted[0], given[wanted[0]])
         else:
-            last = refusals[0]
+            last = next((refused for refused in refusals if isinstance(refused, RowsMixed)), refusals[0])
             raise before if before and isinstance(last, OpRefused) and last.op not in own - by_body else last
 
 
@@ -137,3 +160,12 @@ def _with_runs(array: Array, shape: tuple[int, ...] | None) -> Array:
     if shape is None or array.shape == shape:
         return array if shape is None else array[np.newaxis]
     return array[:, np.newaxis] if shape[:1] == (1,) and array.shape[1:] == shape[1:] else array
+
+
+def as_written(ports: tuple[Port, ...], arrays: Mapping[str, Array]) -> dict[str, Array]:
+    """What whole runs make, [N, ...] each, as the model would write it: one run without N, runs of one row each (in all
+    inputs and outputs) as rows."""
+    shapes = [port.shape or () for port in ports] + [array.shape[1:] for array in arrays.values()]
+    of_rows = all(shape[:1] == (1,) for shape in shapes)
+    one = all(len(array) == 1 for array in arrays.values())
+    return {name: array[:, 0] if of_rows else array[0] if one else array for name, array in arrays.items()}

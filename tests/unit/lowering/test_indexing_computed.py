@@ -1,4 +1,4 @@
-"""ScatterElements at computed places: top-k gates of a mixture of experts. Loops over rows, which stay refused."""
+"""ScatterElements at computed places: top-k gates of a mixture of experts."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from onnx import TensorProto, helper
+from onnx import helper
 
-from tools.lowering import LoweringError, OpRefused, lower
+from tools.lowering import OpRefused, lower
 
 Call = Callable[..., Any]
 node = helper.make_node
@@ -46,22 +46,3 @@ def test_invalid_updates_that_are_narrower_than_the_rows(model_of: Call) -> None
     model = model_of(nodes, {"x": ["N", 2, 3]}, ["y"], constants).SerializeToString()
     with pytest.raises(OpRefused, match=r"ScatterElements .*do not fit rows of shape \[2, 3\]"):
         lower(model, calibration={"x": rows_of(2, 3)})
-
-
-def test_invalid_a_loop_over_the_rows_says_what_pytorch_exports_as_one(model_of: Call) -> None:
-    """nn.EmbeddingBag: as many rounds as there are rows."""
-    ports = [
-        helper.make_tensor_value_info("round", TensorProto.INT64, []),
-        helper.make_tensor_value_info("goes", TensorProto.BOOL, []),
-        helper.make_tensor_value_info("goes_on", TensorProto.BOOL, []),
-        helper.make_tensor_value_info("part", TensorProto.FLOAT, [3]),
-    ]
-    inner = [node("Identity", ["goes"], ["goes_on"]), node("Gather", ["x", "round"], ["part"])]
-    nodes = [
-        node("Shape", ["x"], ["shape"]),
-        node("Gather", ["shape", "zero"], ["rows"]),
-        node("Loop", ["rows", ""], ["y"], body=helper.make_graph(inner, "body", ports[:2], ports[2:])),
-    ]
-    model = model_of(nodes, {"x": ["N", 3]}, ["y"], {"zero": np.array(0)}).SerializeToString()
-    with pytest.raises(LoweringError, match=r"Loop .*control flow.*EmbeddingBag"):
-        lower(model, calibration={"x": rows_of(3)})

@@ -74,7 +74,7 @@ def test_invalid_external_data_hidden_in_an_attribute(simple: onnx.ModelProto) -
 
 def test_invalid_subgraph(simple: onnx.ModelProto) -> None:
     simple.graph.node.insert(0, helper.make_node("If", ["x"], ["z"], name="branch", then_branch=simple.graph))
-    refused(simple, 'If "branch"', "subgraph", "control flow")
+    refused(simple, 'If "branch"', "subgraph", "control flow", error=OpRefused)
 
 
 def test_invalid_custom_domain(simple: onnx.ModelProto) -> None:

@@ -16,6 +16,7 @@ import numpy as np
 from runtime.inference import graph as ir
 from runtime.inference.limits import SINGLE_EXACT_MAX
 from tools.lowering.builder import Builder, Tensor
+from tools.lowering.errors import AloneNeeded
 from tools.lowering.grids import SUM_BITS, Floats, Ints
 from tools.lowering.ops.axes import row_axis, window
 from tools.lowering.ops.columns import floating, floats, scaled
@@ -333,7 +334,8 @@ def dynamic_quantize_linear(node: Node, b: Builder) -> None:
     a whole run of the model, since the range is of all rows."""
     if not b.source.whole:
         mend = "fix the batch at 1 (--shape INPUT=1,...), so that a row is one run, or quantise statically"
-        raise node.refuse("it scales all rows by the range of all, so they would influence each other", mend)
+        reason = "it scales all rows by the range of all, so they would influence each other"
+        raise AloneNeeded(node.op, node.where, reason, mend)
     x = b.within_limit(floating(node, b.tensor(node, 0)))
     flat = reshaped(b, x, (x.fact.elements,))
     high = _extent(b, flat, x, 1)
