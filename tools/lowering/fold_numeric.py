@@ -91,6 +91,14 @@ def _reduced(function: Callable[..., Any]) -> Folder:
     return folder
 
 
+def _magnitudes(x: Array, **over: Any) -> Array:
+    return np.asarray(np.sum(np.abs(x), **over))
+
+
+def _squares(x: Array, **over: Any) -> Array:
+    return np.asarray(np.sum(x * x, **over))
+
+
 def _arg(function: Callable[..., Any]) -> Folder:
     def folder(node: Node, inputs: list[Array]) -> Array:
         if node.flag("select_last_index"):
@@ -177,11 +185,14 @@ NUMERIC: Final[dict[str, Folder]] = {
     "Or": _many(np.logical_or, truth=True),
     "Pow": _power,
     "Reciprocal": _unary(np.reciprocal),
+    "ReduceL1": _reduced(_magnitudes),
+    "ReduceL2": _reduced(lambda x, **over: np.sqrt(_squares(x, **over))),
     "ReduceMax": _reduced(np.max),
     "ReduceMean": _reduced(np.mean),
     "ReduceMin": _reduced(np.min),
     "ReduceProd": _reduced(np.prod),
     "ReduceSum": _reduced(np.sum),
+    "ReduceSumSquare": _reduced(_squares),
     "Relu": _unary(lambda x: np.maximum(x, 0)),
     "Round": _unary(np.rint),
     "Sigmoid": _curve(functions.sigmoid),

@@ -16,6 +16,7 @@ TRUTHS = FLOATS > 0
 NUMBERS = np.array([[7, -7, 9], [-4, 12, 5]], np.int64)
 PLACE = np.array(1, np.int64)
 FIRST = np.array([1], np.int64)
+REDUCED = ("L1", "L2", "Max", "Mean", "Min", "Prod", "Sum", "SumSquare")
 CASES = [
     *[(op, [FLOATS], {}) for op in ("Abs", "Ceil", "Cos", "Erf", "Exp", "Floor", "Reciprocal", "Relu", "Round",
                                     "Sigmoid", "Sign", "Sin", "Tanh", "Trilu", "ArgMax", "ArgMin")],
@@ -40,8 +41,8 @@ CASES = [
     ("MatMul", [FLOATS, ABOVE.T], {}),
     ("CastLike", [FLOATS, NUMBERS], {}),
     ("ArgMax", [FLOATS], {"axis": 1, "keepdims": 0}),
-    *[(f"Reduce{name}", [FLOATS, FIRST], {"keepdims": 0}) for name in ("Max", "Mean", "Min", "Prod", "Sum")],
-    *[(f"Reduce{name}", [FLOATS], {}) for name in ("Max", "Mean", "Min", "Prod", "Sum")],
+    *[(f"Reduce{name}", [FLOATS, FIRST], {"keepdims": 0}) for name in REDUCED],
+    *[(f"Reduce{name}", [FLOATS], {}) for name in REDUCED],
     ("ReduceSum", [FLOATS], {"noop_with_empty_axes": 1}),
 ]  # fmt: skip
 

@@ -157,13 +157,16 @@ def test_random_regressors_decide_as_the_float_model(
     positive=st.booleans(),
     based=st.booleans(),
     text=st.booleans(),
+    apart=st.booleans(),
 )
 def test_random_classifiers_say_what_the_float_model_says(
-    seed: int, classes: int, kind: str, positive: bool, based: bool, text: bool
+    seed: int, classes: int, kind: str, positive: bool, based: bool, text: bool, apart: bool
 ) -> None:
+    """`apart`: two classes have a column each."""
     random = np.random.default_rng(seed)
     nodes = Nodes(random, MODES)
-    columns = 1 if classes == 2 else classes
+    columns = 1 if classes == 2 and not apart else classes
+    based = based and columns != 2
     kind = "LOGISTIC" if columns == 1 and kind != "NONE" else kind
 
     def weights() -> list[tuple[int, float]]:
@@ -172,7 +175,8 @@ def test_random_classifiers_say_what_the_float_model_says(
 
     for _ in range(int(random.integers(1, 6))):
         nodes.add(int(random.integers(1, 5)), weights)
-    names: dict[str, Any] = {"classlabels_int64s": [7 * number for number in range(classes)]}
+    step = 1 if columns == 2 else 7
+    names: dict[str, Any] = {"classlabels_int64s": [step * number for number in range(classes)]}
     if text:
         names = {"classlabels_strings": list("wxyz"[:classes])}
     if based:
@@ -302,6 +306,17 @@ def test_an_imputer_of_what_does_not_exist_is_no_node() -> None:
     assert (exact["output_label"] == expected["output_label"]).all()
 
 
+def test_a_leaf_that_adds_nothing_is_a_score_too() -> None:
+    """As CatBoost writes all classes of all leaves: the first class wins with 0 over scores below it."""
+    lists = {"class_treeids": [0] * 6, "class_nodeids": [1, 1, 1, 2, 2, 2], "class_ids": [0, 1, 2] * 2}
+    weights = [0.0, -2.0, -1.0, -1.0, -2.0, 0.0]
+    model = classifier(classlabels_int64s=[3, 4, 5], class_weights=weights, **lists)
+    rows = rows_at_thresholds(np.random.default_rng(0))
+    exact, expected = exact_outputs(lower(model, calibration={"x": rows}), rows), float_outputs(model, rows)
+    assert set(expected["label"]) == {3, 5}
+    assert (exact["label"] == expected["label"]).all()
+
+
 BOUND = {"random_state": 0}
 CLASSIFIERS: dict[str, Callable[[], Any]] = {
     "tree": lambda: DecisionTreeClassifier(**BOUND),
@@ -425,7 +440,10 @@ def classifier(**changes: Any) -> bytes:
     ("changes", "reason"),
     [
         ({"classlabels_int64s": [3]}, "1 classes"),
-        ({"classlabels_int64s": [3, 4], "class_ids": [0, 1]}, "a column each"),
+        ({"classlabels_int64s": [3, 4], "class_ids": [0, 1]}, "of which onnxruntime makes 0 and 1"),
+        ({"classlabels_int64s": [0, 1], "class_ids": [0, 1]}, "second class may get no score"),
+        ({"classlabels_int64s": [0, 1], "class_ids": [0, 1], "base_values": [1.0, 2.0]}, "a base value each"),
+        ({"classlabels_int64s": [0, 1], "class_ids": [1, 1]}, "share the column of class_ids 1"),
         ({"classlabels_int64s": [3, 4], "post_transform": "SOFTMAX"}, "SOFTMAX is not supported for two classes"),
         ({"classlabels_int64s": [3, 4, 5], "post_transform": "CUBE"}, "post_transform CUBE is unknown"),
         ({"classlabels_int64s": [3, 4, 5], "class_weights": [-1.0, -2.0]}, "may get no score at all"),

@@ -9,11 +9,13 @@ of an exact model is NaN, so nodes_missing_value_tracks_true says nothing.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 
 from runtime.inference import graph as ir
 from tools.lowering.builder import Builder, Tensor
@@ -21,7 +23,7 @@ from tools.lowering.crossings import Thresholds
 from tools.lowering.grids import Floats, Ints
 from tools.lowering.ops.classes import arg_max_of, as_classes
 from tools.lowering.ops.columns import shifted
-from tools.lowering.ops.ensemble import Branch, Tree, numbers, read_trees
+from tools.lowering.ops.ensemble import LEAF, Branch, Tree, numbers, read_trees
 from tools.lowering.ops.layout import gathered, joined
 from tools.lowering.ops.missing import is_missing, with_missing
 from tools.lowering.ops.scores import transformed
@@ -65,13 +67,13 @@ def tree_classifier(node: Node, b: Builder) -> None:
 
     Two classes may share one column s, as exporters write it: the second wins where s > 0, or, if no leaf is negative,
     where s > 1/2; scores are then [-s, s] or [1 - s, s], or the logistic function of [-s, s] (onnxruntime's reading;
-    the standard says nothing).
+    the standard says nothing). Of two columns, as CatBoost writes them, the second decides alone: it wins above 0.
     """
     names = node.texts("classlabels_strings") or node.integers("classlabels_int64s") or ()
     if len(names) < 2:
         raise node.refuse(f"it names {len(names)} classes, two are the least")
     kind = node.text("post_transform", "NONE")
-    alone = len(names) == 2
+    alone = len(names) == 2 and set(node.integers("class_ids") or ()) != {0, 1}
     if alone and kind not in ("NONE", "LOGISTIC"):
         raise node.refuse(f"post_transform {kind} is not supported for two classes")
     x = _features(node, b)
@@ -80,41 +82,68 @@ def tree_classifier(node: Node, b: Builder) -> None:
         return
     trees = read_trees(node, "class", len(names), x.shape[0])
     base = _base(node, len(names))
-    if base is None:
+    if len(names) == 2:
+        _check_two(node, names, base)
+    elif base is None:
         _check_scored(node, trees)
     scores = _summed(node, b, x, trees, base)
     if b.is_read(node, 0):
-        b.bind(node, as_classes(b, arg_max_of(b, scores, 0, keep=False), names), 0)
+        compared = _beside_zero(b, gathered(b, scores, [1], 0)) if len(names) == 2 else scores
+        b.bind(node, as_classes(b, arg_max_of(b, compared, 0, keep=False), names), 0)
     if b.is_read(node, 1):
         b.bind(node, transformed(node, b, scores, kind), 1)
 
 
 def _one_column(node: Node, b: Builder, x: Tensor, names: tuple[str, ...] | tuple[int, ...], kind: str) -> None:
     if set(node.integers("class_ids") or ()) != {0}:
-        raise node.refuse(
-            "its two classes have a column each, of which onnxruntime makes something else than the larger one",
-            "export with one column, that of the second class under class_ids 0",
-        )
+        raise node.refuse("its two classes share the column of class_ids 1", "export with class_ids 0")
     trees = read_trees(node, "class", 1, x.shape[0])
     positive = all(tree.leaves.min() >= 0 for tree in trees)
     score = _summed(node, b, x, trees, _base(node, 1))
     if b.is_read(node, 0):
         compared = shifted(node, b, score, np.array([-0.5])) if positive else score
-        beside_zero = b.derive(compared, ir.Pad(x=compared.index, before=(1,), after=(0,), value=0))
-        b.bind(node, as_classes(b, arg_max_of(b, beside_zero, 0, keep=False), names), 0)
+        b.bind(node, as_classes(b, arg_max_of(b, _beside_zero(b, compared), 0, keep=False), names), 0)
     if b.is_read(node, 1):
         one = 1.0 if positive and kind == "NONE" else 0.0
         other = shifted(node, b, score, np.array([one]), sign=-1)
         b.bind(node, transformed(node, b, joined(b, [other, score], 0), kind), 1)
 
 
+def _beside_zero(b: Builder, score: Tensor) -> Tensor:
+    return b.derive(score, ir.Pad(x=score.index, before=(1,), after=(0,), value=0))
+
+
+def _check_two(node: Node, names: tuple[str, ...] | tuple[int, ...], base: Floats | None) -> None:
+    """What onnxruntime makes of two columns is clear only without base values, and where each row has a second score;
+    the class is then 0 or 1, whatever numbers the file names."""
+    if base is not None:
+        raise node.refuse("its two classes have a column and a base value each", "put them into the leaves of a tree")
+    if names != (0, 1) and not isinstance(names[0], str):
+        reason = f"its two classes {list(names)} have a column each, of which onnxruntime makes 0 and 1"
+        raise node.refuse(reason, "train with classes 0 and 1, or with texts")
+    if not _always_scored(node, 2)[1]:
+        raise node.refuse("its second class may get no score at all", "export with one column")
+
+
 def _check_scored(node: Node, trees: Sequence[Tree]) -> None:
     """onnxruntime gives no class to a column to which no leaf that was reached adds. That is seen only where all
     others may be negative."""
-    always = np.any([(tree.leaves != 0).all(axis=0) for tree in trees], axis=0)
+    always = _always_scored(node, trees[0].leaves.shape[1])
     if not always.all() and min(tree.leaves.min() for tree in trees) < 0:
         reason = f"class {int(np.argmin(always))} may get no score at all, others negative ones"
         raise node.refuse(reason, "export with a base value for each class")
+
+
+def _always_scored(node: Node, classes: int) -> npt.NDArray[np.bool_]:
+    """The classes to which each leaf of some tree adds, be it 0."""
+    modes, owners = node.texts("nodes_modes") or (), node.integers("nodes_treeids") or ()
+    leaves = Counter(tree for tree, mode in zip(owners, modes, strict=True) if mode == LEAF)
+    names = ("class_treeids", "class_nodeids", "class_ids")
+    listed = Counter(
+        (tree, kind) for tree, _, kind in set(zip(*(node.integers(name) or () for name in names), strict=True))
+    )
+    always = {kind for (tree, kind), count in listed.items() if count == leaves[tree]}
+    return np.array([kind in always for kind in range(classes)])
 
 
 def _features(node: Node, b: Builder) -> Tensor:
