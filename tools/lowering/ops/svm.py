@@ -51,15 +51,13 @@ def support_vectors(node: Node, x: Tensor, count: int) -> Floats:
     return listed(node, "support_vectors", count * x.shape[0]).reshape(count, x.shape[0])
 
 
-def kernels(node: Node, b: Builder, x: Tensor, vectors: Floats) -> Tensor:
+def _kernels(node: Node, b: Builder, x: Tensor, vectors: Floats) -> Tensor:
     """[support vectors]: the kernel of x with each."""
     kind = node.text("kernel_type", "LINEAR")
     params = node.numbers("kernel_params") or (0.0, 0.0, 3.0)
-    if len(params) != 3 or kind not in ("LINEAR", "POLY", "RBF", "SIGMOID"):
+    if len(params) != 3 or kind not in ("POLY", "RBF", "SIGMOID"):
         raise node.refuse(f"kernel {kind} with {len(params)} parameters is unknown")
     gamma, offset, degree = params
-    if kind == "LINEAR":
-        return dense(node, b, x, vectors, None, KERNEL_FRAC_BITS)
     if kind == "RBF":
         return _radial(node, b, x, vectors, gamma)
     inner = dense(node, b, x, gamma * vectors, np.full(len(vectors), offset), KERNEL_FRAC_BITS)
@@ -75,20 +73,26 @@ def kernels(node: Node, b: Builder, x: Tensor, vectors: Floats) -> Tensor:
     return result
 
 
-def weighted(
-    node: Node, b: Builder, found: Tensor, weights: Floats, rho: Floats, frac_bits: int | None = None
-) -> Tensor:
+def summed(node: Node, b: Builder, x: Tensor, vectors: Floats, weights: Floats, rho: Floats) -> Tensor:
+    """[columns]: the kernels of x with each vector, weighted, plus rho. weights [columns, vectors]."""
+    if node.text("kernel_type", "LINEAR") == "LINEAR":  # such sums are linear in x
+        columns = np.array([(each[:, np.newaxis] * vectors).sum(axis=0) for each in weights])
+        return dense(node, b, x, columns, rho, KERNEL_FRAC_BITS)
+    return _weighted(node, b, _kernels(node, b, x, vectors), weights, rho)
+
+
+def _weighted(node: Node, b: Builder, found: Tensor, weights: Floats, rho: Floats) -> Tensor:
     """found @ weights.T + rho, of kernels that may be as large as a polynomial's: high bits and low bits apart, so that
-    neither they nor the weights lose any. `frac_bits` as in `dense`."""
+    neither they nor the weights lose any."""
     drop = bits_to_drop(weights, found.fact.magnitude, found.frac_bits)
     if not drop:
-        return dense(node, b, found, weights, rho, frac_bits)
+        return dense(node, b, found, weights, rho, KERNEL_FRAC_BITS)
     high = b.regrid(found, found.frac_bits - drop)
     back = b.derive(high, ir.Rescale(x=high.index, shift=-drop))
     low = b.derive(found, ir.Sub(a=found.index, b=back.index), limit=None)
     low = b.derive(low, ir.Clip(x=low.index, low=-(1 << drop - 1), high=1 << drop - 1))
-    upper = dense(node, b, replace(high, error=0.0), weights, rho, frac_bits)
-    return added(node, b, upper, weighted(node, b, low, weights, np.zeros(len(weights)), frac_bits))
+    upper = dense(node, b, replace(high, error=0.0), weights, rho, KERNEL_FRAC_BITS)
+    return added(node, b, upper, _weighted(node, b, low, weights, np.zeros(len(weights))))
 
 
 def _reach(products: Floats) -> float:
@@ -123,10 +127,10 @@ def svm_regressor(node: Node, b: Builder) -> None:
     count = node.integer("n_supports", 0)
     rho = listed(node, "rho", 1)
     if count < 1:
-        score = dense(node, b, x, listed(node, "coefficients", x.shape[0]).reshape(1, -1), rho)
+        score = dense(node, b, x, listed(node, "coefficients", x.shape[0]).reshape(1, -1), rho, KERNEL_FRAC_BITS)
     else:
         weights = listed(node, "coefficients", count).reshape(1, -1)
-        score = weighted(node, b, kernels(node, b, x, support_vectors(node, x, count)), weights, rho)
+        score = summed(node, b, x, support_vectors(node, x, count), weights, rho)
     b.bind(node, _side(b, score) if node.flag("one_class") else score)
 
 

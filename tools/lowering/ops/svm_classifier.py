@@ -22,7 +22,7 @@ from tools.lowering.ops.columns import dense, negated, scaled, shifted
 from tools.lowering.ops.coupling import CLASSES_MAX, coupled
 from tools.lowering.ops.layout import joined
 from tools.lowering.ops.scores import transformed
-from tools.lowering.ops.svm import KERNEL_FRAC_BITS, kernels, listed, row, support_vectors, weighted
+from tools.lowering.ops.svm import KERNEL_FRAC_BITS, listed, row, summed, support_vectors
 from tools.lowering.ops.tables import tabulated
 from tools.lowering.source import Node
 
@@ -44,9 +44,9 @@ def svm_classifier(node: Node, b: Builder) -> None:
     if len(counts) != len(names) or min(counts) < 0:
         raise node.refuse(f"{len(names)} classes with {len(counts)} numbers of support vectors")
     x = row(node, b)
-    found = kernels(node, b, x, support_vectors(node, x, sum(counts)))
     pairs = _pairs(node, len(names), counts)
-    scores = weighted(node, b, found, pairs, listed(node, "rho", len(pairs)), KERNEL_FRAC_BITS)
+    vectors = support_vectors(node, x, sum(counts))
+    scores = summed(node, b, x, vectors, pairs, listed(node, "rho", len(pairs)))
     if b.is_read(node, 0):
         places = arg_max_of(b, _votes(b, scores, len(names)), 0, keep=False)
         places = replace(places, error=inf if scores.error else 0.0)
