@@ -21,15 +21,18 @@ MAC_BYTE_PS: Final = 8
 STREAMED_PS: Final = 600
 STRIDED_PS: Final = 1_900
 LIVE_PS: Final = 1_300  # an element that is alive at once with the others: memory is touched anew, beyond the caches
-WEIGHT_PS: Final = 600  # eight bytes read from memory
+WEIGHT_PS: Final = 900  # eight bytes read from memory
 DECISION_PS: Final = 6_000  # a branch of a tree passed: a comparison, and the next branch read
 KERNEL_PS: Final = 700_000
 RUN_PS: Final = 30_000_000
 
 LOAD_PS: Final = 2_000_000_000
-LOAD_KERNEL_PS: Final = 40_000_000
+LOAD_KERNEL_PS: Final = 60_000_000
+LOAD_CONSTANT_PS: Final = 60_000_000
+LOAD_NUMBER_PS: Final = 15_000_000
+LOAD_PAIR_PS: Final = 4_000  # of constants and numbers: the engine looks for each among all
 LOAD_WEIGHT_PS: Final = 20_000
-LOAD_BRANCH_PS: Final = 1_800_000  # a node of a tree: written for the engine, and built by it
+LOAD_BRANCH_PS: Final = 2_200_000  # a node of a tree: written for the engine, and built by it
 LOAD_VISIT_PS: Final = 42_000  # a column or element of a constant that the verifier looks at one by one
 
 VERIFY_PS: Final = 1_000_000_000
@@ -83,6 +86,9 @@ def model_cost(work: Work, expanded: int, gone_through: int, visited: int, live_
         gas_load=_gas(
             LOAD_PS
             + work.kernels * LOAD_KERNEL_PS
+            + work.constants * LOAD_CONSTANT_PS
+            + work.numbers * LOAD_NUMBER_PS
+            + (work.constants + work.numbers) ** 2 * LOAD_PAIR_PS
             + work.branches * LOAD_BRANCH_PS
             + gone_through * LOAD_WEIGHT_PS
             + visited * LOAD_VISIT_PS

@@ -19,7 +19,7 @@ from runtime.inference import emit_products, emit_trees, emit_windows
 from runtime.inference import graph as ops
 from runtime.inference.constants import unpack
 from runtime.inference.facts import Dims
-from runtime.inference.rules_windows import POOL_TAPS_MAX
+from runtime.inference.layout import is_channels_last
 from runtime.inference.verifier import Verified
 from runtime.inference.writer import Emitted, Writer, powers
 
@@ -36,7 +36,7 @@ def emit(verified: Verified) -> Emitted:
     for number in range(len(graph.inputs)):
         writer.made_is(writer.add("Cast", f"i{number}", to=TensorProto.DOUBLE))
     for node in graph.nodes:
-        writer.last = _is_channels_last(node, writer)
+        writer.last = is_channels_last(node, writer.constant_shape, writer.is_only_last)
         writer.made_is(_EMITTERS[type(node)](node, writer))
     writer.last = False
     for number, output in enumerate(graph.outputs):
@@ -58,18 +58,6 @@ def finish(nodes: list[Any], inputs: list[Any], outputs: list[Any], initializers
 
 def _value(name: str, shape: Dims) -> Any:
     return helper.make_tensor_value_info(name, TensorProto.INT64, [ROWS, *shape])
-
-
-def _is_channels_last(node: ops.Node, to: Writer) -> bool:
-    """Conv and MaxPool begin the layout; what can follows where an operand is in no other; else it is the graph's."""
-    if isinstance(node, ops.Conv):
-        return emit_windows.is_channels_last(node, to)
-    if isinstance(node, ops.MaxPool):
-        return prod(node.kernel) <= POOL_TAPS_MAX
-    operands = _FOLLOWERS.get(type(node), lambda _: ())(node)
-    if isinstance(node, ops.Lookup) and len(to.graph.constants[node.table].shape) > 1:
-        return False
-    return any(to.is_only_last(operand) for operand in operands)
 
 
 def _gemm(node: ops.Gemm, to: Writer) -> str:
@@ -198,22 +186,6 @@ def _softmax(node: ops.Softmax, to: Writer) -> str:
 def _scaled_and_rounded(to: Writer, y: str, shift: int) -> str:
     return to.add("Round", to.add("Mul", y, to.scalar(ldexp(1.0, -shift))))
 
-
-def _x(node: Any) -> tuple[int, ...]:
-    return (node.x,)
-
-
-def _a_and_b(node: Any) -> tuple[int, ...]:
-    return (node.a, node.b)
-
-
-_FOLLOWERS: Final[dict[type, Callable[[Any], tuple[int, ...]]]] = {
-    **dict.fromkeys((ops.Add, ops.Sub, ops.Mul, ops.Div), _a_and_b),
-    **dict.fromkeys((ops.Affine, ops.Rescale, ops.Clip, ops.Relu, ops.Sqrt, ops.Lookup, ops.Softmax, ops.ArgMax), _x),
-    **dict.fromkeys((ops.Slice, ops.Pad, ops.ReduceSum, ops.ReduceMax), _x),
-    ops.Concat: lambda node: node.tensors,
-}
-"""What can be written channels last as well, and its operands: all of one rank."""
 
 _EMITTERS: Final[dict[type, Callable[[Any, Writer], str]]] = {
     ops.Gemm: _gemm,

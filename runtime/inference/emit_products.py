@@ -11,7 +11,7 @@ from onnx import TensorProto
 
 from runtime.inference import graph as ops
 from runtime.inference.constants import unpack
-from runtime.inference.limbs import BYTE_BITS, LIMB_BITS, Limbs, limbs_of, limbs_of_weights, weights_of
+from runtime.inference.limbs import BYTE_BITS, LIMB_BITS, Limbs, limbs_of, limbs_of_weights
 from runtime.inference.writer import Writer, powers
 
 Order = Callable[[npt.NDArray[np.integer]], npt.NDArray[np.integer]]
@@ -20,7 +20,7 @@ Order = Callable[[npt.NDArray[np.integer]], npt.NDArray[np.integer]]
 def limbs_for(node: ops.Gemm | ops.Conv, to: Writer) -> Limbs | None:
     """As the rule decided."""
     x, made = to.facts[node.x], to.facts[to.present]
-    return limbs_of(x.low, x.high, weights_of(to.graph.constants[node.weights]), x.elements, made.elements)
+    return limbs_of(x.low, x.high, to.weights_of(node.weights), x.elements, made.elements)
 
 
 def parts(x: str, limbs: Limbs | None, to: Writer) -> list[str]:

@@ -37,12 +37,6 @@ def conv(node: ops.Conv, to: Writer) -> str:
     return {ConvWay.GATHERED: _gathered, ConvWay.BY_CHANNEL: _by_channel, ConvWay.BY_GROUP: _by_group}[way](node, to)
 
 
-def is_channels_last(node: ops.Conv, to: Writer) -> bool:
-    """Whether `conv` writes it so."""
-    way = conv_way(node, to.graph.constants[node.weights].shape)
-    return node.form == ConvForm.DOUBLE and way != ConvWay.BY_GROUP
-
-
 def max_pool(node: ops.MaxPool, to: Writer) -> str:
     """Channels last, the largest of shifted tensors; else the kernel."""
     x = _padded(to, to.tensor(node.x), node, float(to.facts[node.x].low))
@@ -136,11 +130,16 @@ def _by_channel(node: ops.Conv, to: Writer) -> str:
     """One filter for each channel: products of shifted tensors and of one number per channel, summed."""
     channels, _, *kernel = to.graph.constants[node.weights].shape
     x = _padded(to, to.tensor(node.x), node, 0.0)
-    taps = to.scaled(node.weights, node.shifts, (channels, prod(kernel))).T
+
+    def taps() -> list[str]:
+        scaled = to.scaled(node.weights, node.shifts, (channels, prod(kernel))).T
+        key = ("tap", node.weights, node.shifts)
+        return [to.constant((*key, number), partial(np.copy, tap)) for number, tap in enumerate(scaled)]
+
+    weights = to.once(("taps", node.weights, node.shifts), taps)
     total = ""
     for number, offset in enumerate(itertools.product(*map(range, kernel))):
-        weights = to.constant(("tap", node.weights, node.shifts, number), partial(np.copy, taps[number]))
-        term = to.add("Mul", _shifted(to, x, node, offset), weights)
+        term = to.add("Mul", _shifted(to, x, node, offset), weights[number])
         total = to.add("Add", total, term) if total else term
     return to.biased_and_rounded(total, node.bias, node.shifts, (channels,))
 

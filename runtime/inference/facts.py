@@ -5,9 +5,10 @@ A rule is a pure function (node, place) -> Proof, or Refused raised by `place.de
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from math import prod
+from typing import Final, TypeVar
 
 import numpy as np
 
@@ -21,6 +22,13 @@ from runtime.inference.limits import DOUBLE_EXACT_MAX, WEIGHTS_MAX
 Dims = tuple[int, ...]
 NEAR_ELEMENTS = 1 << 18
 """What fits near the core: reading it in any order is cheap."""
+FAR_UNITS = 45
+"""Of one place in memory that nothing near it was read before: beyond the caches and the tables of pages."""
+TURNED_UNITS: Final = {True: 2, False: 10}
+"""Of each element, where one axis moves past the others; by whether the tensor is near."""
+PRODUCT_UNITS = 180
+"""Of each matrix product of a kernel that makes several: it is set up anew."""
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +66,19 @@ class Work:
     weights: int = 0  # elements of constants read per run
     decisions: int = 0  # branches of trees passed from the roots to the deepest leaves, where the forest is small
     branches: int = 0  # of trees: built when the model is loaded, whatever the rows
+    constants: int = 0  # named by nodes: the verifier looks at them, the engine reads them, whatever their size
+    numbers: int = 0  # small constants of its own that a kernel is given: bounds, shapes, places
 
     def __add__(self, other: Work) -> Work:
         return Work(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(Work)))
 
 
-def span(shape: Dims, other: Dims) -> int:
+def channels_last(values: Sequence[_T]) -> list[_T]:
+    """One value for each dimension of a row [channels, spatial...], in the order [spatial..., channels]."""
+    return [*values[1:], *values[:1]]
+
+
+def span(shape: Sequence[int], other: Sequence[int]) -> int:
     """How many elements in a row an element-by-element kernel handles before one operand repeats: the product of the
     last dimensions in which both shapes are equal, or in which the same one is repeated. A last dimension of 1 makes
     the kernel step element by element."""
@@ -77,12 +92,6 @@ def span(shape: Dims, other: Dims) -> int:
             break
         length *= max(size, repeated)
     return length
-
-
-def with_numbers(fact: Fact, times: int) -> Work:
-    """Kernels over a tensor and a single number, so many: slow where the last dimension is 1 (see `span`)."""
-    slow = 5 if fact.shape and fact.shape[-1] == 1 else 0
-    return Work(kernels=times, streamed=times * fact.elements, strided=slow * times * fact.elements)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +112,9 @@ class Sums:
 
 @dataclass(slots=True)
 class Place:
-    """Where a rule stands: the facts so far, the constants, and who was used. One for a whole verification."""
+    """Where a rule stands: the facts so far, the constants, and who was used. One for a whole verification. `last`:
+    whether the present node is written channels last; `stored`: in which layouts each tensor is; `stored_twice`: from
+    which node on which tensor is there in another form too, of so many elements."""
 
     constants: tuple[Constant, ...]
     visits_left: int
@@ -118,6 +129,10 @@ class Place:
     expanded: int = 0
     gone_through: int = 0
     tree_nodes: int = 0
+    last: bool = False
+    stored: list[set[bool]] = field(default_factory=list)
+    stored_twice: list[tuple[int, int, int]] = field(default_factory=list)
+    numbers_given: set[tuple[bool, object]] = field(default_factory=set)
 
     def refuse(self, rule: str, values: Mapping[str, object]) -> Refused:
         """The error to raise about the present node. values: what broke the rule, for people."""
@@ -147,6 +162,56 @@ class Place:
         shape = self.shape_of(index)
         self.visit(prod(shape))
         return unpack(self.constants[index]).astype(np.int64)
+
+    # ---- the layout in which the engine stores rows (layout.py)
+
+    def laid(self, shape: Dims) -> Sequence[int]:
+        """A shape as the present node's kernels see it."""
+        return channels_last(shape) if self.last else shape
+
+    def is_only_last(self, tensor: int) -> bool:
+        """Whether a tensor is stored channels last and in no other way."""
+        self.fact(tensor)
+        return False not in self.stored[tensor]
+
+    def keep_beside(self, tensor: int, elements: int) -> None:
+        """From the present node to its last use, a tensor is stored in another way as well, in so many elements."""
+        self.stored_twice.append((self.node, tensor, elements))
+
+    def turn(self, tensor: int) -> Work:
+        """What it takes to have an operand in the present layout, once."""
+        fact, forms = self.facts[tensor], self.stored[tensor]
+        if self.last in forms:
+            return Work()
+        forms.add(self.last)
+        self.keep_beside(tensor, fact.elements)
+        return Work(kernels=1, strided=TURNED_UNITS[fact.elements <= NEAR_ELEMENTS] * fact.elements)
+
+    def numbers(self, fact: Fact, times: int) -> Work:
+        """Kernels over a tensor and a single number, so many: slow where the last dimension is 1 (see `span`)."""
+        laid = self.laid(fact.shape)
+        slow = 5 if laid and laid[-1] == 1 else 0
+        return Work(
+            kernels=times,
+            streamed=times * fact.elements,
+            strided=slow * times * fact.elements,
+            numbers=times,
+        )
+
+    def sums_along(self, shape: Dims, axes: Dims) -> Work:
+        """Of a kernel that adds up along `axes`. Where the last dimension stays, it multiplies by ones: a product, set
+        up anew for each index of the dimensions before."""
+        laid = self.laid(tuple(axis in axes for axis in range(len(shape))))
+        first = list(laid).index(True)
+        products = 0 if laid[-1] else prod(self.laid(shape)[:first])
+        kept = prod(size for axis, size in enumerate(shape) if axis not in axes)
+        return Work(kernels=1, strided=prod(shape) + kept + PRODUCT_UNITS * products, numbers=1)
+
+    def given(self, *values: object) -> int:
+        """How many of these small constants no kernel before was given."""
+        new = {(self.last, value) for value in values} - self.numbers_given
+        self.numbers_given |= new
+        return len(new)
 
     def visit(self, columns: int) -> None:
         """Take so many numbers of constants from the verifier's budget, before looking at them."""

@@ -408,6 +408,13 @@ Node = (
 )
 
 
+def operands(node: Node) -> tuple[int, ...]:
+    """The tensors that a node uses."""
+    if isinstance(node, Concat):
+        return node.tensors
+    return tuple(getattr(node, name) for name in ("x", "a", "b", "index") if hasattr(node, name))
+
+
 class Output(Struct):
     """A tensor that leaves the graph, and what a caller sees of it."""
 

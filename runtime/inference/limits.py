@@ -29,6 +29,7 @@ GAS_PER_ROW_MAX: Final = 60 * 10**9  # a minute on the reference machine
 GAS_LOAD_MAX: Final = 60 * 10**9
 TREE_NODES_MAX: Final = 1 << 22  # branches and leaves of all trees of a model
 TREE_DEPTH_MAX: Final = 256  # branches from a root to a leaf: the engine builds a tree by recursion
+POOL_TAPS_MAX: Final = 16  # of a MaxPool's window, to be the largest of tensors shifted channels last
 KERNELS_MAX: Final = 1 << 18  # launched by one run
 ROWS_MAX: Final = 1 << 20
 

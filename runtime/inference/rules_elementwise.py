@@ -7,7 +7,7 @@ rounded result of an exact value that is representable is that value). Compariso
 from __future__ import annotations
 
 from runtime.inference.arithmetic import Double, divide, rhe_shift, square_root, to_integer
-from runtime.inference.facts import Dims, Fact, Place, Proof, Work, repeated, span, with_numbers
+from runtime.inference.facts import Dims, Fact, Place, Proof, Work, repeated, span
 from runtime.inference.graph import Add, Clip, Div, Mul, Relu, Softmax, Sqrt, Sub
 from runtime.inference.limits import (
     DOUBLE_EXACT_MAX,
@@ -26,9 +26,9 @@ def _exact(place: Place, shape: Dims, low: int, high: int) -> Fact:
     return Fact(shape, low, high)
 
 
-def _pass(a: Fact, b: Fact, made: Fact) -> Work:
+def _pass(place: Place, a: Fact, b: Fact, made: Fact) -> Work:
     """One kernel over two operands; repeating one of them costs about ten elements' time per span."""
-    spans = 0 if a.shape == b.shape else made.elements // span(a.shape, b.shape)
+    spans = 0 if a.shape == b.shape else made.elements // span(place.laid(a.shape), place.laid(b.shape))
     return Work(kernels=1, streamed=2 * made.elements, strided=10 * spans)
 
 
@@ -36,14 +36,14 @@ def add(node: Add, place: Place) -> Proof:
     """Interval ends add; exact where both are within 2**53."""
     a, b = place.fact(node.a), place.fact(node.b)
     fact = _exact(place, repeated(place, a.shape, b.shape), a.low + b.low, a.high + b.high)
-    return Proof(fact, _pass(a, b, fact))
+    return Proof(fact, _pass(place, a, b, fact))
 
 
 def sub(node: Sub, place: Place) -> Proof:
     """[a.low - b.high, a.high - b.low]; exact where both ends are within 2**53."""
     a, b = place.fact(node.a), place.fact(node.b)
     fact = _exact(place, repeated(place, a.shape, b.shape), a.low - b.high, a.high - b.low)
-    return Proof(fact, _pass(a, b, fact))
+    return Proof(fact, _pass(place, a, b, fact))
 
 
 def mul(node: Mul, place: Place) -> Proof:
@@ -57,7 +57,7 @@ def mul(node: Mul, place: Place) -> Proof:
     fact = _exact(place, repeated(place, a.shape, b.shape), low, high)
     rounded = Fact(fact.shape, rhe_shift(low, node.shift), rhe_shift(high, node.shift))
     more = Work(kernels=1, streamed=fact.elements, scratch=2 * fact.elements)
-    return Proof(rounded, _pass(a, b, fact) + with_numbers(fact, 1) + more)
+    return Proof(rounded, _pass(place, a, b, fact) + place.numbers(fact, 1) + more)
 
 
 def clip(node: Clip, place: Place) -> Proof:
@@ -70,7 +70,9 @@ def clip(node: Clip, place: Place) -> Proof:
         high=node.high,
     )
     low, high = (min(max(end, node.low), node.high) for end in (x.low, x.high))
-    return Proof(Fact(x.shape, low, high), Work(kernels=1, streamed=x.elements))
+    return Proof(
+        Fact(x.shape, low, high), Work(kernels=1, streamed=x.elements, numbers=place.given(node.low, node.high))
+    )
 
 
 def relu(node: Relu, place: Place) -> Proof:
@@ -105,8 +107,13 @@ def softmax(node: Softmax, place: Place) -> Proof:
     )
     _exact(place, x.shape, 0, x.high - x.low)
     n = x.elements
-    more = Work(kernels=19, streamed=13 * n, strided=3 * n, scratch=4 * n)
-    return Proof(Fact(x.shape, 0, 1 << node.frac_bits_out), with_numbers(x, 9) + more)
+    lines = tuple(1 if axis == node.axis else size for axis, size in enumerate(x.shape))
+    repeats = n // span(place.laid(x.shape), place.laid(lines))  # of the maximum, and of the sum
+    more = Work(kernels=18, streamed=13 * n, strided=2 * n + 20 * repeats, scratch=4 * n)
+    return Proof(
+        Fact(x.shape, 0, 1 << node.frac_bits_out),
+        place.numbers(x, 9) + place.sums_along(x.shape, (node.axis,)) + more,
+    )
 
 
 def _rounded_fact(place: Place, shape: Dims, ends: list[Double], shift: int) -> Fact:
@@ -127,7 +134,7 @@ def div(node: Div, place: Place) -> Proof:
     corners = [divide(x, y) for x in (a.low, a.high) for y in (b.low, b.high)]
     fact = _rounded_fact(place, repeated(place, a.shape, b.shape), corners, node.shift)
     more = Work(strided=fact.elements, scratch=2 * fact.elements)
-    return Proof(fact, _pass(a, b, fact) + with_numbers(fact, 2) + more)
+    return Proof(fact, _pass(place, a, b, fact) + place.numbers(fact, 2) + more)
 
 
 def sqrt(node: Sqrt, place: Place) -> Proof:
@@ -137,4 +144,4 @@ def sqrt(node: Sqrt, place: Place) -> Proof:
     place.demand(x.low >= 0, "what a root is taken of is not negative", low=x.low)
     fact = _rounded_fact(place, x.shape, [square_root(x.low), square_root(x.high)], node.shift)
     more = Work(kernels=1, streamed=x.elements, strided=2 * x.elements, scratch=2 * x.elements)
-    return Proof(fact, with_numbers(x, 2) + more)
+    return Proof(fact, place.numbers(x, 2) + more)

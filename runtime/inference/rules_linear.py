@@ -20,16 +20,12 @@ from math import prod
 import numpy as np
 
 from runtime.inference.arithmetic import Int64Array, rhe_shift, rhe_shift_array
-from runtime.inference.facts import Dims, Fact, Place, Proof, Work, repeated, span, with_numbers
+from runtime.inference.facts import PRODUCT_UNITS, Dims, Fact, Place, Proof, Work, repeated, span
 from runtime.inference.graph import Affine, Conv, Gemm, MatMul, Rescale
 from runtime.inference.limbs import Limbs, limbs_of
 from runtime.inference.limits import DOUBLE_EXACT_MAX, SHIFT_BITS_MAX
 
 SUM_RULE = "every partial sum of a column is exact: within 2**53"
-
-
-PRODUCT_UNITS = 180
-"""Of each matrix product of a MatMul: it is set up anew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +137,9 @@ def product_work(place: Place, node: Gemm | Conv, x: Fact, made: Fact) -> Work:
         if node.bias is not None:
             place.expand(weights[0], "bias", node.bias, node.shifts)
         streamed = x.elements + (1 + rounds) * made.elements
-        return Work(kernels=2, macs_double=macs, weights=prod(weights), streamed=streamed, scratch=made.elements)
+        return Work(
+            kernels=2, macs_double=macs, weights=prod(weights), streamed=streamed, scratch=made.elements, numbers=2
+        )
     packed = -(-prod(weights) * limbs.weights // 8)
     place.expand(packed, "limbs", *key, goes_through=prod(weights))
     place.expand(2 * weights[0], "scales", *key, node.bias, node.shifts)
@@ -149,9 +147,10 @@ def product_work(place: Place, node: Gemm | Conv, x: Fact, made: Fact) -> Work:
     return Work(
         kernels=4 + limbs.x * (2 * limbs.weights + 3),
         macs_byte=macs * limbs.x * limbs.weights,
-        weights=-(-3 * packed // 4),  # read in order, while bytes are multiplied
+        weights=-(-packed // 2),  # read in order, while bytes are multiplied
         streamed=x.elements * (1 + limbs.x) + made.elements * joined,
         scratch=x.elements * 2 + made.elements * (limbs.x + 1),
+        numbers=10,
     )
 
 
@@ -188,7 +187,7 @@ def affine(node: Affine, place: Place) -> Proof:
         Work(
             kernels=passes,
             streamed=2 * passes * x.elements,
-            strided=10 * (x.elements // span(x.shape, shape)) * passes,
+            strided=10 * (x.elements // span(place.laid(x.shape), place.laid(shape))) * passes,
             scratch=x.elements,
             weights=passes * prod(shape),
         ),
@@ -208,7 +207,7 @@ def rescale(node: Rescale, place: Place) -> Proof:
         limit=DOUBLE_EXACT_MAX,
     )
     more = Work(kernels=1, streamed=x.elements, scratch=x.elements)
-    return Proof(Fact(x.shape, low, high), with_numbers(x, 1) + more)
+    return Proof(Fact(x.shape, low, high), place.numbers(x, 1) + more)
 
 
 def matmul(node: MatMul, place: Place) -> Proof:
@@ -239,5 +238,5 @@ def matmul(node: MatMul, place: Place) -> Proof:
             strided=PRODUCT_UNITS * products,
             scratch=2 * fact.elements + min(a.elements, b.elements),
         )
-        + with_numbers(min(a, b, fact, key=lambda found: found.elements), 1),
+        + place.numbers(min(a, b, fact, key=lambda found: found.elements), 1),
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from math import prod
 
-from runtime.inference.facts import NEAR_ELEMENTS, Dims, Fact, Place, Proof, Work
+from runtime.inference.facts import FAR_UNITS, NEAR_ELEMENTS, TURNED_UNITS, Dims, Fact, Place, Proof, Work, span
 from runtime.inference.graph import (
     ArgMax,
     Concat,
@@ -28,17 +28,20 @@ def reshape(node: Reshape, place: Place) -> Proof:
     """The same elements in the same order, within a row."""
     x = place.fact(node.x)
     place.demand(prod(node.shape) == x.elements, "a Reshape keeps the number of elements", x=x.shape, shape=node.shape)
-    return Proof(Fact(node.shape, x.low, x.high), Work(kernels=1, streamed=-(-x.elements // 2)))
+    return Proof(
+        Fact(node.shape, x.low, x.high), Work(kernels=1, streamed=-(-x.elements // 2), numbers=place.given(node.shape))
+    )
 
 
 def _transpose_units(permutation: Dims, x: Fact) -> int:
-    """Memory is the cost: what fits near the core is cheap, one axis moved past the others walks in order."""
+    """Of each element. Memory is the cost: what fits near the core is cheap, one axis moved past the others walks in
+    order, any other permutation may come to a new place with each element."""
     near = x.elements <= NEAR_ELEMENTS
     for axis in range(len(permutation)):
         rest = [other for other in permutation if other != axis]
         if rest == sorted(rest):
-            return 2 if near else 4
-    return 3 if near else 11
+            return TURNED_UNITS[near]
+    return 3 if near else FAR_UNITS
 
 
 def transpose(node: Transpose, place: Place) -> Proof:
@@ -77,8 +80,8 @@ def concat(node: Concat, place: Place) -> Proof:
     total = sum(part.shape[node.axis] for part in parts)
     shape = (*first[: node.axis], total, *first[node.axis + 1 :])
     fact = Fact(shape, min(part.low for part in parts), max(part.high for part in parts))
-    runs = len(parts) * prod(first[: node.axis])
-    return Proof(fact, Work(kernels=1, strided=fact.elements + runs))
+    runs = len(parts) * prod(first[1:] if place.last and node.axis == 0 else first[place.last : node.axis])
+    return Proof(fact, Work(kernels=1 + len(parts) // 8, strided=fact.elements + runs))
 
 
 def slice_(node: Slice, place: Place) -> Proof:
@@ -104,9 +107,11 @@ def slice_(node: Slice, place: Place) -> Proof:
             size=x.shape[axis],
         )
     fact = Fact(node.counts, x.low, x.high)
-    runs = fact.elements // node.counts[-1] if rank else 0
-    per_element = min(5, abs(node.steps[-1]) + (node.steps[-1] != 1)) if rank else 1
-    return Proof(fact, Work(kernels=1, strided=per_element * fact.elements + 5 * runs))
+    runs = fact.elements // place.laid(node.counts)[-1] if rank else 0
+    step = place.laid(node.steps)[-1] if rank else 1
+    per_element = min(5, abs(step) + (step != 1))
+    numbers = place.given(("from", node.starts), ("to", node.starts, node.counts, node.steps), node.steps, rank)
+    return Proof(fact, Work(kernels=1, strided=per_element * fact.elements + 5 * runs, numbers=numbers))
 
 
 def pad(node: Pad, place: Place) -> Proof:
@@ -124,8 +129,8 @@ def pad(node: Pad, place: Place) -> Proof:
     low, high = min(x.low, node.value), max(x.high, node.value)
     if shape == x.shape:
         low, high = x.low, x.high
-    runs = prod(shape[:-1])
-    return Proof(Fact(shape, low, high), Work(kernels=1, strided=prod(shape) + 6 * runs))
+    runs = prod(place.laid(shape)[:-1])
+    return Proof(Fact(shape, low, high), Work(kernels=1, strided=prod(shape) + 6 * runs, numbers=2))
 
 
 def _reduced(place: Place, x: Fact, axes: Dims) -> Dims:
@@ -147,7 +152,7 @@ def reduce_sum(node: ReduceSum, place: Place) -> Proof:
     place.demand(
         worst <= DOUBLE_EXACT_MAX, "every partial sum is exact: within 2**53", sum=worst, limit=DOUBLE_EXACT_MAX
     )
-    return Proof(Fact(shape, count * x.low, count * x.high), Work(kernels=1, strided=x.elements + prod(shape)))
+    return Proof(Fact(shape, count * x.low, count * x.high), place.sums_along(x.shape, node.axes))
 
 
 def reduce_max(node: ReduceMax, place: Place) -> Proof:
@@ -189,13 +194,16 @@ def take(node: Take, place: Place) -> Proof:
     shape = (*x.shape[: node.axis], index.shape[node.axis], *x.shape[node.axis + 1 :])
     fact = Fact(shape, x.low, x.high)
     per_element = 5 if x.elements <= NEAR_ELEMENTS else 8
+    repeats = 0 if shape == index.shape else fact.elements // span(shape, index.shape)
+    lines = fact.elements // shape[-1]  # in each the kernel works out anew where it is
     return Proof(
         fact,
         Work(
             kernels=3,
             streamed=index.elements + fact.elements,
-            strided=per_element * fact.elements,
+            strided=per_element * fact.elements + 10 * repeats + 15 * lines,
             scratch=index.elements + fact.elements,
+            numbers=1,
         ),
     )
 
@@ -216,5 +224,6 @@ def top_k(node: TopK, place: Place) -> Proof:
             streamed=fact.elements,
             strided=per_bit * node.k.bit_length() * x.elements,
             scratch=2 * x.elements + 2 * fact.elements,
+            numbers=1,
         ),
     )

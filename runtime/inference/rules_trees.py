@@ -9,12 +9,17 @@ from __future__ import annotations
 import numpy as np
 
 from runtime.inference.arithmetic import Int64Array
-from runtime.inference.facts import NEAR_ELEMENTS, Fact, Place, Proof, Work
+from runtime.inference.facts import FAR_UNITS, NEAR_ELEMENTS, PRODUCT_UNITS, Fact, Place, Proof, Work
 from runtime.inference.forest import Forest, read_forest
 from runtime.inference.graph import Lookup, Trees
 from runtime.inference.limits import DOUBLE_EXACT_MAX, TREE_DEPTH_MAX, TREE_NODES_MAX
 
 TABLE_RULE = "a table's number is exact: within 2**53"
+
+
+def _place_units(elements: int) -> int:
+    """Of each row that is copied from a table of so many elements."""
+    return 2 if elements <= NEAR_ELEMENTS else FAR_UNITS
 
 
 def _distance(nodes: int) -> int:
@@ -33,16 +38,23 @@ def trees(node: Trees, place: Place) -> Proof:
     low, high = _sums(place, leaves, forest)
     count, columns = len(forest.ends), leaves.shape[1]
     decisions = sum(forest.depths) + count
+    lone = forest.depths.count(0)
     work = Work(
         kernels=1,
         decisions=decisions * _distance(len(forest.rights)),
-        branches=len(forest.rights),
+        branches=len(forest.rights) + 2 * lone,  # a lone leaf becomes a branch with two
         streamed=x.elements,
     )
     if columns > 1:
         place.expand(leaves.size, "table", node.leaves)
         gathered = count * columns
-        work += Work(kernels=3, streamed=2 * count, strided=2 * count + 2 * gathered, scratch=2 * count + gathered)
+        work += Work(
+            kernels=3,
+            streamed=2 * count,
+            strided=_place_units(leaves.size) * count + 2 * gathered + PRODUCT_UNITS,
+            scratch=2 * count + gathered,
+            numbers=1,
+        )
     return Proof(Fact((columns,), low, high), work)
 
 
@@ -123,13 +135,18 @@ def lookup(node: Lookup, place: Place) -> Proof:
     _ends(place, TABLE_RULE, table)
     fact = Fact((*x.shape, *shape[1:]), *_ends(place, TABLE_RULE, table[x.low : x.high + 1]))
     place.expand(table.size, "table", node.table)
-    is_list_nearby = table.size == shape[0] <= NEAR_ELEMENTS
+    near = table.size <= NEAR_ELEMENTS
+    if table.size == shape[0]:  # single numbers: many are read at a time
+        strided = x.elements if near else 10 * x.elements
+    else:
+        strided = _place_units(table.size) * x.elements + 2 * fact.elements
     return Proof(
         fact,
         Work(
             kernels=4,
             streamed=2 * x.elements,
-            strided=x.elements if is_list_nearby else 2 * x.elements + 2 * fact.elements,
+            strided=strided,
             scratch=2 * x.elements + fact.elements,
+            numbers=2,
         ),
     )

@@ -12,15 +12,15 @@ from math import prod
 from runtime.inference.facts import Dims, Fact, Place, Proof, Work
 from runtime.inference.graph import Conv, ConvForm, MaxPool
 from runtime.inference.limbs import Limbs
-from runtime.inference.limits import SINGLE_EXACT_MAX, SPATIAL_RANK_MAX
+from runtime.inference.limits import POOL_TAPS_MAX, SINGLE_EXACT_MAX, SPATIAL_RANK_MAX
 from runtime.inference.rules_linear import columns, limbs_for, product_work, weighted
 
 RUN_BYTES = 32
 """So short a run of channels is laid side by side with others faster than gathered."""
+SHORT_RUN_UNITS = 3
+"""Of each element of a window where tensors are shifted: a run of all channels times as many numbers."""
 GATHERED_RUN_UNITS = 2
 """Of each element of a window: a run of all channels, copied by itself."""
-POOL_TAPS_MAX = 16
-"""Of a MaxPool's window, to be the largest of tensors shifted channels last."""
 
 
 class ConvWay(Enum):
@@ -121,21 +121,23 @@ def _check_single(place: Place, node: Conv, x: Fact) -> None:
 
 
 def _gathered(place: Place, node: Conv, x: Fact, fact: Fact) -> Work:
-    """Channels last: x is turned and padded, windows are gathered, one product of all rows; the result may be turned
-    back."""
+    """Channels last: x is padded, windows are gathered, one product of all rows."""
     kernel, spatial = place.shape_of(node.weights)[2:], fact.shape[1:]
     sizes = tuple(s + b + e for s, b, e in zip(x.shape[1:], node.pads_begin, node.pads_end, strict=True))
     taps, positions, source = prod(kernel), prod(spatial), x.shape[0] * prod(sizes)
-    place.expand(positions * taps, "windows", sizes, spatial, kernel, node.strides, node.dilations)
-    gathered, turned, limbs = taps * x.shape[0] * positions, x.elements + fact.elements, limbs_for(place, node, x, fact)
+    gathered, limbs = taps * x.shape[0] * positions, limbs_for(place, node, x, fact)
     if limbs is not None:
         gathered = -(-gathered * limbs.x // 8)
+    short = has_short_runs(x.shape[0], limbs)
+    if not short:
+        place.expand(positions * taps, "windows", sizes, spatial, kernel, node.strides, node.dilations)
     return product_work(place, node, x, fact) + Work(
-        kernels=8 + (2 * (sum(kernel) + len(kernel)) if has_short_runs(x.shape[0], limbs) else 0),
+        kernels=8 + (2 * (sum(kernel) + len(kernel)) if short else 0),
         strided=GATHERED_RUN_UNITS * taps * positions * (limbs.x if limbs else 1),
-        streamed=gathered + 2 * turned + source,
-        weights=taps * positions,
-        scratch=gathered + source + turned,
+        streamed=gathered + source,
+        weights=0 if short else taps * positions,
+        scratch=gathered + source,
+        numbers=8 + (4 * sum(kernel) if short else 0),
     )
 
 
@@ -155,15 +157,15 @@ def _conv_work(node: Conv, x: Fact, fact: Fact, weights: Dims, padded: bool) -> 
             scratch=x.elements + 2 * fact.elements + taps * x.shape[0] * positions,
         )
     gathered = taps * x.shape[0] * positions
-    turned = x.elements + fact.elements  # from and to the other layout, where what is beside asks for it
-    moved = turned + (source if padded else 0)
+    moved = source if padded else 0
     if conv_way(node, weights) == ConvWay.BY_CHANNEL:
         return Work(
             kernels=3 * taps + 5,
-            strided=moved + gathered,
+            strided=moved + gathered + SHORT_RUN_UNITS * taps * positions,
             streamed=2 * gathered + tail * fact.elements,
             weights=prod(weights),
-            scratch=source + turned + 2 * fact.elements,
+            scratch=source + 2 * fact.elements,
+            numbers=6 * taps + 4,
         )
     return Work(
         kernels=2 * taps + 6,
@@ -172,6 +174,7 @@ def _conv_work(node: Conv, x: Fact, fact: Fact, weights: Dims, padded: bool) -> 
         streamed=gathered + tail * fact.elements,
         weights=prod(weights),
         scratch=2 * gathered + fact.elements + (source if padded else 0),
+        numbers=5 * taps + 6,
     )
 
 
@@ -199,13 +202,13 @@ def max_pool(node: MaxPool, place: Place) -> Proof:
     fact, taps = Fact(shape, x.low, x.high), prod(node.kernel)
     if taps > POOL_TAPS_MAX:
         return Proof(fact, Work(kernels=2, strided=padded + fact.elements * (2 * taps + 3), scratch=padded))
-    turned = x.elements + fact.elements
     return Proof(
         fact,
         Work(
             kernels=taps + 4,
-            streamed=padded + 2 * turned + 2 * taps * fact.elements,
+            streamed=padded + 2 * taps * fact.elements,
             strided=2 * taps * prod(spatial),
-            scratch=padded + turned + taps * fact.elements,
+            scratch=padded + taps * fact.elements,
+            numbers=4 * taps + 2,
         ),
     )

@@ -11,6 +11,7 @@ lie inside, no denominator is 0, casts are in range); rows do not influence each
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from math import prod
@@ -55,7 +56,9 @@ from runtime.inference.graph import (
     count_parts,
     decode_graph,
     model_hash,
+    operands,
 )
+from runtime.inference.layout import is_channels_last
 from runtime.inference.limits import (
     COLUMN_VISITS_PER_BYTE,
     COLUMN_VISITS_PER_NODE,
@@ -104,6 +107,9 @@ RULES: Final[dict[type, Callable[[Any, Place], Proof]]] = {
 """The ops of graph version 1. A later version has a table of its own; this one never changes."""
 
 
+_NAMES_OF_CONSTANTS: Final = ("weights", "bias", "shifts", "features", "thresholds", "leaves", "table")
+
+
 @dataclass(frozen=True, slots=True)
 class Proven:
     """What a caller needs to know of a proven model; small, whatever the model's size. `batched`: any number of rows
@@ -145,8 +151,9 @@ def verify(model: bytes, *, nodes_max: int = NODES_MAX) -> Verified:
     budget = COLUMN_VISITS_PER_BYTE * len(model) + COLUMN_VISITS_PER_NODE * len(graph.nodes)
     place = Place(graph.constants, budget)
     place.facts.extend(_input_facts(graph.inputs))
+    place.stored.extend({False} for _ in graph.inputs)
     works = [_prove(place, number, node) for number, node in enumerate(graph.nodes)]
-    _check_outputs(place, graph.outputs)
+    works.append(_check_outputs(place, graph.outputs) + _port_work(graph))
     _check_uses(place, graph)
     work = sum(works, Work())
     cost = model_cost(
@@ -207,6 +214,7 @@ def _input_facts(inputs: Iterable[TensorSpec]) -> Iterable[Fact]:
 def _prove(place: Place, number: int, node: Any) -> Work:
     """Runs the node's rule, and checks what holds for every tensor."""
     place.node, place.where = number, f"nodes[{number}] {type(node).__name__}"
+    place.last = is_channels_last(node, place.shape_of, place.is_only_last)
     proof = RULES[type(node)](node, place)
     fact = proof.fact
     place.demand(
@@ -215,12 +223,17 @@ def _prove(place: Place, number: int, node: Any) -> Work:
         shape=fact.shape,
     )
     place.demand(fact.elements <= ELEMENTS_MAX, "a tensor has at most 2**27 elements", shape=fact.shape)
+    turned = [place.turn(operand) for operand in operands(node)]
+    named = sum(getattr(node, name, None) is not None for name in _NAMES_OF_CONSTANTS)
     place.facts.append(fact)
-    return proof.work
+    place.stored.append({place.last})
+    return sum(turned, proof.work + Work(constants=named))
 
 
-def _check_outputs(place: Place, outputs: Iterable[Output]) -> None:
-    place.node = NODES_MAX  # after every node: an output stays alive to the end
+def _check_outputs(place: Place, outputs: Iterable[Output]) -> Work:
+    """The work: of turning what callers see into the graph's layout."""
+    place.node, place.last = NODES_MAX, False  # after every node: an output stays alive to the end
+    work = Work()
     for number, output in enumerate(outputs):
         spec = output.spec
         place.where = f"outputs[{number}] {spec.name!r}"
@@ -235,6 +248,14 @@ def _check_outputs(place: Place, outputs: Iterable[Output]) -> None:
             declared=(spec.low, spec.high),
             proven=(fact.low, fact.high),
         )
+        work += place.turn(output.tensor)
+    return work
+
+
+def _port_work(graph: Graph) -> Work:
+    """Inputs are checked and become float64, outputs integers."""
+    specs = [*graph.inputs, *(output.spec for output in graph.outputs)]
+    return Work(kernels=len(specs), strided=sum(prod(spec.shape) for spec in specs))
 
 
 def _check_uses(place: Place, graph: Graph) -> None:
@@ -248,18 +269,21 @@ def _check_uses(place: Place, graph: Graph) -> None:
 
 def _live_elements(place: Place, graph: Graph, works: list[Work]) -> int:
     """The most elements of one row that are alive at once: tensors from their making to their last use, and scratch.
-    Inputs and outputs exist twice, as int64 and as float64."""
+    Inputs and outputs exist twice, as int64 and as float64; other tensors too, where two layouts are asked for."""
     inputs = len(graph.inputs)
-    dying: dict[int, int] = {}
+    born, dying = Counter[int](), Counter[int]()
     for tensor, node in place.last_use.items():
-        dying[node] = dying.get(node, 0) + place.facts[tensor].elements
+        dying[node] += place.facts[tensor].elements
+    for node, tensor, elements in place.stored_twice:
+        born[node] += elements
+        dying[place.last_use[tensor]] += elements
     live = sum(2 * fact.elements for fact in place.facts[:inputs])
     most = live
-    for number, work in enumerate(works):
-        live += place.facts[inputs + number].elements
+    for number, work in enumerate(works[:-1]):
+        live += place.facts[inputs + number].elements + born[number]
         most = max(most, live + work.scratch)
-        live -= dying.get(number, 0)
-    return most + 2 * sum(prod(output.spec.shape) for output in graph.outputs)
+        live -= dying[number]
+    return max(most, live + born[NODES_MAX]) + 2 * sum(prod(output.spec.shape) for output in graph.outputs)
 
 
 def _check_cost(cost: Cost, work: Work) -> None:

@@ -1,8 +1,7 @@
 """The growing ONNX graph that emission writes: names, constants, and the layout in which rows are stored.
 
-What lives here: how tensors and constants are named and laid out. What must not: what any op does.
-A row of rank 3 or more may be stored channels last, [spatial..., channels] for [channels, spatial...]: then the windows
-of a Conv are runs in memory. Both layouts hold the same numbers; a Transpose goes between them where it must.
+What lives here: how tensors and constants are named and laid out. What must not: what any op does, and in which of the
+two layouts it is written (layout.py).
 """
 
 from __future__ import annotations
@@ -16,7 +15,8 @@ import numpy.typing as npt
 from onnx import TensorProto, helper, numpy_helper
 
 from runtime.inference.constants import unpack
-from runtime.inference.facts import Dims
+from runtime.inference.facts import Dims, channels_last
+from runtime.inference.limbs import Weights, weights_of
 from runtime.inference.verifier import Verified
 
 INLINE_ELEMENTS_MAX: Final = 256
@@ -64,6 +64,7 @@ class Writer:
         self._tensors: list[dict[bool, str]] = []
         self._names: dict[object, str] = {}
         self._made: dict[object, list[str]] = {}
+        self._weights: dict[int, Weights | None] = {}
 
     def add(self, op: str, *inputs: str, **attributes: Any) -> str:
         """One ONNX node of one output; the output's name."""
@@ -83,6 +84,16 @@ class Writer:
     def present(self) -> int:
         """The number of the tensor that the present node makes."""
         return len(self._tensors)
+
+    def constant_shape(self, index: int) -> Dims:
+        """Of a constant of the verified graph."""
+        return self.graph.constants[index].shape
+
+    def weights_of(self, index: int) -> Weights | None:
+        """What products by bytes ask of a constant, looked at once."""
+        if index not in self._weights:
+            self._weights[index] = weights_of(self.graph.constants[index])
+        return self._weights[index]
 
     def made_is(self, name: str) -> None:
         """The next tensor of the graph is `name`, in the present layout."""
@@ -111,7 +122,7 @@ class Writer:
 
     def laid(self, values: Sequence[_T]) -> Sequence[_T]:
         """One value for each dimension of a row, in the order of the present layout."""
-        return [*values[1:], *values[:1]] if self.last else values
+        return channels_last(values) if self.last else values
 
     def axis(self, axis: int, rank: int) -> int:
         """Where the kernel finds a dimension of a row of so many: N comes first."""

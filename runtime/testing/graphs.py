@@ -19,14 +19,33 @@ from runtime.inference import graph as ops
 from runtime.inference.constants import pack
 from runtime.inference.errors import Refused
 from runtime.inference.facts import Dims, Fact, Place
-from runtime.inference.graph import GRAPH_VERSION, Constant, ConvForm, Graph, Node, Output, TensorSpec
+from runtime.inference.graph import GRAPH_VERSION, Constant, ConvForm, Graph, Node, Output, TensorSpec, operands
+from runtime.inference.limbs import WEIGHT_MAX, limbs_sum_max
 from runtime.inference.limits import DOUBLE_EXACT_MAX, SINGLE_EXACT_MAX
 from runtime.inference.verifier import RULES
 from runtime.types import ZERO_HASH
 
 Draw = Callable[[st.SearchStrategy[Any]], Any]
 _ELEMENTS_MAX = 256
+_WIDE_ELEMENTS_MAX = 2048
+_WIDE_SIZES = [1, 1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 32, 33, 63, 64, 65, 127, 129]
+"""Around the sizes at which kernels change their blocking, and emission its way."""
 _VISITS = 1 << 30
+
+
+def limb_weights(random: np.random.Generator, shape: Dims) -> npt.NDArray[np.int64]:
+    """Weights [O, ...] that products by bytes take, or just do not: around the ends of one and of two limbs, zeros, and
+    one column whose magnitudes sum up to what 32 bits hold, or to one more."""
+    width = prod(shape[1:])
+    top = int(random.choice([1, 63, 64, 65, 128, WEIGHT_MAX, WEIGHT_MAX, WEIGHT_MAX + 1]))
+    drawn = random.integers(-top, top, size=(shape[0], width), endpoint=True)
+    ends = random.choice([-top, top], size=drawn.shape)
+    weights: npt.NDArray[np.int64] = np.where(random.random(drawn.shape) < 0.5, ends, drawn)
+    weights[:, random.random(width) < random.choice([0, 0, 0.5])] = 0
+    room = limbs_sum_max(width) + int(random.integers(0, 1, endpoint=True))
+    if random.random() < 0.5 and top * width > room > 0:
+        weights[0] = np.minimum(top, np.maximum(0, room - top * np.arange(width))) * ends[0] // top
+    return weights.reshape(shape)
 
 
 def tight_weights(random: np.random.Generator, shape: Dims, budget: int) -> npt.NDArray[np.int64]:
@@ -43,10 +62,12 @@ def tight_weights(random: np.random.Generator, shape: Dims, budget: int) -> npt.
 
 
 class Builder:
-    """A graph under construction. Each `draw_*` method proposes an op on tensor x; `grow` keeps it if it is proven."""
+    """A graph under construction. `grow` proposes an op on a tensor and keeps it if it is proven. `wide`: larger
+    tensors, of sizes and intervals around those at which the engine computes in another way."""
 
-    def __init__(self, draw: Draw) -> None:
+    def __init__(self, draw: Draw, *, wide: bool = False) -> None:
         self.draw = draw
+        self.wide = wide
         self.random = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
         self.constants: list[Constant] = []
         self.nodes: list[Node] = []
@@ -65,8 +86,11 @@ class Builder:
     def add_input(self) -> None:
         """A tensor of rank 0 to 4 over any interval; before any node."""
         rank = self.draw(st.sampled_from([3, 2, 1, 4, 0]))
-        shape = tuple(self.draw(st.lists(st.integers(1, 6 if rank < 4 else 3), min_size=rank, max_size=rank)))
-        low, high = self.draw(intervals())
+        sizes = st.sampled_from(_WIDE_SIZES) if self.wide else st.integers(1, 6 if rank < 4 else 3)
+        shape = tuple(self.draw(st.lists(sizes, min_size=rank, max_size=rank)))
+        if self.wide and prod(shape) > _WIDE_ELEMENTS_MAX:
+            shape = tuple(min(size, 6) for size in shape)
+        low, high = self.draw(near_bytes() if self.wide and self.draw(st.booleans()) else intervals())
         self.inputs.append(TensorSpec(f"x{len(self.inputs)}", shape, self.draw(st.integers(0, 30)), low, high))
         self.place.facts.append(Fact(shape, low, high))
 
@@ -91,7 +115,8 @@ class Builder:
             proof = RULES[type(node)](node, self.place)
         except Refused:
             return False
-        if proof.fact.elements > _ELEMENTS_MAX or len(proof.fact.shape) > 5:
+        most = (_WIDE_ELEMENTS_MAX, 7) if self.wide else (_ELEMENTS_MAX, 5)
+        if proof.fact.elements > most[0] or len(proof.fact.shape) > most[1]:
             return False
         self.place.facts.append(proof.fact)
         self.nodes.append(node)
@@ -144,6 +169,10 @@ class Builder:
     def weights(self, shape: Dims, x: Fact, limit: int = DOUBLE_EXACT_MAX) -> tuple[int, int]:
         """A tight weight constant, and how much of the bound is left for a bias."""
         budget = limit // max(x.magnitude, 1)
+        if self.wide and self.draw(st.booleans()):
+            found = limb_weights(self.random, shape)
+            if int(np.abs(found).reshape(shape[0], -1).sum(axis=1).max()) <= budget // 2:
+                return self.constant(found), limit // 2
         reserve = self.draw(st.sampled_from([0, budget // 2, budget // 1024]))
         return self.constant(tight_weights(self.random, shape, budget - reserve)), reserve * max(x.magnitude, 1)
 
@@ -152,7 +181,10 @@ class Builder:
         chosen = []
         for size in sizes:
             begin, end, stride = self.draw(st.tuples(st.integers(0, 2), st.integers(0, 2), st.integers(1, 3)))
-            kernel = self.draw(st.integers(1, min(3, size + begin + end)))
+            most = size + begin + end
+            kernel = self.draw(st.integers(1, min(3, most)))
+            if self.wide and self.draw(st.booleans()):
+                kernel = self.draw(st.sampled_from([min(each, most) for each in (4, 5, 15, 16, 17, size, most)]))
             dilation = self.draw(st.integers(1, max(1, (size + begin + end - 1) // max(kernel - 1, 1))))
             chosen.append((kernel, stride, begin, end, dilation))
         kernels, strides, begins, ends, dilations = zip(*chosen, strict=True)
@@ -161,13 +193,6 @@ class Builder:
     def axes(self, rank: int) -> Dims:
         """At least one of the axes of a row of this rank, ascending."""
         return tuple(sorted(self.draw(st.sets(st.integers(0, rank - 1), min_size=1))))
-
-
-def operands(node: Node) -> Dims:
-    """The tensors that a node uses."""
-    if isinstance(node, ops.Concat):
-        return node.tensors
-    return tuple(getattr(node, name) for name in ("x", "a", "b", "index") if hasattr(node, name))
 
 
 @st.composite
@@ -185,11 +210,19 @@ def intervals(draw: Draw) -> tuple[int, int]:
     return (0 if kind == "positive" else -bound), (0 if kind == "negative" else bound)
 
 
+@st.composite
+def near_bytes(draw: Draw) -> tuple[int, int]:
+    """[low, high] of one or two bytes, or of just more."""
+    width = draw(st.sampled_from([1, 255, 256, 65_535, 65_536]))
+    low = draw(st.sampled_from([0, -width, -width // 2, -1, 1, 1000]))
+    return low, low + width
+
+
 def _gemm(to: Builder, x: int) -> Node | None:
     fact = to.fact(x)
     if not fact.shape:
         return None
-    outputs = to.draw(st.integers(1, 4))
+    outputs = to.draw(st.sampled_from(_WIDE_SIZES) if to.wide else st.integers(1, 4))
     weights, room = to.weights((outputs, fact.shape[-1]), fact)
     return ops.Gemm(x, weights, to.bias((outputs,), room), to.shifts((outputs,)))
 
@@ -198,8 +231,8 @@ def _conv(to: Builder, x: int) -> Node | None:
     fact = to.fact(x)
     if not 2 <= len(fact.shape) <= 4:
         return None
-    groups = to.draw(st.sampled_from([g for g in (1, 2, 3, 5) if fact.shape[0] % g == 0]))
-    outputs = groups * to.draw(st.integers(1, 2))
+    groups = to.draw(st.sampled_from([g for g in (1, 2, 3, 5, fact.shape[0]) if fact.shape[0] % g == 0]))
+    outputs = groups * to.draw(st.sampled_from([1, 2, 3, 17]) if to.wide else st.integers(1, 2))
     kernel, strides, begin, end, dilations = to.window(fact.shape[1:])
     single = fact.magnitude <= SINGLE_EXACT_MAX and to.draw(st.booleans())
     weights, room = to.weights(
@@ -434,10 +467,11 @@ PROPOSALS: dict[type, _Propose] = {
 
 
 @st.composite
-def graphs(draw: Draw, nodes_max: int = 8, only: type | None = None) -> Graph:
+def graphs(draw: Draw, nodes_max: int = 8, only: type | None = None, *, wide: bool = False) -> Graph:
     """Graphs that the verifier accepts, with one to three small inputs and at least one node. `only`: the first node
-    is of this op, where one was found on the inputs, and follows only what makes an operand fit for it."""
-    builder = Builder(draw)
+    is of this op, where one was found on the inputs, and follows only what makes an operand fit for it. `wide`: as in
+    Builder."""
+    builder = Builder(draw, wide=wide)
     for _ in range(draw(st.integers(1, 3))):
         builder.add_input()
     for _ in range(3):
