@@ -31,6 +31,7 @@ from tools.lowering.names import graph_names
 from tools.lowering.observed import Limits
 from tools.lowering.ops import HANDLERS
 from tools.lowering.parse import DeclaredShapes, decode
+from tools.lowering.precision import TREES
 from tools.lowering.protobuf import TEXT
 from tools.lowering.readings import as_rows, as_written, first_that_works
 from tools.lowering.recognise import recognise
@@ -209,7 +210,18 @@ def _prepared(source: Source) -> Source:
     source = source if source.whole else without_dead(fuse(source))
     _check_ops(source)
     way = with_rows if source.whole else resolve
-    return without_dead(unscale(fuse(way(source, _rehearsal(source), _lower_node))))
+    return without_dead(_past_preparation(fuse(way(source, _rehearsal(source), _lower_node))))
+
+
+def _past_preparation(source: Source) -> Source:
+    if not any(node.op in TREES for node in source.nodes):
+        return source
+    there = replace(source, inputs=tuple(replace(port, missing=False) for port in source.inputs))
+    try:
+        rehearsed = _translate(there, _rehearsal(there))
+    except LoweringError:
+        return source  # refused again, where ranges are known
+    return unscale(source, rehearsed.finished)
 
 
 def _checked_ranges(

@@ -112,15 +112,7 @@ def product(node: Node, b: Builder, x: Tensor, y: Tensor) -> Tensor:
         same = x.index == y.index
         x = b.within_limit(x)
         y = x if same else b.within_limit(y)
-    while x.fact.magnitude * y.fact.magnitude > 1 << SUM_BITS:
-        if max(x.frac_bits, y.frac_bits) <= least_frac_bits(node.op):
-            raise node.refuse("its values are too large to be multiplied exactly", CALIBRATE)
-        if x.index == y.index:
-            x = y = b.drop(x, 1)
-        elif x.frac_bits >= y.frac_bits:
-            x = b.drop(x, 1)
-        else:
-            y = b.drop(y, 1)
+    x, y = _multipliable(node, b, x, y)
     fine = x.frac_bits + y.frac_bits
     frac_bits = min(fine, b.wanted_frac_bits(node.outputs[0]))
     known = isfinite(x.error + y.error)
@@ -128,6 +120,21 @@ def product(node: Node, b: Builder, x: Tensor, y: Tensor) -> Tensor:
     error += 2.0**-frac_bits / 2 if fine > frac_bits else 0.0
     emitted = ir.Mul(a=x.index, b=y.index, shift=fine - frac_bits)
     return b.derive(x, emitted, frac_bits=frac_bits, error=error, limit=None)
+
+
+def _multipliable(node: Node, b: Builder, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    """The two, coarsened until their product fits: bit by bit of the finer one, of both where they are one."""
+    p, q, drops = x.fact.magnitude, y.fact.magnitude, [0, 0]
+    while p * q > 1 << SUM_BITS:
+        bits = x.frac_bits - drops[0], y.frac_bits - drops[1]
+        if max(bits) <= least_frac_bits(node.op):
+            raise node.refuse("its values are too large to be multiplied exactly", CALIBRATE)
+        if x.index == y.index or bits[0] >= bits[1]:
+            p, drops[0] = (p + 1) // 2, drops[0] + 1
+        if x.index == y.index or bits[0] < bits[1]:
+            q, drops[1] = (q + 1) // 2, drops[1] + 1
+    coarse = b.drop(x, drops[0]) if drops[0] else x
+    return coarse, coarse if x.index == y.index else b.drop(y, drops[1]) if drops[1] else y
 
 
 def div(node: Node, b: Builder) -> None:

@@ -35,6 +35,7 @@ LEAF_BITS: Final = 31
 LEAF_FRAC_BITS_MIN: Final = 12
 LEAF_FRAC_BITS_MAX: Final = 40
 SUM_BITS: Final = 51
+SINGLE: Final = np.dtype(np.float32)
 
 
 def tree_regressor(node: Node, b: Builder) -> None:
@@ -53,13 +54,13 @@ def _regressed(node: Node, b: Builder) -> Tensor:
     if kind != "NONE" and targets < 2:
         reason = f"post_transform {kind} of one target: onnxruntime and the standard do not agree on it"
         raise node.refuse(reason, "export with NONE")
-    x = _features(node, b)
-    trees = read_trees(node, "target", targets, x.shape[0])
+    parts = _features(node, b)
+    trees = read_trees(node, "target", targets, _count(parts))
     how = node.text("aggregate_function", "SUM")
     if how not in ("SUM", "AVERAGE"):
         raise node.refuse(f"aggregate_function {how} is not supported", "use SUM or AVERAGE")
     scale = 1 / len(trees) if how == "AVERAGE" else 1.0
-    return transformed(node, b, _summed(node, b, x, trees, _base(node, targets), scale), kind)
+    return transformed(node, b, _summed(node, b, parts, trees, _base(node, targets), scale), kind)
 
 
 def tree_classifier(node: Node, b: Builder) -> None:
@@ -76,17 +77,17 @@ def tree_classifier(node: Node, b: Builder) -> None:
     alone = len(names) == 2 and set(node.integers("class_ids") or ()) != {0, 1}
     if alone and kind not in ("NONE", "LOGISTIC"):
         raise node.refuse(f"post_transform {kind} is not supported for two classes")
-    x = _features(node, b)
+    parts = _features(node, b)
     if alone:
-        _one_column(node, b, x, names, kind)
+        _one_column(node, b, parts, names, kind)
         return
-    trees = read_trees(node, "class", len(names), x.shape[0])
+    trees = read_trees(node, "class", len(names), _count(parts))
     base = _base(node, len(names))
     if len(names) == 2:
         _check_two(node, names, base)
     elif base is None:
         _check_scored(node, trees)
-    scores = _summed(node, b, x, trees, base)
+    scores = _summed(node, b, parts, trees, base)
     if b.is_read(node, 0):
         compared = _beside_zero(b, gathered(b, scores, [1], 0)) if len(names) == 2 else scores
         b.bind(node, as_classes(b, arg_max_of(b, compared, 0, keep=False), names), 0)
@@ -94,12 +95,14 @@ def tree_classifier(node: Node, b: Builder) -> None:
         b.bind(node, transformed(node, b, scores, kind), 1)
 
 
-def _one_column(node: Node, b: Builder, x: Tensor, names: tuple[str, ...] | tuple[int, ...], kind: str) -> None:
+def _one_column(
+    node: Node, b: Builder, parts: Sequence[Tensor], names: tuple[str, ...] | tuple[int, ...], kind: str
+) -> None:
     if set(node.integers("class_ids") or ()) != {0}:
         raise node.refuse("its two classes share the column of class_ids 1", "export with class_ids 0")
-    trees = read_trees(node, "class", 1, x.shape[0])
+    trees = read_trees(node, "class", 1, _count(parts))
     positive = all(tree.leaves.min() >= 0 for tree in trees)
-    score = _summed(node, b, x, trees, _base(node, 1))
+    score = _summed(node, b, parts, trees, _base(node, 1))
     if b.is_read(node, 0):
         compared = shifted(node, b, score, np.array([-0.5])) if positive else score
         b.bind(node, as_classes(b, arg_max_of(b, _beside_zero(b, compared), 0, keep=False), names), 0)
@@ -146,12 +149,18 @@ def _always_scored(node: Node, classes: int) -> npt.NDArray[np.bool_]:
     return np.array([kind in always for kind in range(classes)])
 
 
-def _features(node: Node, b: Builder) -> Tensor:
-    """What the trees look at, integers too. Scores are float32, whatever it is."""
-    x = replace(b.tensor(node, 0, missing=True), dtype=np.dtype(np.float32))
-    if len(x.shape) != 1:
-        raise node.refuse(f"its input has {len(x.shape) + 1} dimensions, two are needed")
-    return x
+def _features(node: Node, b: Builder) -> list[Tensor]:
+    """What the trees look at, integers too: the columns of one tensor, or of several (`unscale`). Scores are float32,
+    whatever it is."""
+    parts = [replace(b.tensor(node, place, missing=True), dtype=SINGLE) for place in range(len(node.inputs))]
+    for x in parts:
+        if len(x.shape) != 1:
+            raise node.refuse(f"its input has {len(x.shape) + 1} dimensions, two are needed")
+    return parts
+
+
+def _count(parts: Sequence[Tensor]) -> int:
+    return sum(x.shape[0] for x in parts)
 
 
 def _base(node: Node, targets: int) -> Floats | None:
@@ -164,7 +173,7 @@ def _base(node: Node, targets: int) -> Floats | None:
 
 
 def _summed(
-    node: Node, b: Builder, x: Tensor, trees: Sequence[Tree], base: Floats | None, scale: float = 1.0
+    node: Node, b: Builder, read: Sequence[Tensor], trees: Sequence[Tree], base: Floats | None, scale: float = 1.0
 ) -> Tensor:
     """base + scale * the sum over trees, [targets]. Trees that all add to one target each are walked target by target,
     since the engine is faster with one column. The base is a tree of one leaf."""
@@ -176,7 +185,7 @@ def _summed(
     frac_bits = _leaf_frac_bits(node, leaves)
     columns = [[int(target) for target in np.flatnonzero(rows.any(axis=0))] for rows in leaves]
     apart = targets > 1 and all(len(found) <= 1 for found in columns[: len(columns) - (base is not None)])
-    x, decided = _compared(node, b, x, trees)
+    x, decided = _compared(node, b, read, trees)
     parts = [[target] for target in range(targets)] if apart else [list(range(targets))]
     made = []
     for part in parts:
@@ -205,44 +214,82 @@ class _Decided:
     bounds: list[int]
 
 
-def _compared(node: Node, b: Builder, x: Tensor, trees: Sequence[Tree]) -> tuple[Tensor, list[_Decided]]:
-    """x with a column more for each number that a feature is tested to equal, and the trees over it."""
-    low, high = x.fact.low - (x.missing is None), x.fact.high
-    x, above = _missing_above(b, x, trees)
-    tests: dict[tuple[int, int], int] = {}
-    decided, moved = [], []
+def _compared(node: Node, b: Builder, parts: Sequence[Tensor], trees: Sequence[Tree]) -> tuple[Tensor, list[_Decided]]:
+    """One row of all parts' integers, with a column more for each number that a feature is tested to equal, and the
+    trees over it."""
+    row = _Row(b, parts, trees)
+    decided: list[_Decided] = []
+    moved: list[list[tuple[int, float, bool, int]]] = [[] for _ in parts]
     for tree in trees:
         columns, bounds = [], []
         for item in tree.nodes:
             if not isinstance(item, Branch):
                 columns.append(-1)
                 continue
-            scaled = float(np.ldexp(item.value, x.frac_bits))
+            part, place = row.owners[item.feature]
+            x = parts[part]
+            low, high = x.fact.low - (x.missing is None), x.fact.high
             if item.mode == "BRANCH_EQ":
                 if x.missing is not None and item.missing_left:
                     raise node.refuse("a feature that may be missing would have to equal a number then")
-                test = item.feature, int(np.rint(np.clip(scaled, low, high + 1)))
-                columns.append(x.shape[0] + tests.setdefault(test, len(tests)))
+                number = int(np.rint(np.clip(np.ldexp(item.value, x.frac_bits), low, high + 1)))
+                columns.append(row.test(item.feature, number))
                 bounds.append(0)
                 continue
-            bound = np.floor(scaled) if item.mode == "BRANCH_LEQ" else np.ceil(scaled) - 1
-            columns.append(item.feature + (0 if item.missing_left else above))
-            bounds.append(int(np.clip(bound, low, high)))
-            moved.append((item.feature, item.value, item.mode == "BRANCH_LEQ", bounds[-1]))
+            columns.append(row.below[item.feature] if item.missing_left else row.above[item.feature])
+            bounds.append(int(np.clip(_bound(x, item), low, high)))
+            moved[part].append((place, item.value, item.mode == "BRANCH_LEQ", bounds[-1]))
         decided.append(_Decided(columns, bounds))
-    if moved:
-        b.note_thresholds(Thresholds(node.inputs[0], x.frac_bits, *map(np.array, zip(*moved, strict=True))))
-    return replace(_with_tests(b, x, list(tests)), missing=None), decided
+    for name, x, found in zip(node.inputs, parts, moved, strict=True):
+        if found:
+            b.note_thresholds(Thresholds(name, x.frac_bits, *map(np.array, zip(*found, strict=True))))
+    return row.finished(), decided
 
 
-def _missing_above(b: Builder, x: Tensor, trees: Sequence[Tree]) -> tuple[Tensor, int]:
-    """(x, and behind it the same features with what is missing above all else; how many places behind). Only where x
-    may lack something that some branch sends right."""
-    branches = [item for tree in trees for item in tree.nodes if isinstance(item, Branch)]
-    if x.missing is None or all(item.missing_left for item in branches):
-        return x, 0
-    above = with_missing(b, x, is_missing(b, x), x.fact.high + 1 - x.missing)
-    return replace(joined(b, [x, above], 0), missing=x.missing), x.shape[0]
+def _bound(x: Tensor, branch: Branch) -> float:
+    """The largest integer that goes left. Where x itself is rounded to its grid, a value that equals the threshold is
+    what has to go where it goes: features of trees are often trained on that very value."""
+    scaled = float(np.ldexp(branch.value, x.frac_bits))
+    if branch.mode == "BRANCH_LEQ":
+        return float(np.rint(scaled) if x.error else np.floor(scaled))
+    return float(np.rint(scaled) if x.error else np.ceil(scaled)) - 1
+
+
+class _Row:
+    """The integers of all features side by side, whatever their grids, and the columns that are added: the same
+    features with what is missing above all else, where some branch sends that right; tests of equality."""
+
+    def __init__(self, b: Builder, parts: Sequence[Tensor], trees: Sequence[Tree]) -> None:
+        self._b, self._tests = b, dict[tuple[int, int], int]()
+        self.owners = [(part, place) for part, x in enumerate(parts) for place in range(x.shape[0])]
+        right = {
+            self.owners[item.feature][0]
+            for tree in trees
+            for item in tree.nodes
+            if isinstance(item, Branch) and not item.missing_left
+        }
+        self._parts: list[Tensor] = []
+        self.below: list[int] = []
+        self.above: list[int] = []
+        for part, x in enumerate(parts):
+            self.below += self._added(x)
+            if x.missing is None or part not in right:
+                self.above += self.below[-x.shape[0] :]
+            else:
+                self.above += self._added(with_missing(b, x, is_missing(b, x), x.fact.high + 1 - x.missing))
+
+    def _added(self, x: Tensor) -> list[int]:
+        first = _count(self._parts)
+        self._parts.append(replace(x, missing=None))
+        return list(range(first, first + x.shape[0]))
+
+    def test(self, feature: int, number: int) -> int:
+        """The column that is 0 where the feature is that integer, else 1."""
+        return _count(self._parts) + self._tests.setdefault((self.below[feature], number), len(self._tests))
+
+    def finished(self) -> Tensor:
+        """The row. No number of it can be read but by who knows its column's grid."""
+        return _with_tests(self._b, joined(self._b, self._parts, 0), list(self._tests))
 
 
 def _with_tests(b: Builder, x: Tensor, tests: Sequence[tuple[int, int]]) -> Tensor:
