@@ -143,7 +143,8 @@ def product_work(place: Place, node: Gemm | Conv, x: Fact, made: Fact) -> Work:
     packed = -(-prod(weights) * limbs.weights // 8)
     place.expand(packed, "limbs", *key, goes_through=prod(weights))
     place.expand(2 * weights[0], "scales", *key, node.bias, node.shifts)
-    joined = limbs.x * limbs.weights + limbs.x + 3  # passes of eight bytes: sums have four, and are joined in place
+    added = node.bias is not None or limbs.offset != 0
+    joined = limbs.x * limbs.weights + limbs.x + 2 * rounds + added  # passes of eight bytes; sums, of four, in place
     return Work(
         kernels=4 + limbs.x * (2 * limbs.weights + 3),
         macs_byte=macs * limbs.x * limbs.weights,

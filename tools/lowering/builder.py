@@ -17,7 +17,7 @@ import msgspec
 import numpy as np
 
 from runtime.inference import graph as ir
-from runtime.inference.constants import pack
+from runtime.inference.constants import pack, unpack
 from runtime.inference.facts import Fact, Place
 from runtime.inference.verifier import RULES
 from runtime.types import Hash
@@ -266,6 +266,10 @@ class Builder:
             self._place.constants = (*self._place.constants, constant)
         return self._stored[constant]
 
+    def stored(self, number: int) -> Array:
+        """The constant of this number."""
+        return unpack(self._place.constants[number])
+
     def bind(self, node: Node, tensor: Tensor, position: int = 0) -> None:
         """Declares an output of the node finished, under calibration's limit for it if there is one."""
         name = node.outputs[position]
@@ -325,8 +329,12 @@ class Builder:
         """x clipped to calibration's limit, if its proven interval is wider."""
         if x.limit is None or x.limit >= x.magnitude:
             return x
-        most = int(np.ldexp(x.limit, x.frac_bits))
-        clipped = self.derive(x, ir.Clip(x=x.index, low=-most, high=most))
+        most, before = int(np.ldexp(x.limit, x.frac_bits)), self.maker(x)
+        if isinstance(before, ir.Relu):
+            clip = ir.Clip(x=before.x, low=0, high=most)
+        else:
+            clip = ir.Clip(x=x.index, low=-most, high=most)
+        clipped = self.derive(x, clip)
         self._clips.append(Clipped(clipped, most))
         return clipped
 

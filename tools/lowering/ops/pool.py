@@ -36,8 +36,8 @@ def _view(node: Node, x: Tensor) -> Window:
 
 
 def max_pool(node: Node, b: Builder) -> None:
-    """Exact: a selection. Its second output, the places of the maxima, is refused. A Relu or Clip before it is done to
-    what is left: both keep the order of values, and there are fewer."""
+    """Exact: a selection. Its second output, the places of the maxima, is refused. What keeps the order of values is
+    done to what is left, of which there is less: a Relu or Clip before it, and a Conv's bias and rounding."""
     x = floating(node, b.tensor(node, 0))
     if any(node.outputs[1:]):
         raise node.refuse("its output Indices is not supported", "export without return_indices")
@@ -53,8 +53,34 @@ def max_pool(node: Node, b: Builder) -> None:
         pads_end=view.pads_end,
         dilations=view.dilations,
     )
-    pooled = b.derive(x, emitted)
+    pooled = _unrounded(b, x, emitted) if _is_alone(node, b) else None
+    pooled = pooled or b.derive(x, emitted)
     b.bind(node, pooled if cut is None else b.derive(pooled, msgspec.structs.replace(cut, x=pooled.index)))
+
+
+def _is_alone(node: Node, b: Builder) -> bool:
+    """Whether nothing else reads the Conv that the window slides over."""
+    makers = {name: maker for maker in b.source.nodes for name in maker.outputs}
+    uses, name = b.source.use_counts(), node.inputs[0]
+    while uses[name] == 1 and name in makers and makers[name].op in ("Relu", "Clip"):
+        name = makers[name].inputs[0]
+    return uses[name] == 1 and name in makers and makers[name].op == "Conv"
+
+
+def _unrounded(b: Builder, x: Tensor, pool: ir.MaxPool) -> Tensor | None:
+    """The largest sums of a Conv, biased and rounded then; None where something else makes what is pooled."""
+    conv = b.maker(replace(x, index=pool.x))
+    if not isinstance(conv, ir.Conv) or (conv.bias is None and conv.shifts is None):
+        return None
+    sums = b.derive(x, msgspec.structs.replace(conv, bias=None, shifts=None))
+    pooled = b.derive(sums, msgspec.structs.replace(pool, x=sums.index))
+    column = (pooled.shape[0], *(1,) * len(pool.kernel))
+    bias, shifts = (
+        np.zeros(column, np.int64) if number is None else b.stored(number).reshape(column)
+        for number in (conv.bias, conv.shifts)
+    )
+    rounded = None if conv.shifts is None else b.store(shifts)
+    return b.derive(pooled, ir.Affine(x=pooled.index, weights=None, bias=b.store(bias), shifts=rounded))
 
 
 def average_pool(node: Node, b: Builder) -> None:
