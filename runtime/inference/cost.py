@@ -41,8 +41,12 @@ VERIFY_NODE_PS: Final = 150_000_000
 
 SESSION_BYTES: Final = 1 << 20  # of a session without weights
 KERNEL_BYTES: Final = 4096
+CONSTANT_BYTES: Final = 8192
+NUMBER_BYTES: Final = 2560
 BRANCH_BYTES: Final = 512  # of a tree's node, while it is written and built
-WEIGHT_COPIES: Final = 2  # the message that the engine parses, and the session's own
+WEIGHT_COPIES: Final = 2  # what is handed to the engine, and the session's own
+DATA_COPIES: Final = 2  # of stored constants: in the model's bytes, and decoded
+MAKING_BYTES: Final = 12  # of each element of the constant that is in the making, beside what is made
 ARENA_SLACK: Final = 2  # an allocator rounds sizes up
 
 
@@ -69,9 +73,21 @@ def _gas(picoseconds: int) -> int:
     return -(-picoseconds * REFERENCE_SLOWDOWN // 1000)
 
 
-def model_cost(work: Work, expanded: int, gone_through: int, visited: int, live_elements: int) -> Cost:
-    """`work`: of one row; `expanded`: elements of eight bytes kept of constants, `gone_through`: in making them;
-    `visited`: columns of constants that the verifier looked at; `live_elements`: most at any time, one row."""
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What a loaded model is made of. `elements`: of eight bytes, kept of constants; `gone_through`: in making them,
+    `largest`: for one constant; `visited`: columns of constants that the verifier looked at; `data_bytes`: of constants
+    as they are stored."""
+
+    elements: int
+    gone_through: int
+    largest: int
+    visited: int
+    data_bytes: int
+
+
+def model_cost(work: Work, kept: Kept, live_elements: int) -> Cost:
+    """`work`: of one row; `live_elements`: most at any time, one row."""
     per_row = (
         work.macs_double * MAC_DOUBLE_PS
         + work.macs_single * MAC_SINGLE_PS
@@ -90,15 +106,19 @@ def model_cost(work: Work, expanded: int, gone_through: int, visited: int, live_
             + work.numbers * LOAD_NUMBER_PS
             + (work.constants + work.numbers) ** 2 * LOAD_PAIR_PS
             + work.branches * LOAD_BRANCH_PS
-            + gone_through * LOAD_WEIGHT_PS
-            + visited * LOAD_VISIT_PS
+            + kept.gone_through * LOAD_WEIGHT_PS
+            + kept.visited * LOAD_VISIT_PS
         ),
         gas_fixed=_gas(RUN_PS + work.kernels * KERNEL_PS + work.weights * WEIGHT_PS),
         gas_per_row=_gas(per_row),
         memory_bytes=SESSION_BYTES
         + KERNEL_BYTES * work.kernels
         + BRANCH_BYTES * work.branches
-        + WEIGHT_COPIES * 8 * expanded
+        + CONSTANT_BYTES * work.constants
+        + NUMBER_BYTES * work.numbers
+        + WEIGHT_COPIES * 8 * kept.elements
+        + MAKING_BYTES * kept.largest
+        + DATA_COPIES * kept.data_bytes
         + memory_per_row,
         memory_bytes_per_row=memory_per_row,
     )

@@ -50,6 +50,7 @@ def _options() -> onnxruntime.SessionOptions:
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
+    options.execution_order = onnxruntime.ExecutionOrder.PRIORITY_BASED  # as nodes stand: what lives when is proven so
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
     options.log_severity_level = 4
@@ -130,7 +131,6 @@ class _Loaded:
     def run(self, inputs: Mapping[str, npt.NDArray[Any]], rows: int, rows_at_once: int, pool: _Pool) -> _Outputs:
         """Rows in pieces, small enough for the caches and for each thread of the pool to get one, no more than
         `rows_at_once` of them at any time."""
-        self.rows_most = max(self.rows_most, min(rows, rows_at_once))
         cost = self.proven.cost
         gas_least = max(PIECE_GAS_MIN, PIECE_FIXED * cost.gas_fixed)
         worth, near = -(-PIECE_GAS_MIN // max(1, cost.gas_per_row)), PIECE_BYTES // max(1, cost.memory_bytes_per_row)
@@ -168,10 +168,10 @@ class _Pool:
 class Engine:
     """Verifies, loads and runs models by their bytes.
 
-    memory_bytes: how much loaded models may hold together; the longest unused are dropped. A single model may hold
-    more only if it must, for one row. threads: that the rows of a run are shared out to, where they take long enough;
-    any number gives the same bits, since rows do not know of each other. Safe to share by threads: no lock is held
-    while a model is verified, loaded or run.
+    memory_bytes: how much loaded models may hold together, with the one that is being loaded or run; the longest unused
+    are dropped before. A single model may hold more only if it must, for one row. threads: that the rows of a run are
+    shared out to, where they take long enough; any number gives the same bits, since rows do not know of each other.
+    Safe to share by threads: no lock is held while a model is verified, loaded or run.
     """
 
     def __init__(self, *, memory_bytes: int = MEMORY_BYTES, threads: int = 1) -> None:
@@ -222,9 +222,10 @@ class Engine:
     def _run(self, loaded: _Loaded, inputs: Mapping[str, npt.NDArray[Any]], rows: int) -> dict[str, Int64Array]:
         cost = loaded.proven.cost
         spare = max(0, self._memory_bytes - cost.memory_bytes)
-        outputs = loaded.run(inputs, rows, 1 + spare // cost.memory_bytes_per_row, self._pool)
+        rows_at_once = 1 + spare // cost.memory_bytes_per_row
+        loaded.rows_most = max(loaded.rows_most, min(rows, rows_at_once))
         self._evict(keep=loaded.proven.model_hash)
-        return outputs
+        return loaded.run(inputs, rows, rows_at_once, self._pool)
 
     def _judge(self, identity: Hash, model: bytes) -> Verified:
         """Verifies; a refusal is remembered."""
@@ -249,13 +250,20 @@ class Engine:
         model = fetch()
         if model_hash(model) != identity:
             raise ValueError(f"fetched bytes of hash {model_hash(model).hex()}, expected {identity.hex()}")
-        loaded = _Loaded(self._judge(identity, model))
+        verified = self._judge(identity, model)
+        self._make_room(verified.cost.memory_bytes)
+        loaded = _Loaded(verified)
         with self._lock:
             return self._loaded.setdefault(identity, loaded)
 
     def _evict(self, keep: Hash) -> None:
+        """Before `keep` runs, so that all fit while it does."""
+        self._make_room(0, keep)
+
+    def _make_room(self, coming: int, keep: Hash | None = None) -> None:
+        """Drops the longest unused but `keep` until so many bytes fit beside the others."""
         with self._lock:
-            held = sum(loaded.bytes_held for loaded in self._loaded.values())
+            held = coming + sum(loaded.bytes_held for loaded in self._loaded.values())
             for identity in [identity for identity in self._loaded if identity != keep]:
                 if held <= self._memory_bytes:
                     return

@@ -128,6 +128,7 @@ class Place:
     expansions: set[tuple[object, ...]] = field(default_factory=set)
     expanded: int = 0
     gone_through: int = 0
+    largest: int = 0
     tree_nodes: int = 0
     last: bool = False
     stored: list[set[bool]] = field(default_factory=list)
@@ -258,8 +259,10 @@ class Place:
         if key in self.expansions:
             return
         self.expansions.add(key)
+        through = elements if goes_through is None else goes_through
         self.expanded += elements
-        self.gone_through += elements if goes_through is None else goes_through
+        self.gone_through += through
+        self.largest = max(self.largest, through)
         self.demand(
             self.expanded <= WEIGHTS_MAX, "expanded constants fit", elements=self.expanded, elements_max=WEIGHTS_MAX
         )

@@ -70,7 +70,8 @@ def weights_of(constant: Constant) -> Weights | None:
     if constant.kind > IntKind.I16:
         return None
     columns = unpack(constant).reshape(constant.shape[0], -1)
-    sums = np.abs(columns.astype(np.int32)).sum(axis=1, dtype=np.int64)
+    positive, negative = (cut(columns, 0).sum(axis=1, dtype=np.int64) for cut in (np.maximum, np.minimum))
+    sums = positive - negative
     found = Weights(int(columns.min()), int(columns.max()), int(sums.max()), columns.shape[1])
     small = found.low >= -WEIGHT_MAX and found.high <= WEIGHT_MAX
     return found if small and found.largest_sum <= limbs_sum_max(found.width) else None

@@ -19,7 +19,7 @@ from typing import Any, Final
 
 from runtime.errors import CodecError
 from runtime.inference import rules_elementwise, rules_linear, rules_shape, rules_trees, rules_windows
-from runtime.inference.cost import Cost, model_cost
+from runtime.inference.cost import Cost, Kept, model_cost
 from runtime.inference.errors import Refused
 from runtime.inference.facts import Fact, Place, Proof, Work, check_constants
 from runtime.inference.graph import (
@@ -156,9 +156,14 @@ def verify(model: bytes, *, nodes_max: int = NODES_MAX) -> Verified:
     works.append(_check_outputs(place, graph.outputs) + _port_work(graph))
     _check_uses(place, graph)
     work = sum(works, Work())
-    cost = model_cost(
-        work, place.expanded, place.gone_through, budget - place.visits_left, _live_elements(place, graph, works)
+    kept = Kept(
+        elements=place.expanded,
+        gone_through=place.gone_through,
+        largest=place.largest,
+        visited=budget - place.visits_left,
+        data_bytes=sum(len(constant.data) for constant in graph.constants),
     )
+    cost = model_cost(work, kept, _live_elements(place, graph, works))
     _check_cost(cost, work)
     outputs = tuple(output.spec for output in graph.outputs)
     return Verified(model_hash(model), graph.inputs, outputs, cost, True, graph, tuple(place.facts), work)
