@@ -214,6 +214,14 @@ class Builder:
         """Whether anything reads the node's output of this number."""
         return position < len(node.outputs) and node.outputs[position] in self._uses
 
+    def sole_maker(self, name: str, through: tuple[str, ...]) -> str:
+        """The operator that made a source tensor, behind others that it went `through`; nothing where something else
+        reads one of these tensors."""
+        makers = {made: node for node in self.source.nodes for made in node.outputs}
+        while self._uses.get(name) == 1 and name in makers and makers[name].op in through:
+            name = makers[name].inputs[0]
+        return makers[name].op if self._uses.get(name) == 1 and name in makers else ""
+
     def is_constant(self, name: str) -> bool:
         """Whether the file holds the tensor's value."""
         return name in self.source.constants
@@ -322,7 +330,7 @@ class Builder:
 
     def drop(self, x: Tensor, bits: int) -> Tensor:
         """x with so many fractional bits fewer, which the report tells."""
-        self._dropped_bits = max(self._dropped_bits, bits)
+        self.note_dropped(bits)
         return self.regrid(x, x.frac_bits - bits)
 
     def within_limit(self, x: Tensor) -> Tensor:
@@ -382,6 +390,10 @@ class Builder:
     def note_thresholds(self, thresholds: Thresholds) -> None:
         """For the report: what trees compare a tensor with."""
         self.thresholds.append(thresholds)
+
+    def note_dropped(self, bits: int) -> None:
+        """For the report: how many bits of an operand were given up."""
+        self._dropped_bits = max(self._dropped_bits, bits)
 
     def note_weight_bits(self, bits: tuple[int, int]) -> None:
         """For the report: the fewest and most bits that a column's largest weight kept."""

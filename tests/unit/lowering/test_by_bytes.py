@@ -78,6 +78,30 @@ def test_without_calibration_nothing_is_known_of_what_a_layer_reads() -> None:
     assert verify(lower(dense(SMALL)).model).work.macs_byte == 0
 
 
+@pytest.mark.parametrize("read_twice", [False, True])
+def test_what_is_made_for_a_layer_alone_is_made_as_coarse_as_the_layer_reads_it(read_twice: bool) -> None:
+    """Two dense layers: the first one's own rounding is to 16 bits, where nothing else wants more of it."""
+    nodes = [
+        helper.make_node("MatMul", ["x", "w"], ["h"]),
+        helper.make_node("Relu", ["h"], ["r"]),
+        helper.make_node("MatMul", ["r", "v"], ["y"]),
+    ]
+    sizes = {"x": WIDTH, "y": WIDTH, "r": OUTPUTS}
+    made = {name: helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N", size]) for name, size in sizes.items()}
+    weights = [numpy_helper.from_array(array, name) for name, array in {"w": SMALL, "v": SMALL.T.copy()}.items()]
+    outputs = [made["y"], made["r"]] if read_twice else [made["y"]]
+    graph = helper.make_graph(nodes, "g", [made["x"]], outputs, weights)
+    proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8).SerializeToString()
+    found = lower(proto, calibration={"x": ROWS})
+    exact = found.dequantize(Engine().run(found.model, found.quantize({"x": ROWS})))["y"]
+    expected = np.maximum(ROWS.astype(np.float64) @ SMALL, 0) @ SMALL.T
+    assert np.abs(exact - expected).max() < 2.0**-10 * np.abs(expected).max()
+    verified = verify(found.model)
+    assert verified.work.macs_byte == 8 * WIDTH * OUTPUTS
+    kinds = [type(node).__name__ for node in found.graph.nodes]
+    assert kinds.count("Rescale") == 1 + read_twice, kinds
+
+
 @given(st.integers(1, 3000), st.floats(1e-6, 1e6), st.booleans())
 def test_weights_always_have_two_limbs_and_sums_32_bits(width: int, scale: float, flat: bool) -> None:
     columns = np.full((2, width), scale)

@@ -6,11 +6,15 @@ makes. It is estimated, not bounded: independent errors add up like sqrt(K). Whe
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
+import msgspec
 import numpy as np
 
+from runtime.inference import graph as ir
 from runtime.inference.limbs import X_BITS_MAX, Limbs, is_cheaper
+from runtime.inference.limits import SHIFT_BITS_MAX
 from tools.lowering.builder import Builder, Tensor
 from tools.lowering.grids import Floats, limb_exponents, quantised
 from tools.lowering.source import Node
@@ -33,7 +37,33 @@ def coarsened(node: Node, b: Builder, x: Tensor, columns: Floats, made: int) -> 
     if drop > x.frac_bits or _noise_squared(x, columns, drop) > (NOISE_MAX * largest) ** 2:
         return None
     clipped = b.within_limit(x)
-    return b.drop(clipped, drop) if drop else clipped
+    if not drop:
+        return clipped
+    is_alone = b.sole_maker(node.inputs[0], ("Relu", "Clip")) in ("Conv", "Gemm", "MatMul")
+    return (_made_coarser(b, clipped, drop) if is_alone else None) or b.drop(clipped, drop)
+
+
+def _made_coarser(b: Builder, x: Tensor, drop: int) -> Tensor | None:
+    """x with so many bits fewer, by what makes it: it is rounded once, at no cost. None for what does not round."""
+    after: list[ir.Relu | ir.Clip] = []
+    made = b.maker(x)
+    while isinstance(made, ir.Relu | ir.Clip):
+        after.append(made)
+        made = b.maker(replace(x, index=made.x))
+    if not isinstance(made, ir.Conv | ir.Gemm) or made.shifts is None:
+        return None
+    shifts = b.stored(made.shifts) + drop
+    if int(shifts.max()) > SHIFT_BITS_MAX:
+        return None
+    b.note_dropped(drop)
+    frac_bits = x.frac_bits - drop
+    emitted = msgspec.structs.replace(made, shifts=b.store(shifts))
+    y = b.derive(x, emitted, frac_bits=frac_bits, error=x.error + 2.0**-frac_bits / 2)
+    for step in reversed(after):
+        if isinstance(step, ir.Clip):
+            step = msgspec.structs.replace(step, low=step.low >> drop, high=step.high >> drop)
+        y = b.derive(y, msgspec.structs.replace(step, x=y.index))
+    return y
 
 
 def _bits_over(x: Tensor) -> int:

@@ -53,18 +53,9 @@ def max_pool(node: Node, b: Builder) -> None:
         pads_end=view.pads_end,
         dilations=view.dilations,
     )
-    pooled = _unrounded(b, x, emitted) if _is_alone(node, b) else None
-    pooled = pooled or b.derive(x, emitted)
+    is_alone = b.sole_maker(node.inputs[0], ("Relu", "Clip")) == "Conv"
+    pooled = (_unrounded(b, x, emitted) if is_alone else None) or b.derive(x, emitted)
     b.bind(node, pooled if cut is None else b.derive(pooled, msgspec.structs.replace(cut, x=pooled.index)))
-
-
-def _is_alone(node: Node, b: Builder) -> bool:
-    """Whether nothing else reads the Conv that the window slides over."""
-    makers = {name: maker for maker in b.source.nodes for name in maker.outputs}
-    uses, name = b.source.use_counts(), node.inputs[0]
-    while uses[name] == 1 and name in makers and makers[name].op in ("Relu", "Clip"):
-        name = makers[name].inputs[0]
-    return uses[name] == 1 and name in makers and makers[name].op == "Conv"
 
 
 def _unrounded(b: Builder, x: Tensor, pool: ir.MaxPool) -> Tensor | None:
