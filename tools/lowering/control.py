@@ -23,6 +23,7 @@ from tools.lowering.source import Array, Node
 OPS: Final = ("If", "Loop", "Scan")
 ROUNDS_MAX: Final = 1024
 NODES_MAX: Final = 1 << 14
+SIZES_MAX: Final = 64
 ELEMENTWISE: Final = ("Sub", "Add", "Mul", "Div", "Abs", "Neg", "Pow", "Sqrt", "Exp", "Identity", "Max", "Min")
 REDUCING: Final = ("ReduceSum", "ReduceSumSquare", "ReduceL1", "ReduceL2", "ReduceMax", "ReduceMin", "ReduceMean")
 AXES_AS_INPUT: Final = 13
@@ -53,6 +54,11 @@ class Known:
         """The tensor, or None where it depends on inputs or on a dimension that is open."""
         one, other = self._pairs.get(name, (None, None))
         return one if one is not None and other is not None and np.array_equal(one, other) else None
+
+    def sizes(self) -> dict[str, Array]:
+        """The short lists of whole numbers among what is known: target shapes, pads, places."""
+        short = [name for name, (one, _) in self._pairs.items() if one.dtype.kind in "iu" and one.size <= SIZES_MAX]
+        return {name: found for name in short if (found := self.value(name)) is not None}
 
     def shape(self, name: str) -> tuple[int | None, ...] | None:
         """The tensor's shape, None for a dimension that is open; None where not even the rank is known."""

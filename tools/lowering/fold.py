@@ -114,10 +114,14 @@ def _constant(node: Node, inputs: list[Array]) -> Array:
 
 
 def _elementwise(function: Callable[[Array, Array], Array]) -> Folder:
+    """Of two operands; a third one is an Add's, from `fuse`."""
+
     def folder(node: Node, inputs: list[Array]) -> Array:
         if prod(np.broadcast_shapes(*(array.shape for array in inputs))) > ELEMENTS_MAX:
             raise node.refuse("its constant value is too large")
-        return np.asarray(function(inputs[0], inputs[1])).astype(inputs[0].dtype)
+        a, b, *added = inputs
+        found = np.asarray(function(a, b)).astype(a.dtype)
+        return np.asarray(sum(added, found)).astype(a.dtype)
 
     return folder
 

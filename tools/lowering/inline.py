@@ -10,16 +10,18 @@ same in the file's.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any, Final
 
 import onnx
-from onnx import AttributeProto, FunctionProto, ModelProto, NodeProto
+from onnx import AttributeProto, FunctionProto, ModelProto, NodeProto, numpy_helper
 
+from tools.lowering.bodies import Around, ShapeNeeded, has_own_body, written
 from tools.lowering.control import OPS as CONTROL
 from tools.lowering.control import Known, unrolled
 from tools.lowering.errors import ModelRefused
 from tools.lowering.sequences import SEQUENCES, without_sequences
+from tools.lowering.source import Array
 
 ROUNDS_MAX: Final = 16
 """How deep functions may call functions."""
@@ -53,6 +55,8 @@ def inlined(proto: ModelProto, handled: Collection[str]) -> ModelProto:
             expanded += [node] if part is None else part
             if changed and len(expanded) > EXPANDED_MAX:
                 raise ModelRefused("file", f"its functions and loops hold more than {EXPANDED_MAX} nodes")
+        if not changed and bodies.waiting is not None:
+            raise bodies.waiting
         if not changed:
             found = {node.op_type for node in expanded}
             if found.intersection(SEQUENCES) and found.isdisjoint(CONTROL):
@@ -97,6 +101,7 @@ class _Bodies:
         self.opsets = {_domain(entry.domain): entry.version for entry in proto.opset_import}
         self.types: dict[str, onnx.TypeProto] | None = None
         self.known: Known | None = None
+        self.waiting: ShapeNeeded | None = None
 
     def parts(self, node: NodeProto, names: _Names) -> list[NodeProto] | None:
         """The nodes that it stands for, or None where it stays."""
@@ -106,11 +111,38 @@ class _Bodies:
                 node, self.known_things(), prefix, lambda inner, rename: _renamed(inner, rename, prefix, {})
             )
         body = self.of(node)
-        return None if body is None else list(_expanded(node, body, names))
+        if body is not None:
+            return list(_expanded(node, body, names))
+        if (_domain(node.domain), node.op_type) in self.local or not has_own_body(node, self.opsets):
+            return None
+        try:
+            return written(node, self._around(), names.prefix(node))
+        except ShapeNeeded as needed:
+            self.waiting = needed
+            return None
+
+    def _around(self) -> Around:
+        known = self.known_things()
+
+        def kind(name: str) -> int:
+            found = self._all_types().get(name)
+            return 0 if found is None else int(found.tensor_type.elem_type)
+
+        return Around(self.opsets.get("", 0), known.shape, known.value, kind)
 
     def known_things(self) -> Known:
-        """What of the model is the same for all inputs."""
-        self.known = self.known or Known(self.proto, self._all_types())
+        """What of the model is the same for all inputs. Shapes give sizes, and these, as constants, more shapes."""
+        if self.known is not None:
+            return self.known
+        self.known = Known(self.proto, self._all_types())
+        sizes: dict[str, Array] = {}
+        for _ in range(ROUNDS_MAX):
+            more = self.known.sizes()
+            if more.keys() == sizes.keys():
+                break
+            sizes = more
+            self.types = _inferred(_with_constants(self.proto, sizes))
+            self.known = Known(self.proto, self.types)
         return self.known
 
     def of(self, node: NodeProto) -> FunctionProto | None:
@@ -182,6 +214,16 @@ class _Bodies:
                     reason = f"the local function {function.name!r} is of opset {entry.version}, the file of {ours}"
                     raise ModelRefused("file", reason, "export both with one opset")
         return function
+
+
+def _with_constants(proto: ModelProto, values: Mapping[str, Array]) -> ModelProto:
+    """The model with these tensors as initializers, where nodes made them."""
+    copy = ModelProto()
+    copy.CopyFrom(proto)
+    stored = [name for node in copy.graph.node if set(node.output) <= values.keys() for name in node.output]
+    _replace(copy, [node for node in proto.graph.node if not set(node.output) <= values.keys()])
+    copy.graph.initializer.extend(numpy_helper.from_array(values[name], name) for name in stored)
+    return copy
 
 
 def _alike(node: NodeProto, one: int, other: int) -> bool:

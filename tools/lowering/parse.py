@@ -297,7 +297,7 @@ def _node(proto: onnx.NodeProto, index: int, known: set[str]) -> Node:
     """One node; `known` grows by its outputs."""
     named = Node(proto.op_type, proto.name, index, tuple(proto.input), tuple(proto.output))
     if proto.domain not in (*OPSETS, "ai.onnx"):
-        mend = "use those of ai.onnx and ai.onnx.ml: quantise with QuantFormat.QDQ, do not save optimised models"
+        mend = "use those of ai.onnx and ai.onnx.ml: quantise with QuantFormat.QDQ, save no model optimised for one machine"
         raise named.refuse(f"operators of the domain {proto.domain!r} are not supported", mend)
     for name in named.inputs:
         if name and name not in known:

@@ -143,20 +143,29 @@ class _Resolver:
     def _target(self, node: Node, position: int, one: Array, many: Array) -> str:
         if node.op in INITIAL_STATES and position in INITIAL_STATES[node.op] and _repetition(one, many) == (1, 0, 0):
             return self._store(f"{node.outputs[0]}/state", one)
-        if node.op == "Reshape" and position == 1 and self._is_around(node, one, many):
-            return self._store(f"{node.outputs[0]}/shape", np.where(one != many, 0 if -1 in one else -1, one))
+        if node.op == "Reshape" and position == 1:
+            one, many = self._without_rest(node, one, many)
+            if self._is_around(node, one, many):
+                return self._store(f"{node.outputs[0]}/shape", np.where(one != many, 0 if -1 in one else -1, one))
         repetition = None if TARGETS.get(node.op) == position else _repetition(one, many)
         if repetition is not None:
             return self._filled(node, one, repetition)
-        if node.op == "Reshape" and list(one).count(-1) == 1 and one.shape == many.shape and one.all():
-            total, rest = prod(self.builder.finished(node.inputs[0]).shape), -int(np.prod(one))
-            one, many = (np.where(array == -1, total // rest, array) for array in (one, many))
         leads = one.shape == many.shape and one.ndim == 1 and one[0] == 1 and many[0] == WITNESS
         if TARGETS.get(node.op) != position or not leads or (one[1:] != many[1:]).any():
             mend = "keep the batch as the first dimension, and the number of rows out of the arithmetic"
             raise node.refuse("it computes with the number of rows, but rows are independent", mend)
         lead = 1 if node.op != "Reshape" else 0 if -1 in one[1:] else -1
         return self._store(f"{node.outputs[0]}/shape", np.concatenate([[lead], one[1:]]).astype(np.int64))
+
+    def _without_rest(self, node: Node, one: Array, many: Array) -> Pair:
+        """A target's -1 as the number that it is, for one row and for many, where that is the same."""
+        total, found = prod(self.builder.finished(node.inputs[0]).shape), []
+        for array, rows in ((one, 1), (many, WITNESS)):
+            rest = -int(np.prod(array)) if list(array.reshape(-1)).count(-1) == 1 else 0
+            found.append(total * rows // rest if rest > 0 else 0)
+        if one.shape != many.shape or found[0] != found[1] or not found[0]:
+            return one, many
+        return np.where(one == -1, found[0], one), np.where(many == -1, found[1], many)
 
     def _filled(self, node: Node, one: Array, repetition: Repetition) -> str:
         """A constant that is the same in every row as a tensor that has the batch where it is repeated."""

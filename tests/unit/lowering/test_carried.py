@@ -201,3 +201,20 @@ def test_invalid_merged_batch_that_is_put_out_or_read_by_what_mixes_rows(model_o
     shape = {"s": np.array([-1, 4])}
     refused([merge, node("Relu", ["m"], ["y"])], shape, model_of, "holds more than the batch")
     refused([merge, node("ReduceSum", ["m"], ["y"], keepdims=0)], shape, model_of, "is the batch and more")
+
+
+@pytest.mark.parametrize("axis", [1, 2, -1])
+def test_parts_that_are_merged_with_the_batch_are_flattened_behind_it(axis: int, model_of: Call, close: Call) -> None:
+    nodes = [
+        node("Reshape", ["x", "parts"], ["m"]),
+        node("Flatten", ["m"], ["f"], axis=axis),
+        node("Reshape", ["f", "back"], ["y"]),
+    ]
+    constants = {"parts": np.array([-1, 3, 4]), "back": np.array([-1, 6, 4])}
+    close(model_of(nodes, {"x": ["N", 6, 4]}, ["y"], constants), {"x": rows_of(3, 6, 4)})
+
+
+@pytest.mark.parametrize("shape", [(1,), (1, 3, 1), (2, 3)])
+def test_a_squeeze_of_all_keeps_the_batch(shape: tuple[int, ...], model_of: Call, close: Call) -> None:
+    nodes = [node("Relu", ["x"], ["r"]), node("Squeeze", ["r"], ["y"])]
+    close(model_of(nodes, {"x": ["N", *shape]}, ["y"]), {"x": rows_of(4, *shape)})

@@ -161,3 +161,16 @@ def test_places_of_constants_are_taken_and_set_beforehand(model_of: Call, close:
         "new": weights_of(2, 1),
     }  # fmt: skip
     close(model_of(nodes, {"x": ["N", 3]}, ["y"], constants), {"x": rows_of(3)})
+
+
+def test_a_table_that_is_scaled_and_moved_before_it_is_read(model_of: Call, close: Call) -> None:
+    """A grid that is expanded to the batch: the scale and what is added to it were one node before it was constant."""
+    nodes = [
+        *rows_and("sizes", "five"),
+        node("Expand", ["grid", "sizes"], ["each"]),
+        node("Mul", ["each", "half"], ["scaled"]),
+        node("Add", ["scaled", "half"], ["moved"]),
+        node("Add", ["x", "moved"], ["y"]),
+    ]
+    constants = NUMBERS | {"grid": weights_of(5, 1, 5), "half": np.array([[3.5]], np.float32)}
+    close(model_of(nodes, {"x": ["N", 5]}, ["y"], constants), {"x": rows_of(5)})

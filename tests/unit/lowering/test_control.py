@@ -59,6 +59,29 @@ def test_a_condition_on_a_known_dimension_takes_its_branch(size: int, op: str, m
     assert _first(close(model, {"x": ROWS})) == op
 
 
+def test_a_condition_on_a_size_that_follows_from_sizes_takes_its_branch(model_of: Call, close: Call) -> None:
+    """As torch.squeeze is exported behind F.interpolate: the file does not say what Resize makes."""
+    nodes = [
+        helper.make_node("Shape", ["x"], ["s"]),
+        helper.make_node("Slice", ["s", "zero", "two"], ["front"]),
+        helper.make_node("Concat", ["front", "eight"], ["sizes"], axis=0),
+        helper.make_node("Resize", ["x", "", "", "sizes"], ["r"], mode="linear"),
+        helper.make_node("Shape", ["r"], ["t"]),
+        helper.make_node("Gather", ["t", "one"], ["size"]),
+        helper.make_node("Equal", ["size", "one"], ["c"]),
+        helper.make_node(
+            "If",
+            ["c"],
+            ["y"],
+            then_branch=_graph([helper.make_node("Squeeze", ["r", "one"], ["less"])], [], ["less"]),
+            else_branch=_graph([helper.make_node("Identity", ["r"], ["same"])], [], ["same"]),
+        ),
+    ]
+    constants = {name: np.array([value]) for name, value in {"zero": 0, "one": 1, "two": 2, "eight": 8}.items()}
+    lowered = close(model_of(nodes, {"x": ["N", 1, 4]}, ["y"], constants), {"x": ROWS[:, np.newaxis]})
+    assert lowered.graph.outputs[0].spec.shape == (8,)
+
+
 @pytest.mark.parametrize("node", [["Shape", "Gather", "Equal"], ["ReduceMax", "Greater"]])
 def test_invalid_conditions_on_the_batch_or_on_values(node: list[str], model_of: Call) -> None:
     nodes = {

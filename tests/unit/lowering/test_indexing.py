@@ -253,3 +253,29 @@ def test_casts_cut_the_fraction_off(seed: int, to: int, model_of: Call) -> None:
     found = lowered.dequantize(Engine().run(lowered.model, lowered.quantize({"x": rows})))["y"]
     dtype = helper.tensor_dtype_to_np_dtype(to)
     np.testing.assert_array_equal(found, (rows != 0) if to == TensorProto.BOOL else np.trunc(rows).astype(dtype))
+
+
+@pytest.mark.parametrize("reduction", ["none", "add"])
+def test_updates_of_nodes_of_a_graph_with_the_batch_behind_them(reduction: str, model_of: Call, close: Call) -> None:
+    """torch.zeros(n, nodes, f).index_add(1, edges, messages): transposed, scattered, transposed back."""
+    turn = {"perm": [1, 0, 2]}
+    nodes = [
+        helper.make_node("Transpose", ["x"], ["t"], **turn),
+        helper.make_node("Gather", ["t", "from"], ["messages"], axis=0),
+        helper.make_node("ScatterND", ["t", "to", "messages"], ["s"], reduction=reduction),
+        helper.make_node("Transpose", ["s"], ["y"], **turn),
+    ]
+    to = [[0], [3], [3], [0], [1]] if reduction == "add" else [[0], [3], [2]]
+    constants = {"from": np.arange(len(to)) % 4, "to": np.array(to)}
+    model = model_of(nodes, {"x": ["N", 4, 3]}, ["y"], constants, opset=18)
+    close(model, {"x": values(5, 6, 4, 3)})
+
+
+def test_invalid_updates_that_have_the_batch_elsewhere(model_of: Call) -> None:
+    nodes = [
+        helper.make_node("Transpose", ["x"], ["t"], perm=[1, 0, 2]),
+        helper.make_node("ScatterND", ["t", "to", "x"], ["y"]),
+    ]
+    model = model_of(nodes, {"x": ["N", 4, 3]}, ["y"], {"to": np.array([[0], [1], [2], [3]])}).SerializeToString()
+    with pytest.raises(LoweringError, match="batch"):
+        lower(model, calibration={"x": values(5, 4, 4, 3)})

@@ -190,3 +190,40 @@ def test_invalid_batch_in_the_place_of_the_sequence(model_of: Call) -> None:
     node = helper.make_node("GRU", ["x", "w", "r"], ["", "y"], hidden_size=HIDDEN)
     with pytest.raises(LoweringError, match="dimension 1 of its input should be the batch"):
         lower(model_of([node], {"x": ["N", 4, FEATURES]}, ["y"], constants).SerializeToString())
+
+
+@pytest.mark.parametrize("op", ["LSTM", "GRU"])
+@pytest.mark.parametrize("sentences", [1, 3])
+def test_sentences_of_a_document_are_sequences_of_their_own(op: str, sentences: int, model_of: Call) -> None:
+    """As x.view(n * sentences, words, features) is exported: the batch is merged, states of zeros are as many."""
+    rng = np.random.default_rng(3)
+    constants = {
+        **constants_of(rng, op, 2),
+        "apart": np.array([-1, 4, FEATURES]),
+        "back": np.array([0, 0, 0, -1]),
+        "whole": np.array([-1, sentences, 4, 2 * HIDDEN]),
+        "many": np.array([1]),
+        "first": np.array([0]),
+        "two": np.array([2]),
+        "hidden": np.array([HIDDEN]),
+    }
+    nodes = [
+        helper.make_node("Reshape", ["x", "apart"], ["sentences"]),
+        helper.make_node("Shape", ["sentences"], ["shape"]),
+        helper.make_node("Gather", ["shape", "first"], ["count"]),
+        helper.make_node("Concat", ["two", "count", "hidden"], ["sizes"], axis=0),
+        helper.make_node("ConstantOfShape", ["sizes"], ["zeros"]),
+        helper.make_node("Transpose", ["sentences"], ["turned"], perm=[1, 0, 2]),
+        helper.make_node(
+            op, ["turned", "w", "r", "b", "", "zeros"], ["each", "last"], hidden_size=HIDDEN, direction="bidirectional"
+        ),
+        helper.make_node("Transpose", ["each"], ["rows"], perm=[2, 0, 1, 3]),
+        helper.make_node("Reshape", ["rows", "whole"], ["y"]),
+        helper.make_node("Transpose", ["last"], ["ends"], perm=[1, 0, 2]),
+        helper.make_node("Flatten", ["ends"], ["flat"]),
+        helper.make_node("Reshape", ["flat", "shaped"], ["z"]),
+    ]
+    constants["shaped"] = np.array([-1, sentences, 2 * HIDDEN])
+    model = model_of(nodes, {"x": ["N", sentences * 4, FEATURES]}, ["y", "z"], constants).SerializeToString()
+    rows = rng.standard_normal((5, sentences * 4, FEATURES)).astype(np.float32)
+    check(*exact_and_float(model, rows))

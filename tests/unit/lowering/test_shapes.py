@@ -138,3 +138,22 @@ def test_invalid_output_of_a_shape(model_of: Call) -> None:
                 [helper.make_node("Shape", ["x"], ["y"])], {"x": ["N", 3]}, ["y"], integers=["y"]
             ).SerializeToString()
         )
+
+
+def test_sequences_that_lead_are_flattened_with_the_batch_and_part_by_their_sizes(model_of: Call, close: Call) -> None:
+    """r.view(T * b, h), a linear layer, .view(T, b, -1): the head of a text recogniser."""
+    nodes = [
+        helper.make_node("Transpose", ["x"], ["r"], perm=[1, 0, 2]),
+        *dimension("r", 0, "t"),
+        *dimension("r", 1, "b"),
+        helper.make_node("Mul", ["t", "b"], ["tb"]),
+        helper.make_node("Concat", ["tb", "five"], ["flat"], axis=0),
+        helper.make_node("Reshape", ["r", "flat"], ["m"]),
+        helper.make_node("MatMul", ["m", "w"], ["p"]),
+        helper.make_node("Concat", ["t", "b", "rest"], ["apart"], axis=0),
+        helper.make_node("Reshape", ["p", "apart"], ["q"]),
+        helper.make_node("Transpose", ["q"], ["y"], perm=[1, 0, 2]),
+    ]
+    constants = {**ZERO, "five": np.array([5]), "rest": np.array([-1])}
+    constants["w"] = np.random.default_rng(2).standard_normal((5, 3)).astype(np.float32)
+    close(model_of(nodes, {"x": ["N", 4, 5]}, ["y"], constants), {"x": rows_of(0, 4, 5)})

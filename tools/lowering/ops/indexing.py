@@ -260,14 +260,16 @@ def scatter_elements(node: Node, b: Builder) -> None:
 
 
 def scatter_nd(node: Node, b: Builder) -> None:
-    """Updates of parts of a row at constant places; its first index is the row's own number in every row, or all rows
-    are one."""
-    data, updates = _operands(node, b)
-    values = b.constant(node, 1, "the indices")
-    if node.integer("batch_dims", 0) != 1:
-        raise node.refuse("its indices speak of the batch", "write it as Where with a constant mask")
-    index = values.astype(np.int64)
+    """Updates of parts of a row at constant places; its first index is the row's own number in every row, all rows are
+    one, or the batch stands behind what the indices name: nodes of a graph whose edges are constant."""
+    index = b.constant(node, 1, "the indices").astype(np.int64)
     many = index.shape[-1] if index.ndim else 0
+    data, updates = _operands(node, b, anywhere=True)
+    behind = data.batch_axis - many
+    if updates.batch_axis != (index.ndim - 1 + behind if data.batch_axis else 0) or (data.batch_axis and behind < 0):
+        raise node.refuse("its updates do not have the batch where its rows have it")
+    if not data.batch_axis and node.integer("batch_dims", 0) != 1:
+        raise node.refuse("its indices speak of the batch", "write it as Where with a constant mask")
     named = data.shape[:many]
     if not 1 <= many <= len(data.shape) or not index.size or updates.shape != (*index.shape[:-1], *data.shape[many:]):
         raise node.refuse(f"indices {list(index.shape)} and updates {list(updates.shape)} do not fit each other")
@@ -277,13 +279,17 @@ def scatter_nd(node: Node, b: Builder) -> None:
     b.bind(node, _scattered(node, b, data, updates, target))
 
 
-def _operands(node: Node, b: Builder) -> tuple[Tensor, Tensor]:
-    """Data and updates on one grid."""
-    like = next((b.tensor(node, place) for place in (0, 2) if not b.is_constant(node.inputs[place])), None)
-    if like is None:
+def _operands(node: Node, b: Builder, *, anywhere: bool = False) -> tuple[Tensor, Tensor]:
+    """Data and updates on one grid; the batch may stand `anywhere` where both are computed."""
+    anywhere = anywhere and not any(b.is_constant(node.inputs[place]) for place in (0, 2))
+    computed = [place for place in (0, 2) if not b.is_constant(node.inputs[place])]
+    if not computed:
         raise node.needs_constant(1, "the indices")
+    like = b.tensor(node, computed[0], anywhere=anywhere)
     data, updates = (
-        _constant_row(node, b, place, like) if b.is_constant(node.inputs[place]) else b.tensor(node, place)
+        _constant_row(node, b, place, like)
+        if b.is_constant(node.inputs[place])
+        else b.tensor(node, place, anywhere=anywhere)
         for place in (0, 2)
     )
     if data.dtype != updates.dtype:

@@ -38,9 +38,12 @@ def identity(node: Node, b: Builder) -> None:
 
 def flatten(node: Node, b: Builder) -> None:
     """To one dimension of a row; where `axis` takes the batch into the other, they are merged."""
-    x = b.tensor(node, 0, classes=True)
-    rank = len(x.shape) + 1
+    x = b.tensor(node, 0, classes=True, merged=True)
+    rank = x.file_rank
     axis = node.integer("axis", 1)
+    if x.place != BATCH_FIRST:
+        _flatten_around(node, b, x, axis)
+        return
     if axis == rank:
         before, after = prod(x.shape), 1
     else:
@@ -48,6 +51,16 @@ def flatten(node: Node, b: Builder) -> None:
         before, after = prod(x.shape[:cut]), prod(x.shape[cut:])
     merged = (before, after) if before != 1 else (after,)
     b.bind(node, replace(reshaped(b, x, merged), merged=(0, int(before != 1))))
+
+
+def _flatten_around(node: Node, b: Builder, x: Tensor, axis: int) -> None:
+    """Where the batch is not first, or merged: as the Reshape that it is."""
+    if not -x.file_rank <= axis <= x.file_rank:
+        raise node.refuse(f"axis {axis} does not lie in its {x.file_rank} dimensions")
+    cut, own = axis + (x.file_rank if axis < 0 else 0), x.batch_axis + sum(x.merged)
+    behind = [-1, prod(x.shape[own + cut - x.batch_axis - 1 :])]
+    target = behind if cut > x.batch_axis else [prod(x.shape[:cut]), -1]
+    _reshape_around(node, b, x, target, keeps_zero=False)
 
 
 def reshape(node: Node, b: Builder) -> None:
@@ -293,14 +306,18 @@ def numbers(node: Node, b: Builder, position: int, name: str) -> tuple[int, ...]
 
 
 def squeeze(node: Node, b: Builder) -> None:
-    """Drops dimensions of size 1."""
+    """Drops dimensions of size 1: all of a row's where none is named. (A batch of one row would then go too in the
+    file; rows have no such case.)"""
     x = b.tensor(node, 0, classes=True, anywhere=True)
     axes = numbers(node, b, 1, "axes")
+    if not axes and b.source.fixed_rows == 1:
+        raise node.refuse("it names no axes, so it drops the batch, which the file fixes at one row")
     if not axes:
-        raise node.refuse("it names no axes, so it would drop a batch of one row")
-    places = {row_axis(node, axis, x.shape, x.batch_axis) for axis in axes}
+        places = {place for place, size in enumerate(x.shape) if size == 1}
+    else:
+        places = {row_axis(node, axis, x.shape, x.batch_axis) for axis in axes}
     if any(x.shape[place] != 1 for place in places):
-        raise node.refuse(f"axes {list(axes)} of rows of shape {list(x.shape)} are not all of size 1")
+        raise node.refuse(f"axes {list(axes or ())} of rows of shape {list(x.shape)} are not all of size 1")
     found = reshaped(b, x, tuple(size for place, size in enumerate(x.shape) if place not in places))
     b.bind(node, replace(found, batch_axis=x.batch_axis - sum(place < x.batch_axis for place in places)))
 

@@ -3,8 +3,9 @@
 All steps' inputs are multiplied by W at once; each step multiplies the state before it by R. States and gates have
 STATE_FRAC_BITS, so that what a step rounds off stays far below a float32's own rounding over hundreds of steps.
 
-Two ways to read a sequence [steps, B, features]: a row of the graph is a whole run of the file, and B is a dimension of
-the row; or B is N, and a row is the sequence of one of them: then B is 1 here, and the outputs do not have it.
+Ways to read a sequence [steps, B, features]: a row of the graph is a whole run of the file, and B is a dimension of the
+row; B is N, and a row is the sequence of one of them: then B is 1 here, and the outputs do not have it; or B is N and
+so many sequences of each row, which B is here: sentences of a document.
 """
 
 from __future__ import annotations
@@ -256,7 +257,10 @@ class _Direction:
 
 def recurrent(node: Node, b: Builder) -> None:
     """One direction or both; Y, Y_h and, of LSTM, Y_c, as far as anybody reads them."""
-    x, alone = _sequence(node, b)
+    x, alone, merged = _sequence(node, b)
+    for name in node.inputs[5:7]:
+        if b.is_bound(name) and b.finished(name).merged != merged:
+            raise node.refuse(f"its initial state {name!r} has other sequences in its batch than its input")
     names = {"forward": (False,), "reverse": (True,), "bidirectional": (False, True)}
     direction = node.text("direction", "forward")
     if direction not in names:
@@ -269,22 +273,26 @@ def recurrent(node: Node, b: Builder) -> None:
         steps, batch, hidden = x.shape[0], x.shape[1], every[0][0].shape[-1]
         columns = [_stacked(node, b, states, (1, 1, batch, hidden), 0) for states in every]
         y = _stacked(node, b, columns, (steps, 1, batch, hidden), 1)
-        _bind(node, b, y, 0, 2, alone=alone)
+        _bind(node, b, y, 0, 2, alone=alone, merged=merged)
     for place in range(FORMS[node.op].states):
         if b.is_read(node, place + 1):
             last = [states[place] for _, states in made]
-            _bind(node, b, _stacked(node, b, last, (1, *last[0].shape), 0), place + 1, 1, alone=alone)
+            stacked = _stacked(node, b, last, (1, *last[0].shape), 0)
+            _bind(node, b, stacked, place + 1, 1, alone=alone, merged=merged)
 
 
 def _batched_first(node: Node) -> bool:
     return node.flag("layout")
 
 
-def _sequence(node: Node, b: Builder) -> tuple[Tensor, bool]:
-    """x as [steps, B, features], and whether B is N."""
-    x = floating(node, b.tensor(node, 0, anywhere=True))
+def _sequence(node: Node, b: Builder) -> tuple[Tensor, bool, tuple[int, int]]:
+    """x as [steps, B, features], whether B is N, and with what it is merged."""
+    x = floating(node, b.tensor(node, 0, merged=True))
     batch = 0 if _batched_first(node) else 1
-    x, at = replace(x, batch_axis=0), x.batch_axis
+    x, at, merged = replace(x, batch_axis=0, merged=(0, 0)), x.batch_axis, x.merged
+    many = merged[0] + merged[1]
+    if many > 1 or (many and at != batch):
+        raise node.refuse(f"dimension {at} of its input is the batch and more", "keep the batch a dimension of its own")
     if len(x.shape) == 3:
         turned = ir.Transpose(x=x.index, permutation=(1, 0, 2))
         x, alone = b.derive(x, turned) if _batched_first(node) else x, False
@@ -295,10 +303,10 @@ def _sequence(node: Node, b: Builder) -> tuple[Tensor, bool]:
         raise node.refuse(reason, "export with batch_first=True and a dynamic batch dimension")
     if x.shape[0] > STEPS_MAX:
         raise node.refuse(f"its sequence has {x.shape[0]} steps, at most {STEPS_MAX} are unrolled")
-    return x, alone
+    return x, alone, merged
 
 
-def _bind(node: Node, b: Builder, y: Tensor, place: int, batch: int, *, alone: bool) -> None:
+def _bind(node: Node, b: Builder, y: Tensor, place: int, batch: int, *, alone: bool, merged: tuple[int, int]) -> None:
     """y, whose dimension `batch` is B, as output number `place`."""
     rest = [axis for axis in range(len(y.shape)) if axis != batch]
     if alone:
@@ -306,6 +314,8 @@ def _bind(node: Node, b: Builder, y: Tensor, place: int, batch: int, *, alone: b
         y = replace(y, batch_axis=0 if _batched_first(node) else batch)
     elif _batched_first(node):
         y = b.derive(y, ir.Transpose(x=y.index, permutation=(batch, *rest)))
+    if sum(merged):
+        y = replace(y, batch_axis=0 if _batched_first(node) else batch, merged=merged)
     b.bind(node, y, place)
 
 
@@ -402,8 +412,8 @@ def _initial(
                 f"an initial state of shape {list(array.shape)} does not fit {list(shape)}, or differs in N"
             )
         return filled(node, b, x, np.broadcast_to(array[number], (batch, hidden)))
-    state = floating(node, b.tensor(node, position, anywhere=True))
-    state, at = replace(state, batch_axis=0), state.batch_axis
+    state = floating(node, b.tensor(node, position, merged=True))
+    state, at = replace(state, batch_axis=0, merged=(0, 0)), state.batch_axis
     if alone and at != (0 if first else 1):
         raise node.refuse(f"the batch is dimension {at} of its initial state")
     if alone:
