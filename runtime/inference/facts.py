@@ -67,6 +67,7 @@ class Work:
     decisions: int = 0  # branches of trees passed from the roots to the deepest leaves, where the forest is small
     branches: int = 0  # of trees: built when the model is loaded, whatever the rows
     constants: int = 0  # named by nodes: the verifier looks at them, the engine reads them, whatever their size
+    turned: int = 0  # tensors that are stored in both layouts
     numbers: int = 0  # small constants of its own that a kernel is given: bounds, shapes, places
 
     def __add__(self, other: Work) -> Work:
@@ -186,7 +187,7 @@ class Place:
             return Work()
         forms.add(self.last)
         self.keep_beside(tensor, fact.elements)
-        return Work(kernels=1, strided=TURNED_UNITS[fact.elements <= NEAR_ELEMENTS] * fact.elements)
+        return Work(kernels=1, turned=1, strided=TURNED_UNITS[fact.elements <= NEAR_ELEMENTS] * fact.elements)
 
     def numbers(self, fact: Fact, times: int) -> Work:
         """Kernels over a tensor and a single number, so many: slow where the last dimension is 1 (see `span`)."""

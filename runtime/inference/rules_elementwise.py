@@ -109,7 +109,7 @@ def softmax(node: Softmax, place: Place) -> Proof:
     n = x.elements
     lines = tuple(1 if axis == node.axis else size for axis, size in enumerate(x.shape))
     repeats = n // span(place.laid(x.shape), place.laid(lines))  # of the maximum, and of the sum
-    more = Work(kernels=18, streamed=13 * n, strided=2 * n + 20 * repeats, scratch=4 * n)
+    more = Work(kernels=18, streamed=13 * n, strided=2 * n + 60 * repeats, scratch=4 * n)
     return Proof(
         Fact(x.shape, 0, 1 << node.frac_bits_out),
         place.numbers(x, 9) + place.sums_along(x.shape, (node.axis,)) + more,

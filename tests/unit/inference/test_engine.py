@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +18,7 @@ from runtime.inference import Engine, InvalidInput, Refused, TensorSpec, encode_
 from runtime.inference import engine as engine_module
 from runtime.inference import graph as ops
 from runtime.inference.emit import emit
+from runtime.inference.library import onnxruntime
 from runtime.inference.writer import INLINE_ELEMENTS_MAX
 from runtime.testing.graphs import tight_weights, wrap
 
@@ -111,6 +114,39 @@ def test_the_longest_unused_models_are_dropped_and_come_back_equal() -> None:
     engine.run(models[0], rows(1))
     assert engine.loaded == (model_hash(models[2]), model_hash(models[0]))
     assert all(np.array_equal(engine.run(model, rows(2))["y"], y) for model, y in zip(models, first, strict=True))
+
+
+def test_room_is_made_before_a_model_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is held never goes beyond the memory, not while a model is in the making either."""
+    models = [mlp(seed) for seed in range(3)]
+    cost = verify(models[0]).cost
+    engine, held = Engine(memory_bytes=2 * cost.memory_bytes + cost.memory_bytes // 2), list[int]()
+    session = engine_module._session
+
+    def watched(emitted: Any) -> Any:
+        held.append(len(engine.loaded))
+        return session(emitted)
+
+    monkeypatch.setattr(engine_module, "_session", watched)
+    for model in models:
+        engine.run(model, rows(1))
+    assert held == [0, 1, 1]
+
+
+def test_nodes_run_in_the_order_in_which_they_stand(tmp_path: Path) -> None:
+    """Memory is proven for this order. In onnxruntime's own, all summands of a long sum would be made first."""
+    nodes: list[Any] = [ops.Rescale(0, 1)]
+    for _ in range(9):
+        nodes += [ops.Rescale(0, 1), ops.Add(len(nodes), len(nodes) + 1)]
+    verified = verify(encode_graph(wrap([TensorSpec("x", (8,), 0, 0, 9)], [], nodes, (8,))))
+    options = engine_module._options()
+    options.enable_profiling, options.profile_file_prefix = True, str(tmp_path / "profile")
+    session = onnxruntime.InferenceSession(emit(verified).model, options)
+    session.run(None, {"i0": np.ones((1, 8), np.int64)})
+    events = json.loads(Path(session.end_profiling()).read_text())
+    order = [int(event["args"]["node_index"]) for event in events if str(event["name"]).endswith("_kernel_time")]
+    assert len(order) > 20
+    assert order == sorted(order)
 
 
 def test_a_model_larger_than_the_memory_still_runs() -> None:
