@@ -130,6 +130,7 @@ class Place:
     expanded: int = 0
     gone_through: int = 0
     largest: int = 0
+    constants_named: int = 0
     tree_nodes: int = 0
     last: bool = False
     stored: list[set[bool]] = field(default_factory=list)
@@ -173,19 +174,22 @@ class Place:
 
     def is_only_last(self, tensor: int) -> bool:
         """Whether a tensor is stored channels last and in no other way."""
-        self.fact(tensor)
+        if tensor >= len(self.stored):
+            self.fact(tensor)  # refuses it
         return False not in self.stored[tensor]
 
     def keep_beside(self, tensor: int, elements: int) -> None:
         """From the present node to its last use, a tensor is stored in another way as well, in so many elements."""
         self.stored_twice.append((self.node, tensor, elements))
 
+    def is_turned(self, tensor: int) -> bool:
+        """Whether an operand is not in the present layout yet."""
+        return self.last not in self.stored[tensor]
+
     def turn(self, tensor: int) -> Work:
-        """What it takes to have an operand in the present layout, once."""
-        fact, forms = self.facts[tensor], self.stored[tensor]
-        if self.last in forms:
-            return Work()
-        forms.add(self.last)
+        """What it takes to have an operand in the present layout as well."""
+        fact = self.facts[tensor]
+        self.stored[tensor].add(self.last)
         self.keep_beside(tensor, fact.elements)
         return Work(kernels=1, turned=1, strided=TURNED_UNITS[fact.elements <= NEAR_ELEMENTS] * fact.elements)
 

@@ -153,7 +153,7 @@ def verify(model: bytes, *, nodes_max: int = NODES_MAX) -> Verified:
     place.facts.extend(_input_facts(graph.inputs))
     place.stored.extend({False} for _ in graph.inputs)
     works = [_prove(place, number, node) for number, node in enumerate(graph.nodes)]
-    works.append(_check_outputs(place, graph.outputs) + _port_work(graph))
+    works.append(_check_outputs(place, graph.outputs) + _port_work(graph) + Work(constants=place.constants_named))
     _check_uses(place, graph)
     work = sum(works, Work())
     kept = Kept(
@@ -228,11 +228,11 @@ def _prove(place: Place, number: int, node: Any) -> Work:
         shape=fact.shape,
     )
     place.demand(fact.elements <= ELEMENTS_MAX, "a tensor has at most 2**27 elements", shape=fact.shape)
-    turned = [place.turn(operand) for operand in operands(node)]
-    named = sum(getattr(node, name, None) is not None for name in _NAMES_OF_CONSTANTS)
+    turned = [place.turn(operand) for operand in set(operands(node)) if place.is_turned(operand)]
+    place.constants_named += sum(getattr(node, name, None) is not None for name in _NAMES_OF_CONSTANTS)
     place.facts.append(fact)
     place.stored.append({place.last})
-    return sum(turned, proof.work + Work(constants=named))
+    return sum(turned, proof.work)
 
 
 def _check_outputs(place: Place, outputs: Iterable[Output]) -> Work:
@@ -253,7 +253,8 @@ def _check_outputs(place: Place, outputs: Iterable[Output]) -> Work:
             declared=(spec.low, spec.high),
             proven=(fact.low, fact.high),
         )
-        work += place.turn(output.tensor)
+        if place.is_turned(output.tensor):
+            work += place.turn(output.tensor)
     return work
 
 
