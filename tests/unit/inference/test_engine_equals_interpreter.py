@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from runtime.inference import Engine, Graph, encode_graph, verify
+from runtime.inference import Engine, Graph, encode_graph, engine, limbs, model_hash, verify
 from runtime.inference import graph as ops
 from runtime.inference.interpreter import trace
 from runtime.testing.graphs import PROPOSALS, graphs, inputs_of
@@ -34,6 +34,40 @@ def test_convolutions_of_both_forms_run_equal_at_their_bounds(data: Any) -> None
 @given(st.data())
 def test_random_graphs_run_equal_and_stay_in_their_intervals(data: Any) -> None:
     check_graph(data, data.draw(graphs()))
+
+
+@settings(slow, max_examples=60)
+@given(st.data(), st.booleans())
+def test_graphs_of_sizes_at_which_the_way_changes_run_equal(data: Any, by_bytes: bool) -> None:
+    check_together(data, by_bytes)
+
+
+@pytest.mark.soak
+@settings(slow, max_examples=20_000)
+@given(st.data(), st.booleans())
+def test_graphs_of_sizes_at_which_the_way_changes_run_equal_at_length(data: Any, by_bytes: bool) -> None:
+    check_together(data, by_bytes)
+
+
+def check_together(data: Any, by_bytes: bool) -> None:
+    """Wide graphs, several requests joined, in pieces that do not divide their rows, by one thread and by two; by bytes
+    wherever that can be, if so asked."""
+    with pytest.MonkeyPatch.context() as patch:
+        if by_bytes:
+            patch.setattr(limbs, "DOUBLE_MAC_PS", 1 << 60)
+        graph = data.draw(graphs(only=data.draw(st.sampled_from([None, *PROPOSALS])), wide=True))
+        model = encode_graph(graph)
+        cost, identity = verify(model).cost, model_hash(model)
+        requests = [data.draw(inputs_of(graph)) for _ in range(data.draw(st.integers(1, 3)))]
+        tensors = trace(graph, {name: np.concatenate([each[name] for each in requests]) for name in requests[0]})
+        patch.setattr(engine, "PIECE_GAS_MIN", 1)
+        patch.setattr(engine, "PIECE_FIXED", 0)
+        patch.setattr(engine, "PIECE_BYTES", data.draw(st.integers(1, 4)) * cost.memory_bytes_per_row)
+        for threads in (1, 2):
+            found = Engine(threads=threads).run_many_by_hash(identity, lambda: model, requests)
+            for output in graph.outputs:
+                values = np.concatenate([each[output.spec.name] for each in found if each is not None])
+                assert np.array_equal(values, tensors[output.tensor].astype(np.int64)), output
 
 
 def check_graph(data: Any, graph: Graph) -> None:
