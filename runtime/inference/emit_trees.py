@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import numpy.typing as npt
-from onnx import AttributeProto, numpy_helper
+from onnx import AttributeProto, TensorProto, numpy_helper
 
 from runtime.inference import graph as ops
 from runtime.inference.constants import unpack
@@ -118,5 +118,6 @@ def lookup(node: ops.Lookup, to: Writer) -> str:
 
 
 def _gather(to: Writer, x: str, table: int) -> str:
-    values = to.constant(("table", table), lambda: to.scaled(table, None))
-    return to.add("Gather", values, to.whole(x), axis=0)
+    """Rows of a table that is kept as narrow as it is stored."""
+    values = to.constant(("table", table), lambda: unpack(to.graph.constants[table]))
+    return to.add("Cast", to.add("Gather", values, to.whole(x), axis=0), to=TensorProto.DOUBLE)

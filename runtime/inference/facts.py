@@ -26,6 +26,8 @@ FAR_UNITS = 45
 """Of one place in memory that nothing near it was read before: beyond the caches and the tables of pages."""
 TURNED_UNITS: Final = {True: 2, False: 10}
 """Of each element, where one axis moves past the others; by whether the tensor is near."""
+ENDS_AT_ONCE: Final = 16
+"""How many numbers of a constant are compared with each other in the time of one that a rule looks at by itself."""
 PRODUCT_UNITS = 180
 """Of each matrix product of a kernel that makes several: it is set up anew."""
 _T = TypeVar("_T")
@@ -166,6 +168,14 @@ class Place:
         self.visit(prod(shape))
         return unpack(self.constants[index]).astype(np.int64)
 
+    def ends_of(self, index: int, rows: slice) -> tuple[int, int]:
+        """The least and the greatest number in these rows of a constant; ENDS_AT_ONCE count as one."""
+        shape = self.shape_of(index)
+        first, end, _ = rows.indices(shape[0])
+        self.visit(1 + (end - first) * prod(shape[1:]) // ENDS_AT_ONCE)
+        values = unpack(self.constants[index])[rows]
+        return int(values.min()), int(values.max())
+
     # ---- the layout in which the engine stores rows (layout.py)
 
     def laid(self, shape: Dims) -> Sequence[int]:
@@ -257,6 +267,11 @@ class Place:
         )
         joined: Int64Array = (high << 31) + (flat & (2**31 - 1)).sum(axis=1, dtype=np.int64)
         return joined
+
+    def keep_rows(self, index: int) -> None:
+        """Counts a table of rows, which the engine keeps in the width in which it is stored."""
+        self.shape_of(index)
+        self.expand(-(-len(self.constants[index].data) // 8), "table", index)
 
     def expand(self, elements: int, *key: object, goes_through: int | None = None) -> None:
         """Counts a copy of a constant that the engine keeps, in elements of eight bytes, and what making it goes

@@ -6,6 +6,8 @@ proven here: trees are trees, every index lies inside, and the sum over trees is
 
 from __future__ import annotations
 
+from math import prod
+
 import numpy as np
 
 from runtime.inference.arithmetic import Int64Array
@@ -46,13 +48,13 @@ def trees(node: Trees, place: Place) -> Proof:
         streamed=x.elements,
     )
     if columns > 1:
-        place.expand(leaves.size, "table", node.leaves)
+        place.keep_rows(node.leaves)
         gathered = count * columns
         work += Work(
-            kernels=3,
-            streamed=2 * count,
+            kernels=4,
+            streamed=2 * count + gathered,
             strided=_place_units(leaves.size) * count + 2 * gathered + PRODUCT_UNITS,
-            scratch=2 * count + gathered,
+            scratch=2 * (count + gathered),
             numbers=1,
         )
     return Proof(Fact((columns,), low, high), work)
@@ -88,7 +90,10 @@ def _forest(node: Trees, place: Place, x: Fact) -> Forest:
 
 def _ends(place: Place, rule: str, values: Int64Array) -> tuple[int, int]:
     """The least and the greatest of a constant's integers; refused by `rule` unless within 2**53."""
-    low, high = int(values.min()), int(values.max())
+    return _within(place, rule, int(values.min()), int(values.max()))
+
+
+def _within(place: Place, rule: str, low: int, high: int) -> tuple[int, int]:
     place.demand(max(-low, high) <= DOUBLE_EXACT_MAX, rule, lowest=low, highest=high)
     return low, high
 
@@ -131,22 +136,13 @@ def lookup(node: Lookup, place: Place) -> Proof:
     shape = place.shape_of(node.table)
     place.demand(len(shape) >= 1, "a table has rows", table=shape)
     place.demand(x.low >= 0 and x.high < shape[0], "x lies inside the table", low=x.low, high=x.high, rows=shape[0])
-    table = place.values_of(node.table)
-    _ends(place, TABLE_RULE, table)
-    fact = Fact((*x.shape, *shape[1:]), *_ends(place, TABLE_RULE, table[x.low : x.high + 1]))
-    place.expand(table.size, "table", node.table)
-    near = table.size <= NEAR_ELEMENTS
-    if table.size == shape[0]:  # single numbers: many are read at a time
-        strided = x.elements if near else 10 * x.elements
-    else:
-        strided = _place_units(table.size) * x.elements + 2 * fact.elements
-    return Proof(
-        fact,
-        Work(
-            kernels=4,
-            streamed=2 * x.elements,
-            strided=strided,
-            scratch=2 * x.elements + fact.elements,
-            numbers=2,
-        ),
-    )
+    _within(place, TABLE_RULE, *place.ends_of(node.table, slice(None)))
+    size, fact = prod(shape), Fact((*x.shape, *shape[1:]), *place.ends_of(node.table, slice(x.low, x.high + 1)))
+    work = Work(kernels=4, streamed=2 * x.elements, scratch=2 * x.elements + fact.elements, numbers=2)
+    if size == shape[0]:  # single numbers: many are read at a time
+        place.expand(size, "list", node.table)
+        strided = x.elements if size <= NEAR_ELEMENTS else 10 * x.elements
+        return Proof(fact, work + Work(strided=strided))
+    place.keep_rows(node.table)
+    strided = _place_units(size) * x.elements + 2 * fact.elements
+    return Proof(fact, work + Work(streamed=fact.elements, strided=strided, scratch=fact.elements))

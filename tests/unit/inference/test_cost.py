@@ -10,8 +10,8 @@ from hypothesis import given
 
 from runtime.inference import TensorSpec, encode_graph, verification_gas, verify
 from runtime.inference import graph as ops
-from runtime.inference.cost import MAC_BYTE_PS, MAC_DOUBLE_PS, REFERENCE_SLOWDOWN
-from runtime.inference.facts import FAR_UNITS, NEAR_ELEMENTS, PRODUCT_UNITS, span
+from runtime.inference.cost import LOAD_VISIT_PS, LOAD_WEIGHT_PS, MAC_BYTE_PS, MAC_DOUBLE_PS, REFERENCE_SLOWDOWN
+from runtime.inference.facts import ENDS_AT_ONCE, FAR_UNITS, NEAR_ELEMENTS, PRODUCT_UNITS, span
 from runtime.inference.limits import ROWS_MAX
 from runtime.testing.graphs import graphs, wrap
 
@@ -39,6 +39,25 @@ def test_a_matrix_product_is_charged_by_its_multiplications() -> None:
 
 def work_of(shape: Any, node: Any, made: Any, *constants: Any, high: int = 1) -> Any:
     return verify(encode_graph(wrap([TensorSpec("x", shape, 0, 0, high)], list(constants), [node], made))).work
+
+
+@pytest.mark.parametrize("largest", [100, 30_000, 1 << 30])
+def test_a_table_of_rows_is_charged_by_its_bytes(largest: int) -> None:
+    """Kept as narrow as it is stored: an embedding does not become float64 when it is loaded."""
+
+    def cost(rows: int) -> Any:
+        table = np.arange(rows * 64).reshape(rows, 64) % largest
+        table[0, 0] = largest - 1
+        spec = TensorSpec("x", (4,), 0, 0, 9)
+        return verify(encode_graph(wrap([spec], [table], [ops.Lookup(0, 0)], (4, 64)))).cost
+
+    few, many = cost(100), cost(4100)
+    elements = 4000 * 64
+    held = elements * np.min_scalar_type(-largest).itemsize
+    words, looked_at = held // 8, elements // ENDS_AT_ONCE
+    ps = words * LOAD_WEIGHT_PS + looked_at * LOAD_VISIT_PS
+    assert abs(many.gas_load - few.gas_load - ps * REFERENCE_SLOWDOWN // 1000) <= 1
+    assert 2 * held <= many.memory_bytes - few.memory_bytes <= 4 * held + 12 * words
 
 
 @pytest.mark.parametrize(
