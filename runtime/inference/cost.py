@@ -39,8 +39,8 @@ VERIFY_PS: Final = 1_000_000_000
 VERIFY_BYTE_PS: Final = 60_000
 VERIFY_NODE_PS: Final = 150_000_000
 
-SESSION_BYTES: Final = 1 << 20  # of a session without weights
-KERNEL_BYTES: Final = 4096
+SESSION_BYTES: Final = 4 << 20  # of a session without weights, and of the library for the first one
+KERNEL_BYTES: Final = 6144
 CONSTANT_BYTES: Final = 8192
 NUMBER_BYTES: Final = 2560
 BRANCH_BYTES: Final = 512  # of a tree's node, while it is written and built
