@@ -23,7 +23,7 @@ from runtime.inference.verifier import RULES
 from runtime.types import Hash
 from tools.lowering.crossings import Thresholds
 from tools.lowering.errors import ModelRefused
-from tools.lowering.grids import SUM_BITS, least_frac_bits
+from tools.lowering.grids import SUM_BITS, Floats, least_frac_bits
 from tools.lowering.names import as_labels, graph_names
 from tools.lowering.observed import Limits
 from tools.lowering.precision import INPUT_MAGNITUDE, Precision
@@ -125,6 +125,7 @@ class Builder:
         self.layers: list[Layer] = []
         declared = [port for port in source.inputs if port.reach is not None]
         self._away = limits.away if isinstance(limits, Limits) else {}
+        self._ends = limits.ends if isinstance(limits, Limits) else {}
         self._limits = {**limits, **{port.name: port.magnitude for port in declared}}
         self._place = Place(constants=(), visits_left=1 << 62)
         self._nodes: list[ir.Node] = []
@@ -315,6 +316,11 @@ class Builder:
     def limit(self, name: str) -> float | None:
         """The largest magnitude that calibration asks to keep of a source tensor."""
         return self._limits.get(name)
+
+    def ends(self, name: str) -> tuple[Floats, Floats] | None:
+        """The least and the greatest value that calibration asks to keep of each number of a row; None where it shows
+        none."""
+        return self._ends.get(name)
 
     def wanted_frac_bits(self, name: str) -> int:
         """How fine a source tensor's grid should be, if there is room."""

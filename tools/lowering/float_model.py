@@ -7,7 +7,7 @@ a magnitude lies within such a bit of a power of two.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -15,6 +15,7 @@ import onnx
 
 from runtime.inference.library import onnxruntime
 from tools.lowering.errors import DataRefused, ModelRefused
+from tools.lowering.grids import Floats
 from tools.lowering.masks import shown
 from tools.lowering.observed import Limits
 from tools.lowering.parse import OPSETS
@@ -101,15 +102,17 @@ def _filled_up(rows: Array, count: int) -> Array:
     return np.concatenate([rows, np.repeat(rows[-1:], count - len(rows), axis=0)])
 
 
-def observe(proto: onnx.ModelProto, source: Source, rows: Mapping[str, Array]) -> Limits:
-    """For each floating point tensor a power of two that is at least twice its largest magnitude on the rows; and where
-    it kept its sign, one that is at most half its least. Raises DataRefused for NaN and infinity, and what `chunks`
-    raises."""
-    read = source.use_counts()
-    names = [name for node in source.nodes for name in node.outputs if name in read]
+def observe(
+    proto: onnx.ModelProto, source: Source, rows: Mapping[str, Array], wanted: Container[str], apart: Container[str]
+) -> Limits:
+    """For each floating point tensor that is `wanted` a power of two, at least twice its largest magnitude; and where
+    it kept its sign, one that is at most half its least; of rows of numbers that are `apart`, what each may be. Raises
+    DataRefused for NaN and infinity, and what `chunks` raises."""
+    names = [name for node in source.nodes for name in node.outputs if name in wanted]
     lacking = any(port.missing for port in source.inputs)
     largest = dict.fromkeys(names, 0.0)
     ends: dict[str, tuple[float, float]] = {}
+    columns: dict[str, tuple[Floats, Floats]] = {}
     for port in source.inputs:
         if port.dtype == TEXT:
             continue
@@ -117,11 +120,15 @@ def observe(proto: onnx.ModelProto, source: Source, rows: Mapping[str, Array]) -
         largest[port.name] = float(np.abs(there).max(initial=0.0))
         if there.size:
             ends[port.name] = float(there.min()), float(there.max())
+        if port.name in apart:
+            _take_columns(columns, port.name, rows[port.name])
     for _, values in FloatModel(proto, source, names).chunks(rows):
         for name, array in values.items():
             if array.dtype.kind not in "fiu":
                 continue
             array = shown(array) if name in source.hidden else array
+            if name in apart:
+                _take_columns(columns, name, array)
             if lacking and array.dtype.kind == "f":
                 array = array[~np.isnan(array)]
             if not np.isfinite(array).all():
@@ -132,7 +139,30 @@ def observe(proto: onnx.ModelProto, source: Source, rows: Mapping[str, Array]) -
                 ends[name] = min(low, float(array.min())), max(high, float(array.max()))
     away = {name: low if low > 0 else high for name, (low, high) in ends.items() if low > 0 or high < 0}
     limits = {name: _limit(value) for name, value in largest.items()}
-    return Limits(limits, {name: float(np.copysign(_limit(abs(end)) / 8, end)) for name, end in away.items()})
+    nearest = {name: float(np.copysign(_limit(abs(end)) / 8, end)) for name, end in away.items()}
+    return Limits(limits, nearest, {name: _widened(*found) for name, found in columns.items()})
+
+
+def _take_columns(found: dict[str, tuple[Floats, Floats]], name: str, array: Array) -> None:
+    """The least and greatest number of each column, so far. A column without any is 0."""
+    lacks = np.isnan(array)
+    low, high = np.where(lacks, np.inf, array).min(axis=0), np.where(lacks, -np.inf, array).max(axis=0)
+    before = found.get(name, (np.inf, -np.inf))
+    found[name] = np.minimum(before[0], low), np.maximum(before[1], high)
+
+
+def _widened(low: Floats, high: Floats) -> tuple[Floats, Floats]:
+    """Half as far again on both sides, on a grid that last bits do not move; a quarter as near to 0 where one sign was
+    kept."""
+    empty = low > high
+    low, high = (np.where(empty, 0.0, side).astype(np.float64) for side in (low, high))
+    span = np.maximum(high - low, LIMIT_MIN)
+    step = np.ldexp(1.0, np.frexp(span)[1] - 4)
+    wide = np.floor((low - span / 2) / step) * step, np.ceil((high + span / 2) / step) * step
+    near = [np.copysign(np.ldexp(1.0, np.frexp(side)[1] - 3), side) for side in (low, high)]
+    return np.where(low > 0, np.maximum(wide[0], near[0]), wide[0]), np.where(
+        high < 0, np.minimum(wide[1], near[1]), wide[1]
+    )
 
 
 def _limit(magnitude: float) -> float:

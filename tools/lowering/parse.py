@@ -28,6 +28,8 @@ OPSETS: Final = {"": (6, 28), "ai.onnx.ml": (1, 5)}
 """By domain, the versions that are read. What skl2onnx writes for a linear model alone says 9."""
 SINCE: Final = {"Concat": 4, "Flatten": 1, "Identity": 1, "Reshape": 5, "Transpose": 1}
 """Operators that mean the same since that opset: beside trees, skl2onnx writes the least opset that will do."""
+FOREIGN: Final = (("com.microsoft", "CDist"),)
+"""Operators of other domains that exporters write."""
 NUMPY_BROADCAST: Final = 7
 """From this opset on operands are broadcast as numpy does; before, attributes said how."""
 INITIALIZERS_APART: Final = 4
@@ -52,7 +54,30 @@ def decode(model: bytes) -> onnx.ModelProto:
         raise ModelRefused("file", "it holds sparse initializers", "export dense weights")
     if proto.ir_version < INITIALIZERS_APART:
         _take_initializers_apart(proto)
+    _take_sequences_apart(proto)
     return proto
+
+
+def _take_sequences_apart(proto: onnx.ModelProto) -> None:
+    """An output that is a sequence of tensors (of a classifier of several targets, one each) becomes its members."""
+    members = {
+        name: list(node.input)
+        for node in proto.graph.node
+        if node.op_type == "SequenceConstruct"
+        for name in node.output
+    }
+    outputs: dict[str, onnx.ValueInfoProto] = {}
+    for value in proto.graph.output:
+        kind = value.type.sequence_type.elem_type
+        if value.name in members and kind.HasField("tensor_type"):
+            for name in members[value.name]:
+                outputs.setdefault(name, onnx.helper.make_tensor_value_info(name, kind.tensor_type.elem_type, None))
+        else:
+            outputs[value.name] = value
+    if len(outputs) != len(proto.graph.output):
+        found = list(outputs.values())
+        del proto.graph.output[:]
+        proto.graph.output.extend(found)
 
 
 def _take_initializers_apart(proto: onnx.ModelProto) -> None:
@@ -296,7 +321,7 @@ def _check_schema(proto: onnx.NodeProto, node: Node, schema: Any) -> None:
 def _node(proto: onnx.NodeProto, index: int, known: set[str]) -> Node:
     """One node; `known` grows by its outputs."""
     named = Node(proto.op_type, proto.name, index, tuple(proto.input), tuple(proto.output))
-    if proto.domain not in (*OPSETS, "ai.onnx"):
+    if proto.domain not in (*OPSETS, "ai.onnx") and (proto.domain, proto.op_type) not in FOREIGN:
         mend = "use those of ai.onnx and ai.onnx.ml: quantise with QuantFormat.QDQ, save no model optimised for one machine"
         raise named.refuse(f"operators of the domain {proto.domain!r} are not supported", mend)
     for name in named.inputs:

@@ -32,6 +32,7 @@ from tools.lowering.observed import Limits
 from tools.lowering.ops import HANDLERS
 from tools.lowering.parse import DeclaredShapes, decode
 from tools.lowering.precision import TREES
+from tools.lowering.preparations import APART, with_preparations
 from tools.lowering.protobuf import TEXT
 from tools.lowering.readings import as_rows, as_written, first_that_works
 from tools.lowering.recognise import recognise
@@ -158,7 +159,8 @@ def _lowered(
         calibration = as_rows(source.inputs, calibration, whole=source.whole)
         rows = check_rows(source.inputs, calibration, "calibration")
         _translate(prepared, _rehearsal(prepared))  # checks each shape and attribute before onnxruntime sees the model
-        limits = observe(proto, replace(fold(source), hidden=prepared.hidden), rows)
+        apart = {name for node in prepared.nodes if node.op in APART for name in (node.inputs[0], node.outputs[0])}
+        limits = observe(proto, replace(fold(source), hidden=prepared.hidden), rows, prepared.use_counts(), apart)
     builder = _translate(prepared, limits)
     _check_outputs(prepared, builder)
     graph = builder.build(LOWERING_VERSION, hashlib.sha256(model).digest())
@@ -206,7 +208,7 @@ def _prepared(source: Source) -> Source:
     node, pairs of nodes fused, no scaler in front of trees."""
     file, source = source, without_masks(fold(source))
     check_finite(source, file)
-    source = without_dead(recognise(source))
+    source = without_dead(recognise(without_dead(with_preparations(source))))
     source = source if source.whole else without_dead(fuse(source))
     _check_ops(source)
     way = with_rows if source.whole else resolve
@@ -265,7 +267,7 @@ def _unknown(nodes: list[Node]) -> OpRefused:
 def _rehearsal(source: Source) -> dict[str, float]:
     """Made-up limits for all tensors."""
     names = [*(port.name for port in source.inputs), *(name for node in source.nodes for name in node.outputs)]
-    return Limits(dict.fromkeys(names, REHEARSAL_LIMIT), dict.fromkeys(names, 1 / REHEARSAL_LIMIT))
+    return Limits(dict.fromkeys(names, REHEARSAL_LIMIT), dict.fromkeys(names, 1 / REHEARSAL_LIMIT), {})
 
 
 def _translate(source: Source, limits: Mapping[str, float]) -> Builder:

@@ -21,15 +21,15 @@ INPUT_MAGNITUDE: Final = 1024.0
 INPUT_BITS_MAX: Final = 44
 FEATURE_BITS: Final = 28
 """What a feature's values have on a grid of its own: together with the bits of a weight within a sum's 52."""
-SCALERS: Final = ("Scaler", "Mul", "Div", "BatchNormalization")
+SCALERS: Final = ("Scaler", "Mul", "Div", "BatchNormalization", "PowerTransform", "QuantileTransform")
 TREES: Final = ("TreeEnsembleClassifier", "TreeEnsembleRegressor")
 COMPARING: Final = (*TREES, "TreeEnsemble")
 COMPARED_BITS: Final = 52
 """What an input's values have that are only compared: no product asks for room."""
 COMPARED_FRAC_BITS: Final = 40
 """Wanted of what is computed and then only compared: the float model's own rounding is coarser."""
-STEEP: Final = ("Acos", "Acosh", "Asin", "Atanh", "Log", "LpNormalization", "Normalizer", "ReduceLogSum")
-"""Curves without bound on their slope: what they read is worth STEEP_FRAC_BITS."""
+STEEP: Final = ("Acos", "Acosh", "Asin", "Atanh", "CDist", "Log", "LpNormalization", "Normalizer", "ReduceLogSum")
+"""Curves without bound on their slope, and distances, which are compared: what they read is worth STEEP_FRAC_BITS."""
 STEEP_FRAC_BITS: Final = 26
 CARRIERS: Final = ("Cast", "Identity", "ArrayFeatureExtractor", "Imputer")
 

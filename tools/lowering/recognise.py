@@ -49,8 +49,29 @@ def recognise(source: Source) -> Source:
             readers.setdefault(name, []).append(node.index)
     for port in source.outputs:
         readers.setdefault(port.name, []).append(-1)
-    nodes = [_Expression(source, producers, readers, node).known() or node for node in source.nodes]
+    nodes = [
+        _distances(source, producers, node) or _Expression(source, producers, readers, node).known() or node
+        for node in source.nodes
+    ]
     return replace(source, nodes=tuple(nodes))
+
+
+def _distances(source: Source, producers: Mapping[str, Node], node: Node) -> Node | None:
+    """Rows [N, 1, F] less constant ones [1, K, F], squared and summed over F, as one operator."""
+    less = producers.get(node.inputs[0]) if node.op == "ReduceSumSquare" and not node.flag("keepdims", True) else None
+    axes = source.constants.get(node.inputs[1]) if len(node.inputs) > 1 else np.array(node.integers("axes") or ())
+    if less is None or less.op != "Sub" or axes is None or axes.tolist() not in ([2], [-1]):
+        return None
+    for apart, rows in (less.inputs, less.inputs[::-1]):
+        maker, constant = producers.get(apart), source.constants.get(rows)
+        if maker is None or maker.op != "Unsqueeze" or constant is None or constant.ndim != 3 or len(constant) != 1:
+            continue
+        given = (
+            source.constants.get(maker.inputs[1]) if len(maker.inputs) > 1 else np.array(maker.integers("axes") or ())
+        )
+        if given is not None and given.tolist() == [1]:
+            return replace(node, op="CDist", inputs=(maker.inputs[0], rows), attributes={"metric": "sqeuclidean"})
+    return None
 
 
 class _Expression:

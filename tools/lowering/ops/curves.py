@@ -13,7 +13,7 @@ from typing import Final
 
 import numpy as np
 
-from tools.lowering import functions
+from tools.lowering import functions, preparations
 from tools.lowering.cells import Curve, Line
 from tools.lowering.grids import Floats
 
@@ -155,3 +155,39 @@ def power(exponent: float) -> Curve:
         return np.asarray(np.nan_to_num(found, posinf=inf))
 
     return Curve(lambda x: functions.power(x, exponent), bend, (0.0, inf), poles=(0.0,))
+
+
+@lru_cache(maxsize=1024)
+def box_cox(exponent: float, offset: float = 0.0, scale: float = 1.0) -> Curve:
+    """scale * ((x**exponent - 1) / exponent - offset) for x above 0; the logarithm where the exponent is 0."""
+
+    def of(x: Floats) -> Floats:
+        with np.errstate(divide="ignore", over="ignore"):
+            return scale * (preparations.box_cox(x, exponent) - offset)
+
+    def bend(a: Floats, b: Floats) -> Floats:
+        return abs(scale) * _power_bend(exponent, np.maximum(a, 0), np.maximum(b, 0))
+
+    return Curve(of, bend, (0.0, inf), poles=(0.0,))
+
+
+@lru_cache(maxsize=1024)
+def yeo_johnson(exponent: float, offset: float = 0.0, scale: float = 1.0) -> Curve:
+    """scale * (Yeo and Johnson's power of x - offset)."""
+
+    def of(x: Floats) -> Floats:
+        return scale * (preparations.yeo_johnson(x, exponent) - offset)
+
+    def bend(a: Floats, b: Floats) -> Floats:
+        above = _power_bend(exponent, 1 + np.maximum(a, 0), 1 + np.maximum(b, 0))
+        below = _power_bend(2 - exponent, 1 + np.maximum(-b, 0), 1 + np.maximum(-a, 0))
+        return abs(scale) * np.maximum(np.where(b > 0, above, 0), np.where(a < 0, below, 0))
+
+    return Curve(of, bend)
+
+
+def _power_bend(exponent: float, a: Floats, b: Floats) -> Floats:
+    """Of (x**exponent - 1) / exponent between a and b, both from 0 on."""
+    with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
+        found = abs(exponent - 1) * functions.power(b if exponent > 2 else a, exponent - 2)
+    return np.asarray(np.nan_to_num(found, nan=inf, posinf=inf))
