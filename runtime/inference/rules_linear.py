@@ -142,7 +142,7 @@ def product_work(place: Place, node: Gemm | Conv, x: Fact, made: Fact) -> Work:
         )
     packed = -(-prod(weights) * limbs.weights // 8)
     place.expand(packed, "limbs", *key, goes_through=prod(weights))
-    place.expand(2 * weights[0], "scales", *key, node.bias, node.shifts)
+    place.expand(2 * weights[0], "scales", *key, node.bias, node.shifts, limbs.offset)
     added = node.bias is not None or limbs.offset != 0
     joined = limbs.x * limbs.weights + limbs.x + 2 * rounds + added  # passes of eight bytes; sums, of four, in place
     return Work(
@@ -181,7 +181,7 @@ def affine(node: Affine, place: Place) -> Proof:
     found = columns(positive, negative, bias, x.low, x.high)
     _check_partial_sums(place, found)
     for index in present[:2]:
-        place.expand(prod(shape), "affine", index, node.shifts)
+        place.expand(prod(shape), "affine", index, node.shifts, place.last)
     passes = len(present)
     return Proof(
         _rounded(place, x, found, shifts, x.shape),

@@ -102,7 +102,7 @@ def conv(node: Conv, place: Place) -> Proof:
         return Proof(fact, _gathered(place, node, x, fact))
     place.expand(prod(weights), "conv", node.form, node.weights, None if node.form else node.shifts, groups)
     if node.bias is not None:
-        place.expand(weights[0], "bias", node.bias, node.shifts)
+        place.expand(weights[0], "bias", node.bias, node.shifts, len(weights))
     return Proof(fact, _conv_work(node, x, fact, weights, padded))
 
 

@@ -11,7 +11,7 @@ from hypothesis import given
 
 from runtime.inference import Engine, TensorSpec, Verified, encode_graph, interpret, verify
 from runtime.inference import graph as ops
-from runtime.inference.cost import ARENA_SLACK
+from runtime.inference.cost import ARENA_SLACK, WEIGHT_COPIES
 from runtime.inference.emit import emit
 from runtime.inference.graph import ConvForm, Graph, Node
 from runtime.testing.graphs import graphs, wrap
@@ -65,6 +65,19 @@ def test_a_tensor_that_is_stored_twice_counts_twice() -> None:
     found = after_a_conv(*nodes, shape=(64, 8, 8), spec=spec)
     assert found.work.turned == 2
     assert found.cost.memory_bytes_per_row == ARENA_SLACK * 8 * 256 * (1 + 2 + 1 + 16 + 2 * 16)
+
+
+def test_a_constant_that_both_layouts_read_is_kept_twice() -> None:
+    spec = TensorSpec("x", (4, 64, 64), 0, 0, 1)
+    constants = [np.eye(4)[..., None, None], np.ones((4, 64, 64))]
+
+    def kept(other: int) -> int:
+        nodes: list[Node] = [CONV, ops.Affine(1, 1, None, None), ops.Affine(other, 1, None, None), ops.Sub(2, 3)]
+        graph = wrap([spec], [constant.astype(np.int64) for constant in constants], nodes, spec.shape)
+        cost = verify(encode_graph(graph)).cost
+        return cost.memory_bytes - cost.memory_bytes_per_row
+
+    assert kept(0) - kept(1) >= WEIGHT_COPIES * 8 * 4 * 64 * 64
 
 
 @pytest.mark.parametrize("mixed", [ops.Add(1, 0), ops.Sub(0, 1), ops.Concat((0, 1), 0), ops.Concat((1, 0), 2)])
