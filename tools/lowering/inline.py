@@ -29,6 +29,8 @@ EXPANDED_MAX: Final = 1 << 14
 """Nodes of a model whose functions were replaced."""
 AXES_MAX: Final = 64
 """No tensor has so many dimensions."""
+INFERENCE_FAILS: Final = (RuntimeError, ValueError, IndexError, onnx.shape_inference.InferenceError)
+"""What onnx raises of shapes: of what a node's own rule says, and of operands that are not there."""
 STANDARD: Final = ("", "ai.onnx", "ai.onnx.ml", "ai.onnx.preview")
 Key = tuple[str, str]
 
@@ -252,7 +254,7 @@ def _inferred(proto: ModelProto) -> dict[str, onnx.TypeProto]:
     try:
         nodes = [*proto.graph.node, *(node for function in proto.functions for node in function.node)]
         inferred = onnx.shape_inference.infer_shapes(proto) if all(map(_has_axes, nodes)) else proto
-    except (RuntimeError, ValueError):
+    except INFERENCE_FAILS:
         inferred = proto
     graph = inferred.graph
     found = {value.name: value.type for value in (*graph.value_info, *graph.input, *graph.output)}

@@ -55,11 +55,8 @@ def decode(model: bytes) -> onnx.ModelProto:
         raise ModelRefused("file", "it holds sparse initializers", "export dense weights")
     if proto.ir_version < INITIALIZERS_APART:
         _take_initializers_apart(proto)
-<<<<<<< Updated upstream
-    _take_sequences_apart(proto)
-=======
     put_in_order(proto.graph)
->>>>>>> Stashed changes
+    _take_sequences_apart(proto)
     return proto
 
 
@@ -326,13 +323,8 @@ def _check_schema(proto: onnx.NodeProto, node: Node, schema: Any) -> None:
 def _node(proto: onnx.NodeProto, index: int, known: set[str]) -> Node:
     """One node; `known` grows by its outputs."""
     named = Node(proto.op_type, proto.name, index, tuple(proto.input), tuple(proto.output))
-<<<<<<< Updated upstream
     if proto.domain not in (*OPSETS, "ai.onnx") and (proto.domain, proto.op_type) not in FOREIGN:
-        mend = "use those of ai.onnx and ai.onnx.ml: quantise with QuantFormat.QDQ, save no model optimised for one machine"
-=======
-    if proto.domain not in (*OPSETS, "ai.onnx"):
         mend = "use those of ai.onnx and ai.onnx.ml: quantise with QuantFormat.QDQ, optimise for no one machine"
->>>>>>> Stashed changes
         raise named.refuse(f"operators of the domain {proto.domain!r} are not supported", mend)
     for name in named.inputs:
         if name and name not in known:

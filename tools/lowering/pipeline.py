@@ -20,6 +20,7 @@ from runtime.inference.graph import Graph, encode_graph
 from runtime.inference.verifier import Verified, verify
 from tools.lowering import boundary
 from tools.lowering.builder import CALIBRATE, Builder, Classes
+from tools.lowering.codes import with_codes
 from tools.lowering.compare import Comparison, compare, random_rows
 from tools.lowering.crossings import crossings
 from tools.lowering.errors import DataRefused, LoweringError, ModelRefused, OpRefused
@@ -206,7 +207,7 @@ def _told(source: Source, fixed: Mapping[str, Array]) -> list[str]:
 def _prepared(source: Source) -> Source:
     """What is left to translate: no constant parts, nothing that follows from shapes, activations as one
     node, pairs of nodes fused, no scaler in front of trees."""
-    file, source = source, without_masks(fold(source))
+    file, source = source, without_masks(fold(with_codes(source)))
     check_finite(source, file)
     source = without_dead(recognise(without_dead(with_preparations(source))))
     source = source if source.whole else without_dead(fuse(source))

@@ -31,6 +31,16 @@ COMPARED_FRAC_BITS: Final = 40
 STEEP: Final = ("Acos", "Acosh", "Asin", "Atanh", "CDist", "Log", "LpNormalization", "Normalizer", "ReduceLogSum")
 """Curves without bound on their slope, and distances, which are compared: what they read is worth STEEP_FRAC_BITS."""
 STEEP_FRAC_BITS: Final = 26
+STEP_BITS: Final = 18
+"""Of a step, in what is quantised: a number that lies on the other side of the middle becomes another code."""
+INPUT_STEP_BITS: Final = 28
+CURVE_STEP_BITS: Final = 14
+"""The same of what a table makes: four bits more make it four times as long."""
+WITHOUT_TABLES: Final = (
+    "Add", "AveragePool", "BatchNormalization", "Conv", "ConvTranspose", "Gemm", "GlobalAveragePool", "MatMul", "Mul",
+    "ReduceMean", "Resize", "Sub",
+)  # fmt: skip
+BEFORE_CODES: Final = ("Clip", "Identity", "LeakyRelu", "MaxPool", "Relu", "Reshape", "Transpose")
 CARRIERS: Final = ("Cast", "Identity", "ArrayFeatureExtractor", "Imputer")
 
 
@@ -41,6 +51,7 @@ class Precision:
         self._source = source
         self._limits = limits
         self._uses = source.use_counts()
+        self._makers = {name: node.op for node in source.nodes for name in node.outputs}
 
     def wanted(self, name: str) -> int:
         """FRAC_BITS, or as many more as give a small tensor the same relative precision, or as a steep curve asks."""
@@ -48,7 +59,22 @@ class Precision:
             return COMPARED_FRAC_BITS
         steep = any(node.op in STEEP for node in self._source.readers(name))
         bits, limit = STEEP_FRAC_BITS if steep else FRAC_BITS, self._limits.get(name)
+        bits = max(bits, self._bits_of_codes(name))
         return bits if limit is None else max(bits, FRAC_BITS - int(np.frexp(limit)[1]))
+
+    def _bits_of_codes(self, name: str) -> int:
+        """What a tensor needs that becomes codes, perhaps behind others that keep its values."""
+        found, waiting = 0, [name]
+        maker = self._makers.get(name)
+        bits = INPUT_STEP_BITS if maker is None else STEP_BITS if maker in WITHOUT_TABLES else CURVE_STEP_BITS
+        for _ in range(len(BEFORE_CODES)):
+            readers = [node for name in waiting for node in self._source.readers(name)]
+            for node in readers:
+                scale = self._source.constants.get(node.inputs[1]) if node.op == "QuantizeLinear" else None
+                if scale is not None and scale.size and scale.min() > 0:
+                    found = max(found, bits - int(np.frexp(float(scale.min()))[1]))
+            waiting = [node.outputs[0] for node in readers if node.op in BEFORE_CODES]
+        return min(found, STEEP_FRAC_BITS + STEP_BITS)
 
     def of_input(self, port: Port, limit: float | None) -> int:
         """An input's fractional bits. `limit`: its largest magnitude. Raises DataRefused where that leaves none."""

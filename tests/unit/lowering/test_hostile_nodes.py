@@ -15,6 +15,7 @@ from onnx import helper
 
 from runtime.inference.verifier import verify
 from tools.lowering import LoweringError, lower
+from tools.lowering.bodies import BODIES
 from tools.lowering.ops import HANDLERS
 
 Call = Callable[..., Any]
@@ -74,6 +75,33 @@ def test_any_node_is_lowered_or_refused(op: str, data: st.DataObject, model_of: 
     constants = {name: array for name, array in constants.items() if name in node.input}
     inputs = {"x": ["N", *data.draw(SHAPES)], "z": ["N", *data.draw(SHAPES)]}
     model = model_of([node], inputs, ["y"], constants, opset=opset).SerializeToString()
+    lowered_or_refused(data, model, inputs)
+
+
+def lowered_or_refused(data: st.DataObject, model: bytes, inputs: dict[str, list[Any]]) -> None:
     rows = {name: np.ones((2, *shape[1:]), np.float32) for name, shape in inputs.items()}
     with contextlib.suppress(LoweringError):
         verify(lower(model, calibration=rows if data.draw(st.booleans()) else None).model)
+
+
+NAMES = ("activation", "alpha", "axis", "group", "kernel_shape", "mode", "num_heads", "onesided", "pads", "transA")
+
+
+@pytest.mark.parametrize("op", sorted(BODIES))
+@settings(max_examples=12, deadline=None)
+@given(data=st.data())
+def test_any_node_that_has_a_body_is_lowered_or_refused(
+    op: tuple[str, str], data: st.DataObject, model_of: Call
+) -> None:
+    constants = {f"c{place}": constant(data) for place in range(3)}
+    constants["c3"] = np.random.default_rng(1).integers(0, 9, data.draw(SHAPES)).astype(np.int8)
+    names = st.sampled_from(["x", "z", "", *constants])
+    inputs = ["x", *(data.draw(names) for _ in range(data.draw(st.integers(0, 11))))]
+    node = helper.make_node(op[1], inputs, ["y", "v", "w"][: data.draw(st.integers(1, 3))], "p", domain=op[0])
+    for name in data.draw(st.lists(st.sampled_from(NAMES), unique=True, max_size=4)):
+        node.attribute.append(helper.make_attribute(name, data.draw(st.one_of(INTEGERS, NUMBERS, TEXTS))))
+    constants = {name: array for name, array in constants.items() if name in inputs}
+    shapes = {"x": ["N", *data.draw(SHAPES)], "z": ["N", *data.draw(SHAPES)]}
+    model = model_of([node], shapes, ["y"], constants, opset=data.draw(st.sampled_from([13, 17, 21])))
+    model.opset_import.append(helper.make_opsetid("com.microsoft", 1))
+    lowered_or_refused(data, model.SerializeToString(), shapes)

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final
 
+import numpy as np
 from onnx import NodeProto
 
 from tools.lowering.bodies import microsoft, microsoft_quantized, sampling, spectra
@@ -51,7 +52,11 @@ def written(node: NodeProto, around: Around, prefix: str) -> list[NodeProto] | N
     if write is None:
         return None
     body = Body(node, around, prefix)
-    write(body)
+    try:
+        with np.errstate(all="ignore"):
+            write(body)
+    except (ArithmeticError, IndexError, KeyError, TypeError, ValueError) as error:
+        raise body.refuse(f"its operands and attributes do not fit each other ({error})") from error
     return body.made
 
 

@@ -204,8 +204,8 @@ def gather_nd(node: Node, b: Builder) -> None:
     common = x.shape[: shared - 1]
     if b.is_constant(node.inputs[1]):
         values = b.constant(node, 1, "the indices")
-        if values.ndim < 2 or values.shape[0] != 1 or not values.size:
-            raise node.refuse(f"a constant of shape {list(values.shape)} is not the same in every row")
+        if values.ndim < 2 or values.shape[0] != 1 or not values.size or values.dtype.kind not in "iu":
+            raise node.refuse(f"a constant {values.dtype} of shape {list(values.shape)} is no index alike in every row")
         index = constant_index(node, b, x, values[0].astype(np.int64))
     else:
         index = b.tensor(node, 1)
@@ -262,7 +262,10 @@ def scatter_elements(node: Node, b: Builder) -> None:
 def scatter_nd(node: Node, b: Builder) -> None:
     """Updates of parts of a row at constant places; its first index is the row's own number in every row, all rows are
     one, or the batch stands behind what the indices name: nodes of a graph whose edges are constant."""
-    index = b.constant(node, 1, "the indices").astype(np.int64)
+    given = b.constant(node, 1, "the indices")
+    if given.dtype.kind not in "iu":
+        raise node.refuse(f"its indices are {given.dtype}, integers are needed")
+    index = given.astype(np.int64)
     many = index.shape[-1] if index.ndim else 0
     data, updates = _operands(node, b, anywhere=True)
     behind = data.batch_axis - many

@@ -163,8 +163,12 @@ def dequantize_linear(node: Node, b: Builder) -> None:
     scale = _along(node, x, _scale(node, b, 1, "x_scale"), "x_scale")
     zero = _along(node, x, _zero(node, b, 2, "x_zero_point"), "x_zero_point")
     apart = replace(_plus(b, x, -zero), dtype=dtype)
-    largest = apart.magnitude * float(scale.max())
-    wanted = max(b.wanted_frac_bits(node.outputs[0]), REAL_BITS - int(np.frexp(largest)[1]))
+    halves, exponents = np.frexp(scale)
+    if (halves == 0.5).all():
+        wanted = max(0, 1 - int(exponents.min()))  # exact
+    else:
+        largest = apart.magnitude * float(scale.max())
+        wanted = max(b.wanted_frac_bits(node.outputs[0]), REAL_BITS - int(np.frexp(largest)[1]))
     b.bind(node, replace(scaled(node, b, apart, scale, None, wanted), limit=None))
 
 
