@@ -23,6 +23,7 @@ from tools.cli.rows import read_rows
 from tools.client import NodeClient, NodeError
 from tools.lowering import check_agreement, check_error, dequantize, report_lines, report_page
 from tools.lowering import lower as lower_model
+from tools.lowering.parse import decode
 from tools.lowering.tensors import load_tensors, save_tensors
 from tools.registration import register
 from tools.transactions import Sender
@@ -84,11 +85,12 @@ def lower(
     target = out or source.with_suffix(".graph")
     if target.resolve() == source.resolve():
         raise UsageError(f"--out {target} is the source itself")
+    data = source.read_bytes()
     with progress(f"lowering {source.name}"):
         lowered = lower_model(
-            source.read_bytes(),
+            data,
             shapes=dict(_shape(text) for text in shapes) or None,
-            calibration=load_tensors(calibration) if calibration else None,
+            calibration=load_tensors(calibration, name=_only_input(data), texts=True) if calibration else None,
             ranges=dict(_range(text) for text in ranges) or None,
             precise=precise,
         )
@@ -103,6 +105,12 @@ def lower(
         check_error(lowered.report, error_max)
     target.write_bytes(lowered.model)
     click.echo(f"wrote {target} ({len(lowered.model):,} bytes), model hash {model_hash(lowered.model).hex()}")
+
+
+def _only_input(data: bytes) -> str | None:
+    """The name of the model's input, where it has one: a calibration file need not say it then."""
+    inputs = decode(data).graph.input
+    return inputs[0].name if len(inputs) == 1 else None
 
 
 @model.command(name="verify")

@@ -29,6 +29,8 @@ OPSETS: Final = {"": (6, 28), "ai.onnx.ml": (1, 5)}
 """By domain, the versions that are read. What skl2onnx writes for a linear model alone says 9."""
 SINCE: Final = {"Concat": 4, "Flatten": 1, "Identity": 1, "Reshape": 5, "Transpose": 1}
 """Operators that mean the same since that opset: beside trees, skl2onnx writes the least opset that will do."""
+OF_TEXTS: Final = ("Tokenizer", "StringNormalizer", "TfIdfVectorizer", "StringConcat", "StringSplit", "RegexFullMatch")
+TEXTS_MEND: Final = "texts have no exact form: vectorise before the model, and export what follows the vectoriser"
 FOREIGN: Final = (("com.microsoft", "CDist"),)
 """Operators of other domains that exporters write."""
 NUMPY_BROADCAST: Final = 7
@@ -325,6 +327,7 @@ def _node(proto: onnx.NodeProto, index: int, known: set[str]) -> Node:
     named = Node(proto.op_type, proto.name, index, tuple(proto.input), tuple(proto.output))
     if proto.domain not in (*OPSETS, "ai.onnx") and (proto.domain, proto.op_type) not in FOREIGN:
         mend = "use those of ai.onnx and ai.onnx.ml: quantise with QuantFormat.QDQ, optimise for no one machine"
+        mend = TEXTS_MEND if proto.op_type in OF_TEXTS else mend
         raise named.refuse(f"operators of the domain {proto.domain!r} are not supported", mend)
     for name in named.inputs:
         if name and name not in known:

@@ -31,7 +31,7 @@ from tools.lowering.masks import check_finite, without_masks
 from tools.lowering.names import graph_names
 from tools.lowering.observed import Limits
 from tools.lowering.ops import HANDLERS
-from tools.lowering.parse import DeclaredShapes, decode
+from tools.lowering.parse import OF_TEXTS, TEXTS_MEND, DeclaredShapes, decode
 from tools.lowering.precision import TREES
 from tools.lowering.preparations import APART, with_preparations
 from tools.lowering.protobuf import TEXT
@@ -56,6 +56,7 @@ _NEVER: Final = {
     "NonZero": "its shape depends on the values; use a mask of fixed shape",
     "Unique": "its shape depends on the values; use a fixed shape",
     **dict.fromkeys(_RANDOM, "pass the random numbers as an input"),
+    **dict.fromkeys(OF_TEXTS, TEXTS_MEND),
 }
 _HANDLED: Final = frozenset((*HANDLERS, *FOLDERS, *_NEVER))
 

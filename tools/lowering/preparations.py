@@ -99,7 +99,8 @@ def _power(source: Source, x: str) -> dict[int, Node]:
             ends = [node for node in region if node.op == "Add" and _is_close(values.get(node.outputs[0]), expected)]
             if ends:
                 attributes: dict[str, Attribute] = {"method": method, "powers": tuple(powers.tolist())}
-                return _replaced(source, ends[-1], Node("PowerTransform", "", 0, (x,), (), attributes))
+                inside = _inside(source, region, ends[-1])
+                return _replaced(source, ends[-1], Node("PowerTransform", "", 0, (x,), (), attributes, inside))
     return {}
 
 
@@ -109,8 +110,19 @@ def _replaced(source: Source, end: Node, made: Node) -> dict[int, Node]:
     scaled = len(readers) == 1 and readers[0].op == "Scaler" and source.use_counts()[end.outputs[0]] == 1
     last = readers[0] if scaled else end
     attributes = {**made.attributes, **({} if not scaled else last.attributes)}
-    place = source.nodes.index(last)
-    return {place: replace(made, name=last.name, index=last.index, outputs=last.outputs, attributes=attributes)}
+    merged = (*made.merged, end.index) if scaled else made.merged
+    made = replace(made, name=last.name, index=last.index, outputs=last.outputs, attributes=attributes, merged=merged)
+    return {source.nodes.index(last): made}
+
+
+def _inside(source: Source, region: list[Node], end: Node) -> tuple[int, ...]:
+    """The places of those nodes that only the end needs."""
+    taken = {end.index}
+    for node in reversed(region):
+        readers = [reader.index for name in node.outputs for reader in source.readers(name)]
+        if node is not end and readers and taken.issuperset(readers):
+            taken.add(node.index)
+    return tuple(sorted(taken - {end.index}))
 
 
 # ---- quantiles
@@ -137,7 +149,8 @@ def _quantiles(source: Source, end: Node) -> dict[int, Node]:
             for references in fitting:
                 if references is not knots and _is_search(source, region, x, knots, references):
                     attributes: dict[str, Attribute] = {"knots": knots, "references": references}
-                    made = replace(end, op="QuantileTransform", inputs=(x,), attributes=attributes)
+                    inside = _inside(source, region, end)
+                    made = replace(end, op="QuantileTransform", inputs=(x,), attributes=attributes, merged=inside)
                     return {source.nodes.index(end): made}
     return {}
 

@@ -2,7 +2,7 @@
 
 .npz   arrays by name
 .npy   one array, which has no name of its own: the caller says it
-.json  {"name": nested lists of numbers, ...}, or one such list, which again the caller names
+.json  {"name": nested lists of numbers, ...}, or one such list, which again the caller names; null is a missing value
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ from tools.lowering.source import Array
 
 FILE_BYTES_MAX: Final = 1 << 30
 _NUMBERS: Final = "fiu"
+_ROWS: Final = "fiubU"
+"""Kinds of what a model may take: texts and truth values too."""
 
 
 class TensorFileError(UsageError):
@@ -32,8 +34,9 @@ class TensorFileError(UsageError):
         super().__init__(f"{path}: {reason}")
 
 
-def load_tensors(path: Path, *, name: str | None = None) -> dict[str, Array]:
-    """The tensors of the file. `name`: of the one tensor in a file that names none. Raises TensorFileError."""
+def load_tensors(path: Path, *, name: str | None = None, texts: bool = False) -> dict[str, Array]:
+    """The tensors of the file. `name`: of the one tensor in a file that names none. `texts`: texts and truth values
+    will do, as in rows for a model. Raises TensorFileError."""
     readers = {".npz": _read_npz, ".npy": _read_npy, ".json": _read_json}
     if path.suffix not in readers:
         raise TensorFileError(path, f"the ending {path.suffix!r} is not known; use .npz, .npy or .json")
@@ -51,7 +54,7 @@ def load_tensors(path: Path, *, name: str | None = None) -> dict[str, Array]:
     if not found:
         raise TensorFileError(path, "it holds no tensor")
     for key, array in found.items():
-        if array.dtype.kind not in _NUMBERS or array.size == 0:
+        if array.dtype.kind not in (_ROWS if texts else _NUMBERS) or array.size == 0:
             raise TensorFileError(path, f"tensor {key!r} has {array.size} elements of type {array.dtype}, not numbers")
     return found
 
@@ -79,7 +82,7 @@ def _read_npz(path: Path) -> dict[str, Array]:
         with np.load(path, allow_pickle=False) as arrays:
             return {key: arrays[key] for key in arrays.files}
     except (ValueError, EOFError, KeyError, zipfile.BadZipFile, NotImplementedError, zlib.error) as error:
-        raise TensorFileError(path, f"not an .npz of plain arrays ({error})") from error
+        raise TensorFileError(path, f"not an .npz of plain arrays ({_mended(error)})") from error
 
 
 def _read_npy(path: Path) -> dict[str, Array]:
@@ -87,7 +90,14 @@ def _read_npy(path: Path) -> dict[str, Array]:
         with path.open("rb") as file:
             return {"": np.lib.format.read_array(file, allow_pickle=False)}
     except (ValueError, EOFError) as error:
-        raise TensorFileError(path, f"not an .npy of a plain array ({error})") from error
+        raise TensorFileError(path, f"not an .npy of a plain array ({_mended(error)})") from error
+
+
+def _mended(error: Exception) -> str:
+    """numpy's sentence; where columns of Python objects were saved, as pandas has them, what to save instead."""
+    if "allow_pickle" in str(error) or "Object arrays" in str(error):
+        return "it holds Python objects; save texts as column.astype(str), numbers as column.astype(float)"
+    return str(error)
 
 
 def _read_json(path: Path) -> dict[str, Array]:
@@ -107,6 +117,8 @@ def _from_lists(path: Path, key: str, value: Any) -> Array:
     if not isinstance(value, list):
         raise TensorFileError(path, f"tensor {key!r} is {type(value).__name__}, not nested lists of numbers")
     try:
-        return np.array(value)
-    except (ValueError, OverflowError) as error:
+        array = np.array(value)
+        lacking = array.dtype == object and any(item is None for item in array.reshape(-1))
+        return array.astype(np.float64) if lacking else array
+    except (ValueError, TypeError, OverflowError) as error:
         raise TensorFileError(path, f"tensor {key!r} is ragged or out of range ({error})") from error

@@ -79,11 +79,23 @@ def test_invalid_files(name: str, data: bytes, part: str, tmp_path: Path) -> Non
     assert str(path) in str(found.value)
 
 
+def test_rows_for_a_model_may_be_texts_truth_values_and_lack_values(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text('{"sex": [["male"], ["female"]], "age": [[1.5], [null]], "is": [[true], [false]]}')
+    found = load_tensors(tmp_path / "a.json", texts=True)
+    assert found["sex"].tolist() == [["male"], ["female"]]
+    assert found["is"].tolist() == [[True], [False]]
+    assert np.isnan(found["age"]).tolist() == [[False], [True]]
+    np.savez(tmp_path / "a.npz", sex=np.array(["male"]))
+    assert load_tensors(tmp_path / "a.npz", texts=True)["sex"].tolist() == ["male"]
+    with pytest.raises(TensorFileError, match="not numbers"):
+        load_tensors(tmp_path / "a.npz")
+
+
 def test_invalid_pickles_are_never_loaded(tmp_path: Path) -> None:
     np.save(tmp_path / "a.npy", np.array([{"a": 1}], dtype=object), allow_pickle=True)
     np.savez(tmp_path / "a.npz", x=np.array([None], dtype=object))
     for name in ("a.npy", "a.npz"):
-        with pytest.raises(TensorFileError, match="plain array"):
+        with pytest.raises(TensorFileError, match=r"plain array.*column.astype\(str\)"):
             load_tensors(tmp_path / name, name="x")
 
 

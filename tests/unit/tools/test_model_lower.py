@@ -50,3 +50,28 @@ def test_invalid_ranges_are_told_how_to_be_written(source, text):
     result = _run(source, "--range", text)
     assert isinstance(result.exception, UsageError)
     assert "NAME=LOW:HIGH" in str(result.exception)
+
+
+def test_calibration_rows_may_be_texts(tmp_path):
+    """As a table with a column of categories is exported."""
+    encoder = helper.make_node("OneHotEncoder", ["sex"], ["hot"], domain="ai.onnx.ml", cats_strings=["female", "male"])
+    flat = helper.make_node("Reshape", ["hot", "two"], ["y"])
+    inputs = [helper.make_tensor_value_info("sex", TensorProto.STRING, ["N", 1])]
+    outputs = [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["N", 2])]
+    two = numpy_helper.from_array(np.array([-1, 2]), "two")
+    graph = helper.make_graph([encoder, flat], "g", inputs, outputs, [two])
+    opsets = [helper.make_opsetid("", 17), helper.make_opsetid("ai.onnx.ml", 1)]
+    path = tmp_path / "model.onnx"
+    path.write_bytes(helper.make_model(graph, opset_imports=opsets, ir_version=8).SerializeToString())
+    np.savez(tmp_path / "rows.npz", sex=np.array([["male"], ["female"], ["?"]]))
+    done = _run(path, "--calibration", str(tmp_path / "rows.npz"))
+    assert done.exit_code == 0
+    assert "input 'sex' takes texts" in done.output
+    assert path.with_suffix(".graph").exists()
+
+
+def test_rows_of_the_only_input_need_no_name(source, tmp_path):
+    np.save(tmp_path / "rows.npy", np.random.default_rng(2).normal(0, 1, (30, 3)))
+    done = _run(source, "--calibration", str(tmp_path / "rows.npy"))
+    assert done.exit_code == 0
+    assert "30 calibration rows" in done.output
