@@ -1,8 +1,9 @@
 """Source -> Source: activations that exporters write as many nodes become the one operator that they are.
 
-Gelu, SiLU, Mish and their like come as products of Erf, Tanh, Sigmoid, Add, Pow, in many orders. What ends in a Mul and
-depends on one tensor, element by element, is computed here at some hundred places and compared with what is known. The
-nodes in between are dead then, unless others read them.
+Gelu, SiLU, Mish and their like come as products of Erf, Tanh, Sigmoid, Add, Pow, in many orders, Sigmoid as a quotient.
+What ends in a Mul, Div or Reciprocal and depends on one tensor, element by element, is computed here at some hundred
+places and compared with what is known. The nodes in between are dead then, unless others read them. Distances from
+constant rows, which come as differences, squared and summed, are found by their form.
 """
 
 from __future__ import annotations
@@ -31,13 +32,17 @@ _STEPS: Final[Mapping[str, Computed]] = {
     "Mul": np.multiply, "Neg": np.negative, "Reciprocal": lambda x: 1 / x, "Sigmoid": functions.sigmoid,
     "Softplus": functions.softplus, "Sub": np.subtract, "Tanh": functions.tanh, "Identity": lambda x: x,
 }  # fmt: skip
-_KNOWN: Final[tuple[tuple[str, dict[str, Attribute], Floats], ...]] = (
+_Known = tuple[str, dict[str, Attribute], Floats]
+_PRODUCTS: Final[tuple[_Known, ...]] = (
     ("Gelu", {"approximate": "none"}, curves.GELU.of(PLACES)),
     ("Gelu", {"approximate": "tanh"}, curves.GELU_TANH.of(PLACES)),
     ("Swish", {"alpha": 1.0}, curves.swish(1.0).of(PLACES)),
     ("Swish", {"alpha": 1.702}, curves.swish(1.702).of(PLACES)),
     ("Mish", {}, curves.MISH.of(PLACES)),
 )
+_QUOTIENTS: Final[tuple[_Known, ...]] = (("Sigmoid", {}, curves.SIGMOID.of(PLACES)),)
+_KNOWN: Final = {"Mul": _PRODUCTS, "Div": _QUOTIENTS, "Reciprocal": _QUOTIENTS}
+"""By the node that they end in."""
 
 
 def recognise(source: Source) -> Source:
@@ -84,7 +89,8 @@ class _Expression:
 
     def known(self) -> Node | None:
         """The operator that the end node is the result of, or None."""
-        if self.end.op != "Mul" or len(self.end.inputs) != 2:
+        known = _KNOWN.get(self.end.op)
+        if known is None or len(self.end.inputs) > 2:
             return None
         for x in self._behind():
             values: dict[str, Floats | None] = {x: PLACES}
@@ -92,7 +98,7 @@ class _Expression:
                 found = self._value(self.end.outputs[0], values, DEPTH_MAX)
             if found is None or found.shape != PLACES.shape:
                 continue
-            for op, attributes, expected in _KNOWN:
+            for op, attributes, expected in known:
                 if (np.abs(found - expected) <= CLOSE * np.maximum(1, np.abs(expected))).all():
                     return replace(
                         self.end, op=op, inputs=(x,), attributes=attributes, merged=(*self.end.merged, *self._taken(x))

@@ -41,6 +41,8 @@ SPELLINGS = {
     "e = Tanh(t); a = Add(e, one); h = Mul(x, half); y = Mul(a, h)",
     "silu": "s = Sigmoid(x); y = Mul(x, s)",
     "quick gelu": "q = Mul(x, quick); s = Sigmoid(q); y = Mul(s, x)",
+    "sigmoid as a reciprocal": "n = Neg(x); e = Exp(n); a = Add(e, one); y = Reciprocal(a)",
+    "sigmoid as a quotient": "n = Neg(x); e = Exp(n); a = Add(one, e); y = Div(one, a)",
     "mish": "s = Softplus(x); t = Tanh(s); y = Mul(x, t)",
 }
 
