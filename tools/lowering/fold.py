@@ -6,7 +6,7 @@ function to FOLDERS; an op that is not there stays in the model.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from math import prod
 from typing import Any, Final
@@ -39,6 +39,7 @@ def fold(source: Source) -> Source:
     """The same function with fewer nodes. ModelRefused where a constant part overflows or divides by zero."""
     constants = dict(source.constants)
     kept: list[Node] = []
+    wild: dict[str, Node] = {}
     elements = 0
     for node in source.nodes:
         inputs = [constants[name] for name in node.inputs if name in constants]
@@ -49,12 +50,23 @@ def fold(source: Source) -> Source:
                 if elements > WEIGHTS_MAX:
                     raise node.refuse(f"constant parts of the model have more than {WEIGHTS_MAX} elements")
                 constants[one.outputs[0]] = result
+                if is_wild(one, inputs, result):
+                    wild[one.outputs[0]] = one
         else:
             kept.append(node)
     for port in source.outputs:
         if port.name in constants and not source.whole:
             raise ModelRefused(f"output {port.name!r}", "it does not depend on any input", "drop it from the outputs")
-    return without_dead(replace(source, constants=constants, nodes=tuple(kept)))
+    folded = without_dead(replace(source, constants=constants, nodes=tuple(kept)))
+    check_wild(folded.constants, wild)
+    return folded
+
+
+def check_wild(names: Iterable[str], wild: Mapping[str, Node]) -> None:
+    """Raises OpRefused where one of these, which is still read, is wild: `wild` says which node made it."""
+    for name in names:
+        if name in wild:
+            raise wild[name].refuse("its constant value holds NaN or infinity")
 
 
 def each_output(node: Node) -> list[Node]:
@@ -79,7 +91,8 @@ def without_dead(source: Source) -> Source:
 
 
 def evaluate(node: Node, inputs: list[Array]) -> Array:
-    """The node's result, read-only; refused where it cannot be computed."""
+    """The node's result, read-only; refused where it cannot be computed. It may hold NaN or infinity (`is_wild`), which
+    another constant node may choose not to look at."""
     if node.op not in _MOVERS and any(array.dtype == TEXT for array in inputs):
         raise node.refuse("it computes with constant texts")
     try:
@@ -87,11 +100,14 @@ def evaluate(node: Node, inputs: list[Array]) -> Array:
             result = np.asarray(FOLDERS[node.op](node, inputs))
     except (ValueError, TypeError, IndexError, OverflowError) as error:
         raise node.refuse(f"its constant value cannot be computed ({error})") from error
-    if result.dtype.kind == "f" and not np.isfinite(result).all() and not _is_mask(node, inputs, result):
-        raise node.refuse("its constant value holds NaN or infinity")
     result = np.array(result)
     result.flags.writeable = False
     return result
+
+
+def is_wild(node: Node, inputs: list[Array], result: Array) -> bool:
+    """Whether a result holds NaN or infinity, and is no mask."""
+    return result.dtype.kind == "f" and not np.isfinite(result).all() and not _is_mask(node, inputs, result)
 
 
 def _is_mask(node: Node, inputs: list[Array], result: Array) -> bool:

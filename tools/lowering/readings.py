@@ -45,7 +45,10 @@ def first_that_works(
     shapes = {**_shapes_of_rows(proto, given), **shapes}
     try:
         return _first(told(proto, shapes), shapes, given, handled, attempt)
-    except AloneNeeded:
+    except LoweringError as refused:
+        scaled = any(node.op_type == "DynamicQuantizeLinear" for node in proto.graph.node)
+        if not isinstance(refused, AloneNeeded) and not scaled:
+            raise
         alone, several = (told(proto, shapes, rows) for rows in (1, SEVERAL))
         if alone is several:
             raise

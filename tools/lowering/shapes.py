@@ -18,7 +18,7 @@ import numpy as np
 
 from runtime.inference.limits import WEIGHTS_MAX
 from tools.lowering.builder import BATCH_FIRST, Builder
-from tools.lowering.fold import FOLDERS, each_output, evaluate
+from tools.lowering.fold import FOLDERS, check_wild, each_output, evaluate, is_wild
 from tools.lowering.protobuf import DTYPES
 from tools.lowering.row_numbers import Pair, RowNumbers, are_places_of_each_row
 from tools.lowering.source import HELPER, Array, Node, Source
@@ -61,6 +61,7 @@ class _Resolver:
         self.builder = Builder(self.source, limits)
         self.lower_node = lower_node
         self.pairs: dict[str, Pair] = {}
+        self.wild: dict[str, Node] = {}
         self.nodes: list[Node] = []
         self.elements = 0
         self.numbers = RowNumbers(self._store, self._free)
@@ -79,6 +80,7 @@ class _Resolver:
         return replace(self.source, nodes=tuple(self.nodes))
 
     def _add(self, node: Node) -> None:
+        check_wild(node.inputs, self.wild)
         self.lower_node(node, self.builder)
         self.nodes.append(node)
 
@@ -113,7 +115,11 @@ class _Resolver:
 
     def _computed(self, node: Node) -> Pair:
         given = [self.pairs.get(name) or (self.constants[name],) * 2 for name in node.inputs]
-        return evaluate(node, [pair[0] for pair in given]), evaluate(node, [pair[1] for pair in given])
+        operands = [pair[0] for pair in given]
+        found = evaluate(node, operands), evaluate(node, [pair[1] for pair in given])
+        if is_wild(node, operands, found[0]):
+            self.wild[node.outputs[0]] = node
+        return found
 
     def _know(self, node: Node, pair: Pair) -> None:
         name, (one, many) = node.outputs[0], pair
@@ -178,15 +184,15 @@ class _Resolver:
         return name
 
     def _is_around(self, node: Node, one: Array, many: Array) -> bool:
-        """Whether a target has a multiple of the number of rows once, and either more than the number itself
-        or the batch of what is reshaped is not first and alone; beside a -1 it is that number itself at the same place
-        as that has it."""
+        """Whether a target has a multiple of the number of rows once, and either more than the number itself, or that
+        behind dimensions of 1, or the batch of what is reshaped is not first and alone; beside a -1 it is that number
+        itself at the same place as that has it."""
         x = self.builder.finished(node.inputs[0])
         if one.shape != many.shape or one.ndim != 1:
             return False
         (places,) = np.nonzero(one != many)
         once = len(places) == 1 and one[places[0]] * WITNESS == many[places[0]]
-        if x.place == BATCH_FIRST and not (once and places[0] == 0 and one[0] > 1):
+        if x.place == BATCH_FIRST and not (once and (one[0] > 1 if places[0] == 0 else (one[: places[0]] == 1).all())):
             return False
         return once and (-1 not in one or (one[places[0]] == 1 and places[0] == x.batch_axis and not sum(x.merged)))
 

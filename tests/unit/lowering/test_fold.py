@@ -128,3 +128,22 @@ def test_invalid_output_without_any_input(model_of: Call) -> None:
     model = model_of(nodes, {"x": ["N", 6]}, ["y", "c"], {"w": WEIGHTS})
     with pytest.raises(LoweringError, match="does not depend on any input"):
         lower(model.SerializeToString())
+
+
+@pytest.mark.parametrize("hidden", [True, False])
+def test_an_infinite_constant_is_refused_where_it_is_read(hidden: bool, model_of: Callable[..., Any]) -> None:
+    """T5's places: the logarithm of 0 is computed, and Where takes the place itself instead."""
+    nodes = [
+        helper.make_node("Log", ["places"], ["log"]),
+        helper.make_node("Less", ["places", "one"], ["small"]),
+        helper.make_node("Where", ["small", "places", "log"], ["bucket"]),
+        helper.make_node("Add", ["x", "bucket" if hidden else "log"], ["y"]),
+    ]
+    constants = {"places": np.arange(4, dtype=np.float32)[np.newaxis], "one": np.array(1, np.float32)}
+    model = model_of(nodes, {"x": ["N", 4]}, ["y"], constants).SerializeToString()
+    rows = {"x": np.ones((3, 4), np.float32)}
+    if hidden:
+        assert lower(model, calibration=rows).report.outputs[0].error_bound is not None
+    else:
+        with pytest.raises(LoweringError, match="NaN or infinity"):
+            lower(model, calibration=rows)

@@ -114,3 +114,21 @@ def test_codes_behind_a_large_layer_are_onnxruntimes(op: str, model_of: Call, ru
     found = lowered.dequantize(Engine().run(lowered.model, lowered.quantize({"x": x})))["y"]
     others = np.abs(found - run_stock(model, {"x": x})["y"]) > 0.031 / 4
     assert others.mean() < 2e-4  # where float32's own sums fall on the other side
+
+
+def test_integers_are_multiplied_by_a_vector(model_of: Call, run_stock: Call) -> None:
+    """The query of a pooling by attention: [N, L, K] by [K]."""
+    nodes = [
+        node("DynamicQuantizeLinear", ["x"], ["q", "scale", "zero"]),
+        node("MatMulInteger", ["q", "w", "zero"], ["sums"]),
+        node("Cast", ["sums"], ["real"], to=TensorProto.FLOAT),
+        node("Mul", ["real", "scale"], ["y"]),
+    ]
+    weights = np.random.default_rng(0).integers(-90, 90, 5).astype(np.int8)
+    model = model_of(nodes, {"x": ["N", 3, 5]}, ["y"], {"w": weights}).SerializeToString()
+    x = np.repeat(rows_of(3, 5)[:1], 4, axis=0)
+    lowered = lower(model, calibration={"x": x})
+    found = lowered.dequantize(Engine().run(lowered.model, lowered.quantize({"x": x})))["y"]
+    expected = run_stock(model, {"x": x})["y"]
+    assert found.shape == expected.shape
+    assert np.abs(found - expected).max() <= 1e-3 * np.abs(expected).max()

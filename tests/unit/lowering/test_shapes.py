@@ -157,3 +157,20 @@ def test_sequences_that_lead_are_flattened_with_the_batch_and_part_by_their_size
     constants = {**ZERO, "five": np.array([5]), "rest": np.array([-1])}
     constants["w"] = np.random.default_rng(2).standard_normal((5, 3)).astype(np.float32)
     close(model_of(nodes, {"x": ["N", 4, 5]}, ["y"], constants), {"x": rows_of(0, 4, 5)})
+
+
+def test_one_query_leads_and_is_flattened_with_the_batch(model_of: Call, close: Call) -> None:
+    """[1, N, E].view(1 * N, E), a projection, .view(1, N, E): attention of one query, as nn.MultiheadAttention is."""
+    nodes = [
+        helper.make_node("Transpose", ["x"], ["r"], perm=[1, 0, 2]),
+        *dimension("r", 0, "t"),
+        *dimension("r", 1, "b"),
+        helper.make_node("Mul", ["t", "b"], ["tb"]),
+        helper.make_node("Concat", ["tb", "five"], ["flat"], axis=0),
+        helper.make_node("Reshape", ["r", "flat"], ["m"]),
+        helper.make_node("Relu", ["m"], ["p"]),
+        helper.make_node("Concat", ["t", "b", "five"], ["apart"], axis=0),
+        helper.make_node("Reshape", ["p", "apart"], ["q"]),
+        helper.make_node("Transpose", ["q"], ["y"], perm=[1, 0, 2]),
+    ]
+    close(model_of(nodes, {"x": ["N", 1, 5]}, ["y"], {**ZERO, "five": np.array([5])}), {"x": rows_of(0, 1, 5)})

@@ -240,7 +240,13 @@ def _multiplied(node: Node, b: Builder, a: Tensor, position: int, zero_position:
     """a @ B, of a constant matrix or of a computed tensor as long as a's rank."""
     if not a.shape:
         raise node.refuse("its input has one dimension, the batch; rows would be summed")
-    if b.is_constant(node.inputs[position]) and b.constant(node, position, "B").ndim == 2:
+    rank = b.constant(node, position, "B").ndim if b.is_constant(node.inputs[position]) else 0
+    if rank == 1 and len(a.shape) > 1:
+        column = b.hold(f"{node.outputs[0]}/column", b.constant(node, position, "B")[:, np.newaxis])
+        inputs = tuple(column if place == position else name for place, name in enumerate(node.inputs))
+        found = _multiplied(replace(node, inputs=inputs), b, a, position, zero_position)
+        return reshaped(b, found, found.shape[:-1])
+    if rank == 2:
         weights = _columns(node, b, position, zero_position, 1)
         if weights.shape[0] != a.shape[-1]:
             raise node.refuse(f"{weights.shape[0]} weights per column do not fit rows of shape {list(a.shape)}")

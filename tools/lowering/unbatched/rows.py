@@ -14,7 +14,7 @@ import numpy as np
 from runtime.inference.limits import WEIGHTS_MAX
 from tools.lowering.builder import Builder
 from tools.lowering.errors import ConstantNeeded
-from tools.lowering.fold import FOLDERS, evaluate
+from tools.lowering.fold import FOLDERS, check_wild, evaluate, is_wild
 from tools.lowering.shapes import MEASURES, typed
 from tools.lowering.source import HELPER, Array, Attribute, Node, Shape, Source
 
@@ -37,6 +37,7 @@ class Rows:
         self.nodes: list[Node] = []
         self.names = {name for node in source.nodes for name in node.outputs} | {port.name for port in source.inputs}
         self.origins: dict[str, str] = {}
+        self.wild: dict[str, Node] = {}
         self.elements = 0
 
     def run(self) -> Source:
@@ -58,6 +59,8 @@ class Rows:
         if measured and not given:
             given = [np.broadcast_to(np.int8(0), self.shape(node.inputs[0]))]
         result = evaluate(node, given)
+        if is_wild(node, given, result):
+            self.wild[node.outputs[0]] = node
         self.elements += result.size
         if self.elements > WEIGHTS_MAX:
             raise node.refuse(f"what follows from shapes has more than {WEIGHTS_MAX} elements")
@@ -98,6 +101,7 @@ class Rows:
 
     def add(self, node: Node) -> None:
         """A node of the new model."""
+        check_wild(node.inputs, self.wild)
         self.lower_node(node, self.builder)
         self.nodes.append(node)
 
