@@ -8,7 +8,7 @@ from typing import Any
 from modules.registry import Registry
 from modules.registry.protocol import Card
 from runtime.errors import CallerError
-from runtime.inference import model_hash, verify
+from runtime.inference import model_hash, verification_gas, verify
 from runtime.module import Call
 from runtime.state import chunk_hash, split_chunks
 from runtime.types import Hash
@@ -36,6 +36,16 @@ def registration_calls(model: bytes, card: Card) -> Iterator[tuple[str, Call]]:
     yield "verify and register it", Registry.complete_upload.build(model=name, nodes_max=len(graph.nodes))
 
 
+def _check_size(model: bytes, gas_max: int) -> None:
+    """Before anything is uploaded, which is paid for. The chain looks again."""
+    gas = verification_gas(len(model), len(verify(model).graph.nodes))
+    if gas > gas_max:
+        raise RegistrationFailed(
+            f"it is too large for this chain: verifying its {len(model):,} bytes takes {gas:,} gas, and a transaction "
+            f"may use {gas_max:,}; a chain for it has a larger block_gas_max, a parameter of the runtime"
+        )
+
+
 def register(
     sender: Sender, model: bytes, card: Card, on_step: Callable[[str, dict[str, Any]], None]
 ) -> dict[str, Any]:
@@ -43,6 +53,7 @@ def register(
 
     Raises Refused, NodeError, RegistrationFailed.
     """
+    _check_size(model, sender.chain.transaction_gas_max)
     outcome: dict[str, Any] = {}
     for step, call in registration_calls(model, card):
         dry = sender.dry_run([call])

@@ -43,7 +43,7 @@ class ChainFacts:
     genesis_hash: Hash
     prefix: str
     fees: FeeParams
-    block_gas_max: int
+    transaction_gas_max: int
 
     @classmethod
     def of(cls, status: Mapping[str, Any]) -> ChainFacts:
@@ -52,7 +52,7 @@ class ChainFacts:
             genesis_hash=Hash(bytes.fromhex(status["genesis_hash"])),
             prefix=status["address_prefix"],
             fees=FeeParams(units=status["fee_units"], per_gas=status["fee_per_gas"]),
-            block_gas_max=status["block_gas_max"],
+            transaction_gas_max=status["transaction_gas_max"],
         )
 
 
@@ -108,7 +108,7 @@ class Signing:
             nonce = yield from self._next_nonce()
         limit, is_fresh = gas_limit, False
         while True:
-            tried = self.chain.block_gas_max // 2 if limit is None else limit
+            tried = self.chain.transaction_gas_max if limit is None else limit
             try:
                 return (yield from self._do.simulate(self.build(calls, gas_limit=tried, nonce=nonce, **terms)))
             except NodeError as error:
@@ -156,8 +156,8 @@ class Sender(Signing):
     ) -> dict[str, Any]:
         """What the calls would do in the next block: succeeds, gas_used, fee, events, error.
 
-        nonce: the account's in the node's state, if None, whatever else is on its way. gas_limit: if None, half a
-        block's, or as much of it as the account can pay and the max fee allows. terms: as those of `build`.
+        nonce: the account's in the node's state, if None, whatever else is on its way. gas_limit: if None, all that
+        a block has, or as much of it as the account can pay and the max fee allows. terms: as those of `build`.
         """
         return self.client.run(self._dry_run(calls, gas_limit, nonce, terms))
 

@@ -97,6 +97,7 @@ class RunningNodeApi:
             fee_units=params.fee_units,
             fee_per_gas=params.fee_per_gas,
             block_gas_max=params.block_gas_max,
+            transaction_gas_max=params.block_gas_max - app.composition.hook_gas,
         )
 
     @property

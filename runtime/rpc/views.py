@@ -38,6 +38,7 @@ class StatusView(_View):
     fee_units: U64 = Field(description="base units of the fee denomination for every fee_per_gas gas, rounded up")
     fee_per_gas: U64
     block_gas_max: U64
+    transaction_gas_max: U64 = Field(description="what hooks leave of it: the largest gas limit of a transaction")
     height: U64
     block_id: Hash
     state_root: Hash

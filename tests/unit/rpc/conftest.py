@@ -72,7 +72,7 @@ class FakeNode:
         self._check()
         return StatusView(
             name="n", version="1", runtime_digest=HASH, chain="c", genesis_hash=HASH, address_prefix="arm",
-            fee_units=1, fee_per_gas=10, block_gas_max=2**60,
+            fee_units=1, fee_per_gas=10, block_gas_max=2**60, transaction_gas_max=2**60,
             height=2**60, block_id=HASH, state_root=HASH, time_ms=1, behind=0, round=-1, peers=3,
             peer_id="p", validator=None, voting=False, validators=[ValidatorView(public_key=PublicKey(HASH), power=1)],
             mempool_transactions=0, mempool_bytes=0, oldest_height=0,

@@ -29,7 +29,7 @@ STATUS = {
     "height": 7,
     "fee_units": 1,
     "fee_per_gas": 1_000,
-    "block_gas_max": 2_000_000_000,
+    "transaction_gas_max": 2_000_000_000,
 }
 
 
@@ -215,7 +215,7 @@ def test_a_dry_run_asks_for_no_more_gas_than_the_account_can_pay(server: Server)
     with NodeClient(server.url) as client:
         sender = Sender(client, SigningKey.from_seed(b"\1" * 32))
         assert sender.dry_run([Call("a.b", b"")])["gas_used"] == 400_000
-        assert asked[0] == 1_000_000_000
+        assert asked[0] == 2_000_000_000
         assert asked[-1] // 1_000 <= 20_000 < asked[-2] // 1_000
         chain_that_charges(server, funds=0)
         with pytest.raises(NodeError, match="cannot pay"):
@@ -250,10 +250,10 @@ def test_a_price_that_rose_since_is_asked_for_again_unless_the_signer_bounds_the
         assert offers[1:] == [1_000, 7_000, 7_000]
         another = Sender(client, SigningKey.from_seed(b"\1" * 32))
         server.answers["/status"] = (200, json.dumps(STATUS | {"fee_units": 9}).encode())
-        another.chain = replace(another.chain, fees=FeeParams(1, 1_000), block_gas_max=2_000_000)
+        another.chain = replace(another.chain, fees=FeeParams(1, 1_000), transaction_gas_max=2_000_000)
         del offers[:]
         assert another.dry_run([Call("a.b", b"")])["gas_used"] == 1
-        assert offers == [1_000, 9_000_000], "half of a block as it is now, at the price as it is now"
+        assert offers == [2_000, 18_000_000], "all of a block as it is now, at the price as it is now"
 
 
 def test_a_sender_counts_its_nonces_and_a_dry_run_uses_none(server: Server) -> None:

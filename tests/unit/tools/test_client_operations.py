@@ -207,7 +207,7 @@ def test_invalid_messages_are_named(text: Any) -> None:
 # --- both clients -----------------------------------------------------------------------------------------------------
 
 STATUS = {"genesis_hash": "00" * 32, "address_prefix": "arm", "height": 7, "fee_units": 1, "fee_per_gas": 1_000,
-          "block_gas_max": 2_000_000_000}  # fmt: skip
+          "transaction_gas_max": 2_000_000_000}  # fmt: skip
 
 
 def test_both_clients_have_the_same_methods() -> None:

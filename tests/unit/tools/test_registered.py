@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -21,7 +22,8 @@ from runtime.inference.graph import Gemm
 from runtime.rpc.values import Values
 from runtime.testing.graphs import wrap
 from tools.cli.registered import describe_model
-from tools.registration import registration_calls
+from tools.registration import RegistrationFailed, register, registration_calls
+from tools.transactions import Sender
 
 SPEC = TensorSpec("x", (2,), 1, -100, 100)
 GRAPH = wrap([SPEC], [np.array([[1, 0], [0, 1]], np.int64)], [Gemm(0, 0, None, None)], (2,))
@@ -94,3 +96,9 @@ def test_invalid_characters_of_others_stay_in_their_line(title: str) -> None:
     assert "?" in shown.line(title)
     assert all(line.isprintable() for line in shown.lines())
     assert shown.line("standing") == "runs"
+
+
+def test_invalid_model_that_no_block_can_verify_is_refused_before_anything_is_uploaded() -> None:
+    sender = SimpleNamespace(chain=SimpleNamespace(transaction_gas_max=1_000))  # no client: nothing may be sent
+    with pytest.raises(RegistrationFailed, match=r"gas, and a transaction may use 1,000; .*block_gas_max"):
+        register(cast(Sender, sender), MODEL, CARD, lambda step, outcome: None)

@@ -17,7 +17,8 @@ OWN = "0a" * 32
 ANSWER = {
     "name": "alice", "version": "9.8.7", "runtime_digest": "12" * 32,
     "chain": "test", "genesis_hash": "ab" * 32, "address_prefix": "arm",
-    "fee_units": 1, "fee_per_gas": 1000, "block_gas_max": 1, "height": 1234567, "block_id": "cd" * 32,
+    "fee_units": 1, "fee_per_gas": 1000, "block_gas_max": 1, "transaction_gas_max": 1,
+    "height": 1234567, "block_id": "cd" * 32,
     "state_root": "ef" * 32, "time_ms": 1, "behind": 0, "round": 2, "peers": 3, "peer_id": "12D3KooW",
     "validator": OWN, "voting": True, "mempool_transactions": 45, "mempool_bytes": 6789, "oldest_height": 1234000,
     "validators": [{"public_key": f"{number:02x}" * 32, "power": power} for number, power in ((11, 10), (10, 30))],
