@@ -137,7 +137,7 @@ class Builder:
         self._clips: list[Clipped] = []
         self._became: list[str] = []
         self._uses = source.use_counts()
-        self._precision = Precision(self.source, self._limits)
+        self._precision = Precision(self.source, self._limits, self._ends)
         self._columns: Classes = ()
         self._carried: Where = BATCH_FIRST
         self._carried_to: Where = BATCH_FIRST

@@ -145,6 +145,8 @@ def observe(
 
 def _take_columns(found: dict[str, tuple[Floats, Floats]], name: str, array: Array) -> None:
     """The least and greatest number of each column, so far. A column without any is 0."""
+    if array.ndim != 2 or array.dtype.kind != "f":
+        return
     lacks = np.isnan(array)
     low, high = np.where(lacks, np.inf, array).min(axis=0), np.where(lacks, -np.inf, array).max(axis=0)
     before = found.get(name, (np.inf, -np.inf))

@@ -12,6 +12,7 @@ import numpy as np
 
 from runtime.inference.limits import FRAC_BITS_MAX
 from tools.lowering.errors import DataRefused
+from tools.lowering.grids import Floats
 from tools.lowering.source import Port, Source
 
 FRAC_BITS: Final = 16
@@ -28,6 +29,11 @@ COMPARED_BITS: Final = 52
 """What an input's values have that are only compared: no product asks for room."""
 COMPARED_FRAC_BITS: Final = 40
 """Wanted of what is computed and then only compared: the float model's own rounding is coarser."""
+UNEVEN: Final = 4096.0
+NOTHING: Final = 2.0**-18
+UNEVEN_BITS: Final = 51
+"""Where the largest of an input's features is so many times the smallest, and each is cut to its own bits first: what
+the input's values have."""
 STEEP: Final = ("Acos", "Acosh", "Asin", "Atanh", "CDist", "Log", "LpNormalization", "Normalizer", "ReduceLogSum")
 """Curves without bound on their slope, and distances, which are compared: what they read is worth STEEP_FRAC_BITS."""
 STEEP_FRAC_BITS: Final = 26
@@ -44,12 +50,20 @@ BEFORE_CODES: Final = ("Clip", "Identity", "LeakyRelu", "MaxPool", "Relu", "Resh
 CARRIERS: Final = ("Cast", "Identity", "ArrayFeatureExtractor", "Imputer")
 
 
-class Precision:
-    """Of one source. `limits`: the largest magnitude to expect of its tensors, by name."""
+def sizes_of(ends: tuple[Floats, Floats]) -> Floats:
+    """How large each feature may be; as the largest, one of which calibration shows nothing but 0."""
+    sizes = np.maximum(*map(np.abs, ends))
+    return np.where(sizes < NOTHING, sizes.max(), sizes)
 
-    def __init__(self, source: Source, limits: Mapping[str, float]) -> None:
+
+class Precision:
+    """Of one source. `limits`: the largest magnitude to expect of its tensors, by name; `ends`: the least and greatest
+    value to expect of each number of a row, of some of them."""
+
+    def __init__(self, source: Source, limits: Mapping[str, float], ends: Mapping[str, tuple[Floats, Floats]]) -> None:
         self._source = source
         self._limits = limits
+        self._ends = ends
         self._uses = source.use_counts()
         self._makers = {name: node.op for node in source.nodes for name in node.outputs}
 
@@ -57,7 +71,9 @@ class Precision:
         """FRAC_BITS, or as many more as give a small tensor the same relative precision, or as a steep curve asks."""
         if self._is_only_compared(name):
             return COMPARED_FRAC_BITS
-        steep = any(node.op in STEEP for node in self._source.readers(name))
+        readers = {node.op for node in self._source.readers(name)}
+        shared = self._makers.get(name) == "Sigmoid" and "ReduceSum" in readers  # shares of what may be small
+        steep = shared or not readers.isdisjoint(STEEP)
         bits, limit = STEEP_FRAC_BITS if steep else FRAC_BITS, self._limits.get(name)
         bits = max(bits, self._bits_of_codes(name))
         return bits if limit is None else max(bits, FRAC_BITS - int(np.frexp(limit)[1]))
@@ -81,8 +97,9 @@ class Precision:
         exponent = int(np.frexp(INPUT_MAGNITUDE if limit is None else limit)[1])
         if self._is_only_compared(port.name) and exponent <= COMPARED_BITS:
             return min(COMPARED_BITS - 2 * port.missing - exponent, FRAC_BITS_MAX)
-        room = INPUT_BITS_MAX - exponent
-        frac_bits = min(max(self.wanted(port.name), self._feature_bits(port.name) - exponent), room)
+        feature_bits = self._feature_bits(port.name)
+        room = max(INPUT_BITS_MAX, feature_bits) - exponent
+        frac_bits = min(max(self.wanted(port.name), feature_bits - exponent), room, FRAC_BITS_MAX)
         if frac_bits < 0:
             raise DataRefused(f"calibration[{port.name!r}]", f"values up to {limit} are too large", "scale the input")
         return frac_bits
@@ -100,8 +117,13 @@ class Precision:
                 elif node.op in SCALERS:
                     bits = max(bits, INPUT_BITS_MAX)
                 elif node.op in ("LinearRegressor", "LinearClassifier"):
-                    bits = max(bits, FEATURE_BITS)
+                    bits = max(bits, UNEVEN_BITS if self._is_uneven(node.inputs[0]) else FEATURE_BITS)
         return bits
+
+    def _is_uneven(self, name: str) -> bool:
+        """Whether features differ so much in size that each needs a grid of its own."""
+        sizes = sizes_of(self._ends[name]) if name in self._ends else np.ones(1)
+        return bool(sizes.max() > UNEVEN * sizes.min())
 
     def _is_only_compared(self, name: str) -> bool:
         """Whether trees alone read the tensor, and no output is it."""

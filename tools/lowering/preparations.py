@@ -32,7 +32,7 @@ LAMBDA_MIN: Final = 1e-6
 """Below, the power is a logarithm."""
 PLACES: Final[Floats] = np.array([0.013, 0.11, 0.4, 0.9, 1.3, 2.7, 5.9])
 KNOTS_MAX: Final = 1 << 20
-APART: Final = ("PowerTransform",)
+APART: Final = ("LinearClassifier", "LinearRegressor", "PowerTransform")
 """Operators that ask what calibration says of each feature alone."""
 _METHODS: Final = ("yeo-johnson", "box-cox")
 

@@ -200,19 +200,38 @@ def test_the_same_pipeline_gives_the_same_bytes() -> None:
     assert first == second
 
 
-@pytest.mark.parametrize(
-    ("kind", "op"),
-    [
-        (lambda: make_pipeline(Normalizer("max"), LogisticRegression()), "Normalizer"),
-        (lambda: make_pipeline(StandardScaler(), SGDClassifier(loss="log_loss", random_state=0)), "Exp"),
-    ],
-    ids=["rows over their maximum", "logistic by exp"],
-)
-def test_invalid_pipelines_are_refused_by_op_and_node(kind: Callable[[], Any], op: str) -> None:
+def test_classifiers_by_stochastic_descent_spell_out_their_logistic_function() -> None:
     data, order = data_of("iris")
-    model = exported(kind(), data.data.astype(np.float32)[order], data.target[order])
+    rows, targets = data.data.astype(np.float32)[order], data.target[order]
+    pipeline = make_pipeline(StandardScaler(), SGDClassifier(loss="log_loss", random_state=0))
+    lowered, _ = check(exported(pipeline, rows, targets, options={id(pipeline): {"zipmap": False}}), rows, rows)
+    became = {node.where.split()[0]: node.became for node in lowered.report.source_nodes}
+    assert became["Exp"].startswith("part of Sigmoid")
+
+
+def test_invalid_rows_over_their_maximum_are_refused_by_op_and_node() -> None:
+    data, order = data_of("iris")
+    pipeline = make_pipeline(Normalizer("max"), LogisticRegression())
+    model = exported(pipeline, data.data.astype(np.float32)[order], data.target[order])
     with pytest.raises(OpRefused) as found:
         lower(model)
-    assert found.value.op == op
-    assert found.value.where.startswith(op)
+    assert found.value.op == "Normalizer"
+    assert found.value.where.startswith("Normalizer")
     assert found.value.mend
+
+
+def test_features_of_very_different_sizes_keep_their_weight_unscaled() -> None:
+    """One of 1e-4, one of 1e5: on one grid the small one would vanish. A feature that is 0 in calibration is kept."""
+    random = np.random.default_rng(4)
+    sizes = np.array([1e-4, 1.0, 1e5, 1.0])
+    rows = (random.normal(0, 1, (400, 4)) * sizes).astype(np.float32)
+    targets = (rows / sizes).sum(axis=1) > 0
+    rows[:300, 3] = 0
+    model = LinearDiscriminantAnalysis().fit(rows[300:], targets[300:])
+    source = bytes(to_onnx(model, rows[:1], options={"zipmap": False}).SerializeToString())
+    lowered = lower(source, calibration={"X": rows[:300]})
+    found = lowered.dequantize(Engine().run(lowered.model, lowered.quantize({"X": rows})))
+    session = onnxruntime.InferenceSession(source, providers=["CPUExecutionProvider"])
+    label, scores = session.run(None, {"X": rows})
+    assert (found["label"] == label).all()
+    assert np.abs(found["probabilities"] - scores).max() <= 1e-3

@@ -12,13 +12,15 @@ from runtime.inference import graph as ir
 from runtime.inference.limits import FRAC_BITS_MAX
 from tools.lowering.builder import CALIBRATE, Builder, Tensor
 from tools.lowering.errors import LoweringError
-from tools.lowering.grids import Floats, Grid, bits_to_drop, choose, is_tight, least_frac_bits
+from tools.lowering.grids import Floats, Grid, Ints, bits_to_drop, choose, is_tight, least_frac_bits
 from tools.lowering.ops.by_bytes import coarsened
-from tools.lowering.precision import FEATURE_BITS
+from tools.lowering.precision import FEATURE_BITS, sizes_of
 from tools.lowering.source import Array, Node, Shape
 
 SUMMAND_BITS: Final = 51  # so that a sum of two is within 52
 RESOLVED_BITS: Final = 8
+HEADROOM: Final = 16.0
+"""How many times as large as calibration shows it a feature may become before it is clipped."""
 
 
 def floats(array: Array) -> Floats:
@@ -103,6 +105,10 @@ def dense(
     """x @ columns.T + offsets along x's last dimension; `frac_bits` as in `grid_of`."""
     if x.shape[-1:] != columns.shape[1:]:
         raise node.refuse(f"{columns.shape[1]} weights per column do not fit rows of shape {list(x.shape)}")
+    ends = b.ends(node.inputs[0])
+    if ends is not None and ends[0].shape == x.shape and x.fact.magnitude > 1 << FEATURE_BITS:
+        x, shifts = _cut(b, x, HEADROOM * sizes_of(ends))
+        columns = np.ldexp(columns, shifts)
     made = x.fact.elements // columns.shape[1] * columns.shape[0]
     x, grid = prepared_and_grid(node, b, x, columns, offsets, made, frac_bits)
     return finished(b, x, grid, ir.Gemm(x=x.index, weights=b.store(grid.weights), **tail(b, grid)))
@@ -133,14 +139,20 @@ def _by_feature(
         return x, scale
     added = np.zeros(1) if offset is None else np.abs(offset)
     smallest = 2.0**-126
-    needed = np.minimum((limit + added) / np.maximum(np.abs(scale), smallest), x.magnitude)
+    z, shifts = _cut(b, x, (limit + added) / np.maximum(np.abs(scale), smallest))
+    return z, np.ldexp(np.broadcast_to(scale, shifts.shape), shifts)
+
+
+def _cut(b: Builder, x: Tensor, needed: Floats) -> tuple[Tensor, Ints]:
+    """(x * 2**-shifts, shifts): of each feature the FEATURE_BITS that it has where it is as large as needed."""
+    needed = np.minimum(needed, x.magnitude)
     shifts = np.maximum(np.frexp(needed)[1].astype(np.int64) + x.frac_bits - FEATURE_BITS, 0)
     ones, by = b.store(np.ones(shifts.shape, np.int64)), b.store(shifts)
     emitted = ir.Affine(x=x.index, weights=ones, bias=None, shifts=by)
     kept = float(np.ldexp(1.0, FEATURE_BITS - x.frac_bits))
     error = float(np.ldexp(x.error, -int(shifts.min()))) + 2.0**-x.frac_bits / 2
     z = b.derive(x, emitted, error=error, limit=kept)
-    return b.within_limit(z), np.ldexp(np.broadcast_to(scale, shifts.shape), shifts)
+    return b.within_limit(z), shifts
 
 
 def _flat(offset: Floats | None) -> Floats | None:
