@@ -51,9 +51,10 @@ CARRIERS: Final = ("Cast", "Identity", "ArrayFeatureExtractor", "Imputer")
 
 
 def sizes_of(ends: tuple[Floats, Floats]) -> Floats:
-    """How large each feature may be; as the largest, one of which calibration shows nothing but 0."""
+    """How large each feature may be; as the middle one, one of which calibration shows nothing but 0."""
     sizes = np.maximum(*map(np.abs, ends))
-    return np.where(sizes < NOTHING, sizes.max(), sizes)
+    some = np.sort(sizes[sizes >= NOTHING])
+    return np.where(sizes < NOTHING, some[len(some) // 2] if some.size else 1.0, sizes)
 
 
 class Precision:
