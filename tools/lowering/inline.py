@@ -63,7 +63,7 @@ def inlined(proto: ModelProto, handled: Collection[str]) -> ModelProto:
             found = {node.op_type for node in expanded}
             if found.intersection(SEQUENCES) and found.isdisjoint(CONTROL):
                 value = bodies.known_things().value
-                _replace(copy, without_sequences(expanded, value, names.prefix))
+                _replace(copy, without_sequences(expanded, value, names.prefix, bodies.opsets.get("", 0)))
             return copy
         _replace(copy, expanded)
     raise ModelRefused("file", f"its functions call each other more than {ROUNDS_MAX} deep", "inline them")

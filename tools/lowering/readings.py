@@ -52,8 +52,11 @@ def first_that_works(
         alone, several = (told(proto, shapes, rows) for rows in (1, SEVERAL))
         if alone is several:
             raise
-        more = inlined(several, handled)
-        together = Together(more, parse(more, {}))
+        try:
+            more = inlined(several, handled)
+            together = Together(more, parse(more, {}))
+        except LoweringError:
+            raise refused from None
         return _first(alone, {}, {}, handled, lambda flat, source, fixed, _: attempt(flat, source, fixed, together))
 
 
@@ -71,9 +74,14 @@ def _first(
         proto = _with_constant(proto, name, array)
     by_body: set[str] = set()
     while True:
-        flat = inlined(proto, handled - by_body)
         refusals: list[LoweringError] = []
-        for source in readings(flat, {name: shape for name, shape in shapes.items() if name not in fixed}):
+        flat, found = proto, list[Source]()
+        try:
+            flat = inlined(proto, handled - by_body)
+            found = readings(flat, {name: shape for name, shape in shapes.items() if name not in fixed})
+        except ConstantNeeded as needed:
+            refusals.append(needed)
+        for source in found:
             try:
                 return attempt(flat, source, fixed, None)
             except LoweringError as refused:

@@ -18,21 +18,26 @@ from tools.lowering.source import Array
 
 SEQUENCES: Final = ("SequenceEmpty", "SequenceConstruct")
 """Operators that begin one."""
+AXES_AS_INPUT: Final = 13
+"""From this opset on, Unsqueeze has its axes as an operand."""
 LENGTHS_MAX: Final = 1 << 16
 """Members of all sequences together: each step makes a list of its own."""
 
 
 def without_sequences(
-    nodes: Iterable[NodeProto], value: Callable[[str], Array | None], prefix: Callable[[NodeProto], str]
+    nodes: Iterable[NodeProto],
+    value: Callable[[str], Array | None],
+    prefix: Callable[[NodeProto], str],
+    opset: int,
 ) -> list[NodeProto]:
     """The nodes, but for those that make or read a sequence of known members. `value`: of a tensor that is known, which
-    may say at what place one is put or taken. `prefix`: of names that no tensor has. For opset 13 and later."""
-    return _Sequences(value, prefix).run(nodes)
+    may say at what place one is put or taken. `prefix`: of names that no tensor has."""
+    return _Sequences(value, prefix, opset).run(nodes)
 
 
 class _Sequences:
-    def __init__(self, value: Callable[[str], Array | None], prefix: Callable[[NodeProto], str]) -> None:
-        self.value, self.prefix = value, prefix
+    def __init__(self, value: Callable[[str], Array | None], prefix: Callable[[NodeProto], str], opset: int) -> None:
+        self.value, self.prefix, self.opset = value, prefix, opset
         self.members: dict[str, tuple[str, ...]] = {}
         self.total = 0
 
@@ -90,12 +95,17 @@ class _Sequences:
         if not given.get("new_axis", 0):
             return [onnx.helper.make_node("Concat", members, node.output, name=node.name, axis=axis)]
         prefix = self.prefix(node)
-        stored, names = f"{prefix}axis", [f"{prefix}{place}" for place in range(len(members))]
-        axes = numpy_helper.from_array(np.array([axis], np.int64))
-        made = [onnx.helper.make_node("Constant", [], [stored], value=axes)]
-        for member, name in zip(members, names, strict=True):
-            made.append(onnx.helper.make_node("Unsqueeze", [member, stored], [name], name=name))
+        names = [f"{prefix}{place}" for place in range(len(members))]
+        made = [part for pair in zip(members, names, strict=True) for part in self._apart(*pair, axis)]
         return [*made, onnx.helper.make_node("Concat", names, node.output, name=node.name, axis=axis)]
+
+    def _apart(self, x: str, name: str, axis: int) -> list[NodeProto]:
+        """x with one more dimension, under this name."""
+        if self.opset < AXES_AS_INPUT:
+            return [onnx.helper.make_node("Unsqueeze", [x], [name], name=name, axes=[axis])]
+        stored = numpy_helper.from_array(np.array([axis], np.int64))
+        axes = onnx.helper.make_node("Constant", [], [f"{name}/axes"], value=stored)
+        return [axes, onnx.helper.make_node("Unsqueeze", [x, f"{name}/axes"], [name], name=name)]
 
     def _place(self, node: NodeProto, position: int, default: int, count: int) -> int | None:
         """A place among `count`; None where it is not known or there is none."""

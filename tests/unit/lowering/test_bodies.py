@@ -70,6 +70,14 @@ def test_transforms_are_products(
     )
 
 
+@pytest.mark.parametrize("length", [0, 10, 11])
+def test_half_of_a_transform_gives_back_real_numbers(length: int, model_of: Call, run_stock: Call) -> None:
+    constants = {"length": np.array(length)} if length else {}
+    operands = ["x", "length"] if length else ["x"]
+    transform = node("DFT", operands, ["y"], axis=1, onesided=1, inverse=1)
+    near(model_of([transform], {"x": ["N", 6, 3, 2]}, ["y"], constants), {"x": numbers(4, 4, 6, 3, 2)}, run_stock)
+
+
 @pytest.mark.parametrize(
     ("op", "attributes"),
     [("Gelu", {}), ("FastGelu", {}), ("QuickGelu", {"alpha": 1.5}), ("BiasGelu", {})],

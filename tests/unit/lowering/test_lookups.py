@@ -101,3 +101,21 @@ def test_columns_of_one_input_are_places_in_tables_of_their_own_sizes(
     rows = np.stack([np.random.default_rng(9).integers(0, size, 40) for size in sizes], axis=1)
     rows[0] = np.array(sizes) - 1
     close(model_of(nodes, {"x": ["N", len(sizes)]}, ["y"], constants, dtype=TensorProto.INT64), {"x": rows})
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_a_token_of_their_own_is_put_beside_the_rows_tokens(first: bool, model_of: Call, close: Call) -> None:
+    """torch.cat([cls, ids], 1) in front of an embedding: whole numbers, of which some are the same in every row."""
+    both = ["cls/rows", "x"] if first else ["x", "cls/rows"]
+    nodes = [
+        helper.make_node("Shape", ["x"], ["shape"]),
+        helper.make_node("Slice", ["shape", "zero", "one"], ["rows"]),
+        helper.make_node("Concat", ["rows", "one"], ["sizes"], axis=0),
+        helper.make_node("Expand", ["cls", "sizes"], ["cls/rows"]),
+        helper.make_node("Concat", both, ["ids"], axis=1),
+        helper.make_node("Gather", ["table", "ids"], ["y"]),
+    ]
+    table = np.random.default_rng(0).standard_normal((9, 3)).astype(np.float32)
+    constants = {"zero": np.array([0]), "one": np.array([1]), "cls": np.array([[8]]), "table": table}
+    rows = np.random.default_rng(1).integers(0, 8, (6, 4))
+    close(model_of(nodes, {"x": ["N", 4]}, ["y"], constants, dtype=TensorProto.INT64), {"x": rows})

@@ -13,7 +13,7 @@ import numpy as np
 import onnx
 from onnx import NodeProto, TensorProto, numpy_helper
 
-from tools.lowering.errors import OpRefused
+from tools.lowering.errors import ConstantNeeded, OpRefused
 from tools.lowering.source import Array
 
 AXES_AS_INPUT: Final = 18
@@ -78,10 +78,11 @@ class Body:
         return found
 
     def value(self, position: int, what: str) -> Array:
-        """A constant operand; refused where it is computed."""
+        """A constant operand. Raises ConstantNeeded where it is computed."""
         found = self.around.value(self.given(position))
         if found is None:
-            raise self.refuse(f"{what} (input {position}) is computed, a constant is needed")
+            refused = self.refuse(f"{what} (input {position}) is computed, a constant is needed")
+            raise ConstantNeeded(refused.op, refused.where, refused.reason, self.given(position))
         return found
 
     def integer(self, name: str, default: int) -> int:

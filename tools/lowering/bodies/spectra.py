@@ -56,22 +56,36 @@ def dft(body: Body) -> None:
     length = int(_one(body, 1, "dft_length")) if body.has(1) else body.size(0, axis)
     if parts not in (1, 2) or not 1 <= length <= POINTS_MAX or body.size(0, axis) > POINTS_MAX:
         raise body.refuse(f"{parts} parts of {length} points, 1 or 2 of at most {POINTS_MAX} are supported")
-    if back and body.integer("onesided", 0):
-        raise body.refuse("an inverse that is onesided is not supported")
-    bins = length // 2 + 1 if body.integer("onesided", 0) else length
-    count = body.size(0, axis)
-    matrix = np.zeros((count, parts, bins, 2))
-    used = min(count, length)
+    count, half = body.size(0, axis), bool(body.integer("onesided", 0))
+    if back and half:
+        matrix = _mirrored(body, count, length if body.has(1) else 2 * (count - 1), parts)
+    else:
+        matrix = _matrix(count, length, length // 2 + 1 if half else length, parts, back=bool(back))
+    bins, last = matrix.shape[2:]
+    order = [place for place in range(rank - 1) if place != axis] + [axis, rank - 1]
+    turned = body.make("Transpose", body.given(0), perm=order)
+    flat = body.reshaped(turned, *[0] * (rank - 2), count * parts)
+    found = body.make("MatMul", flat, body.real(matrix.reshape(count * parts, bins * last)))
+    apart = body.reshaped(found, *[0] * (rank - 2), bins, last)
+    body.finish(0, body.make("Transpose", apart, perm=[order.index(place) for place in range(rank)]))
+
+
+def _matrix(count: int, length: int, bins: int, parts: int, *, back: bool) -> Floats:
+    """[count, parts, bins, 2]: what is left of a signal is cut off, what lacks is 0."""
+    matrix, used = np.zeros((count, parts, bins, 2)), min(count, length)
     waves = _waves(used, length, bins) * (np.array([1, -1]) / length if back else 1.0)
     matrix[:used, 0] = waves
     if parts == 2:
         matrix[:used, 1] = np.stack([-waves[..., 1], waves[..., 0]], axis=-1)
-    order = [place for place in range(rank - 1) if place != axis] + [axis, rank - 1]
-    turned = body.make("Transpose", body.given(0), perm=order)
-    flat = body.reshaped(turned, *[0] * (rank - 2), count * parts)
-    found = body.make("MatMul", flat, body.real(matrix.reshape(count * parts, bins * 2)))
-    apart = body.reshaped(found, *[0] * (rank - 2), bins, 2)
-    body.finish(0, body.make("Transpose", apart, perm=[order.index(place) for place in range(rank)]))
+    return matrix
+
+
+def _mirrored(body: Body, count: int, length: int, parts: int) -> Floats:
+    """[count, 2, length, 1]: a real signal from the first half of what it became; the other is its mirror image."""
+    if parts != 2 or not 1 <= length <= POINTS_MAX or length // 2 + 1 != count:
+        raise body.refuse(f"{parts} parts of {count} points are no half of {length}")
+    twice = np.where((np.arange(count) == 0) | (2 * np.arange(count) == length), 1.0, 2.0) / length
+    return (np.moveaxis(_waves(count, length, length), -1, 1) * twice[:, np.newaxis, np.newaxis])[..., np.newaxis]
 
 
 def _one(body: Body, position: int, what: str) -> float:

@@ -201,10 +201,15 @@ def _part(node: Node, b: Builder, place: int, like: Tensor) -> Tensor:
     if not b.is_constant(node.inputs[place]):
         return _moved(node, b, place)
     values = b.constant(node, place, "an operand")
-    if values.ndim != len(like.shape) + 1 or values.shape[0] != 1 or like.dtype.kind != "f":
-        reason = f"its constant operand of shape {list(values.shape)} would not be the same in every row of floats"
+    if values.ndim != len(like.shape) + 1 or values.shape[0] != 1 or like.dtype.kind not in "fiub":
+        reason = f"its constant operand of shape {list(values.shape)} would not be the same in every row"
         raise node.refuse(reason, "give it a leading dimension of 1")
-    return filled(node, b, like, values[0])
+    if like.dtype.kind == "f":
+        return filled(node, b, like, values[0])
+    if values.dtype != like.dtype:
+        raise node.refuse(f"it joins {like.dtype} and {values.dtype}")
+    made = filled(node, b, replace(like, dtype=np.dtype(np.float32)), values[0].astype(np.float64))
+    return replace(b.regrid(made, 0), dtype=like.dtype, error=0.0, limit=None, classes=None)
 
 
 def joined(b: Builder, parts: Sequence[Tensor], axis: int) -> Tensor:
