@@ -12,7 +12,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from operator import attrgetter
 from typing import Any, Final
 
@@ -43,7 +43,6 @@ PIECE_FIXED: Final = 8
 
 _Outputs = dict[str, Int64Array]
 _DTYPE: Final = attrgetter("dtype")
-_SHAPE: Final = attrgetter("shape")
 
 
 def _options() -> onnxruntime.SessionOptions:
@@ -103,16 +102,28 @@ def _together(
             return None
         if set(map(type, arrays)) != {np.ndarray} or set(map(_DTYPE, arrays)) != {np.dtype(np.int64)}:
             return None
-        shapes = set(map(_SHAPE, arrays))
-        if any(shape[1:] != spec.shape or not (shape and 1 <= shape[0] <= ROWS_MAX) for shape in shapes):
+        try:
+            joined[spec.name] = np.concatenate(arrays)  # of one rank, with one shape of rows
+        except ValueError:
             return None
-        joined[spec.name] = np.concatenate(arrays)
-        starts.add((0, *accumulate(map(len, arrays))))
+        lengths = [*map(len, arrays)]
+        if joined[spec.name].shape[1:] != spec.shape or not 1 <= min(lengths) <= max(lengths) <= ROWS_MAX:
+            return None
+        starts.add((0, *accumulate(lengths)))
     try:
         check_values(specs, joined)
     except InvalidInput:
         return None
     return (joined, [*starts.pop()]) if len(starts) == 1 else None
+
+
+def _apart(array: Int64Array, starts: list[int]) -> Iterable[Int64Array]:
+    """The rows from each start to the next. Requests of one length are cut at once: one by one takes half as long
+    again."""
+    size = starts[1]
+    if starts == [*range(0, len(array) + 1, size)]:
+        return array.reshape(-1, size, *array.shape[1:])
+    return (array[start:end] for start, end in pairwise(starts))
 
 
 class _Loaded:
@@ -213,8 +224,8 @@ class Engine:
         outputs = self._run(loaded, inputs, starts[-1])
         parts: list[dict[str, Int64Array]] = [{} for _ in places]
         for name, array in outputs.items():
-            for part, start, end in zip(parts, starts, starts[1:], strict=False):
-                part[name] = array[start:end]
+            for part, rows in zip(parts, _apart(array, starts), strict=True):
+                part[name] = rows
         for place, part in zip(places, parts, strict=True):
             made[place] = part
         return made
