@@ -37,6 +37,8 @@ the input's values have."""
 STEEP: Final = ("Acos", "Acosh", "Asin", "Atanh", "CDist", "Log", "LpNormalization", "Normalizer", "ReduceLogSum")
 """Curves without bound on their slope, and distances, which are compared: what they read is worth STEEP_FRAC_BITS."""
 STEEP_FRAC_BITS: Final = 26
+SHARED_FRAC_BITS: Final = 23
+"""Of a sigmoid that is divided by the sum of several: more would be large tables."""
 STEP_BITS: Final = 18
 """Of a step, in what is quantised: a number that lies on the other side of the middle becomes another code."""
 INPUT_STEP_BITS: Final = 28
@@ -74,8 +76,9 @@ class Precision:
             return COMPARED_FRAC_BITS
         readers = {node.op for node in self._source.readers(name)}
         shared = self._makers.get(name) == "Sigmoid" and "ReduceSum" in readers  # shares of what may be small
-        steep = shared or not readers.isdisjoint(STEEP)
-        bits, limit = STEEP_FRAC_BITS if steep else FRAC_BITS, self._limits.get(name)
+        steep = not readers.isdisjoint(STEEP)
+        usual = STEEP_FRAC_BITS if steep else SHARED_FRAC_BITS if shared else FRAC_BITS
+        bits, limit = usual, self._limits.get(name)
         bits = max(bits, self._bits_of_codes(name))
         return bits if limit is None else max(bits, FRAC_BITS - int(np.frexp(limit)[1]))
 

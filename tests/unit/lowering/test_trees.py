@@ -417,6 +417,14 @@ def test_invalid_ensembles_say_what_is_wrong(changes: dict[str, Any], reason: st
     assert found.value.where == 'TreeEnsembleRegressor "last"'
 
 
+def test_invalid_a_target_that_the_export_lost_is_named() -> None:
+    """As a converter of several targets writes all leaves for the first: onnxruntime makes 0 of the others."""
+    model = model_of(regressor(stump(), targets=2, base_values=[1.0, 2.0]))
+    assert (float_outputs(model, np.zeros((1, FEATURES), np.float32))["y"][:, 1] == 0).all()
+    with pytest.raises(OpRefused, match="no leaf adds to target 1"):
+        lower(model)
+
+
 def test_invalid_trees_too_deep_for_the_engine() -> None:
     depth = 257
     nodes = 2 * depth + 1

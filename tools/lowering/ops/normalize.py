@@ -20,18 +20,33 @@ NORM_FRAC_BITS: Final = 24
 
 def normalizer(node: Node, b: Builder) -> None:
     """Each row divided by the sum of its magnitudes (L1), by its length (L2) or by its largest element (MAX); a row of
-    zeros stays."""
+    zeros stays. Over a largest element of 0, in a row of none above, all is 0."""
     x = as_floating(b.tensor(node, 0))
     if len(x.shape) != 1:
         raise node.refuse(f"its input has {len(x.shape) + 1} dimensions, two are needed")
     norms = {"L1": magnitudes, "L2": _length}
     kind = node.text("norm", "MAX")
     if kind == "MAX":
-        b.bind(node, ratio(node, b, x, largest(node, b, x, (0,)), NORM_FRAC_BITS))
+        b.bind(node, _over_largest(node, b, x))
         return
     if kind not in norms:
         raise node.refuse(f"norm {kind} is unknown, L1, L2 and MAX are known")
     b.bind(node, shares(node, b, x, 0, norms[kind]))
+
+
+def _over_largest(node: Node, b: Builder, x: Tensor) -> Tensor:
+    """As onnxruntime does, by the largest element, not the largest magnitude: its sign is taken apart where it may have
+    either."""
+    top = largest(node, b, x, (0,))
+    if top.fact.low > 0 or top.fact.high < 0:
+        return ratio(node, b, x, top, NORM_FRAC_BITS)
+    x = b.within_limit(x)
+    top = largest(node, b, x, (0,))
+    sign = b.derive(top, ir.Clip(x=top.index, low=-1, high=1), frac_bits=0, error=0.0, limit=None)
+    turned = b.derive(x, ir.Mul(a=x.index, b=sign.index, shift=0))
+    size = b.derive(top, ir.Mul(a=top.index, b=sign.index, shift=0), limit=None)
+    size = b.derive(size, ir.Clip(x=size.index, low=1, high=size.fact.magnitude))
+    return ratio(node, b, turned, size, NORM_FRAC_BITS, b.limit(node.outputs[0]))
 
 
 def shares(node: Node, b: Builder, x: Tensor, axis: int, norm: Reduction) -> Tensor:

@@ -59,8 +59,13 @@ def _regressed(node: Node, b: Builder) -> Tensor:
     how = node.text("aggregate_function", "SUM")
     if how not in ("SUM", "AVERAGE"):
         raise node.refuse(f"aggregate_function {how} is not supported", "use SUM or AVERAGE")
+    base, ids = _base(node, targets), set(node.integers("target_ids") or ())
+    if base is not None and not ids >= set(range(targets)):
+        lost = min(set(range(targets)) - ids)
+        reason = f"no leaf adds to target {lost}, and onnxruntime then leaves out its base value: the export lost it"
+        raise node.refuse(reason, "export one model for each target")
     scale = 1 / len(trees) if how == "AVERAGE" else 1.0
-    return transformed(node, b, _summed(node, b, parts, trees, _base(node, targets), scale), kind)
+    return transformed(node, b, _summed(node, b, parts, trees, base, scale), kind)
 
 
 def tree_classifier(node: Node, b: Builder) -> None:
