@@ -66,7 +66,7 @@ def _angles(node: Node, b: Builder, place: int, along: Shape) -> Tensor | Array:
             found = looked_up(node, b, table, b.tensor(node, 3))
     size = np.prod(found.shape) if isinstance(found, np.ndarray) else found.fact.elements
     shape = along if size == np.prod(along) else (*(1 for _ in along[:-3]), *along[-3:])
-    if size != np.prod(shape) or found.shape[-1] != along[-1]:
+    if size != np.prod(shape) or found.shape[-1:] != along[-1:]:
         raise node.refuse(f"angles of shape {list(found.shape)} do not fit pairs of shape {list(along)}")
     return found.reshape(shape) if isinstance(found, np.ndarray) else reshaped(b, found, shape)
 
