@@ -206,7 +206,8 @@ def test_invalid_merged_batch_that_is_put_out_or_read_by_what_mixes_rows(model_o
 @pytest.mark.parametrize("axis", [1, 2, -1])
 def test_parts_that_are_merged_with_the_batch_are_flattened_behind_it(axis: int, model_of: Call, close: Call) -> None:
     nodes = [
-        node("Reshape", ["x", "parts"], ["m"]),
+        node("Reshape", ["x", "parts"], ["n"]),
+        node("Identity", ["n"], ["m"]),
         node("Flatten", ["m"], ["f"], axis=axis),
         node("Reshape", ["f", "back"], ["y"]),
     ]

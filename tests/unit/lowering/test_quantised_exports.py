@@ -132,3 +132,28 @@ def test_integers_are_multiplied_by_a_vector(model_of: Call, run_stock: Call) ->
     expected = run_stock(model, {"x": x})["y"]
     assert found.shape == expected.shape
     assert np.abs(found - expected).max() <= 1e-3 * np.abs(expected).max()
+
+
+def test_codes_with_the_batch_behind_the_sequence_are_multiplied_and_repeated(model_of: Call, run_stock: Call) -> None:
+    """As QuantFormat.QOperator writes attention and nearest neighbours."""
+    nodes = [
+        node("QuantizeLinear", ["x", "scale", "zero"], ["q"]),
+        node("Transpose", ["q"], ["t"], perm=[1, 0, 2]),
+        node("QLinearMatMul", ["t", "scale", "zero", "w", "scale", "zero", "scale", "zero"], ["p"]),
+        node("Transpose", ["p"], ["u"], perm=[1, 0, 2]),
+        node("Unsqueeze", ["u", "one"], ["v"]),
+        node("Resize", ["v", "", "scales"], ["r"], mode="nearest", coordinate_transformation_mode="asymmetric"),
+        node("DequantizeLinear", ["r", "scale", "zero"], ["y"]),
+    ]
+    constants = {
+        "scale": np.array(0.03, np.float32),
+        "zero": np.array(128, np.uint8),
+        "w": np.random.default_rng(0).integers(100, 156, (5, 4)).astype(np.uint8),
+        "one": np.array([1]),
+        "scales": np.array([1, 1, 2, 2], np.float32),
+    }
+    model = model_of(nodes, {"x": ["N", 3, 5]}, ["y"], constants).SerializeToString()
+    x = rows_of(3, 5)
+    lowered = lower(model, calibration={"x": x})
+    found = lowered.dequantize(Engine().run(lowered.model, lowered.quantize({"x": x})))["y"]
+    np.testing.assert_allclose(found, run_stock(model, {"x": x})["y"], atol=1e-5)

@@ -44,7 +44,8 @@ AXES: Final = {
 """Along `axes`: an attribute once, an input of this number since."""
 THEMSELVES: Final = ("CastLike", "Cast", "Concat", "Gather", "Slice", "Squeeze", "Unsqueeze")
 """Read a batch that is alone wherever it stands."""
-PRODUCTS: Final = ("Gemm", "MatMul")
+PRODUCTS: Final = {"Gemm": (0, 1), "MatMul": (0, 1), "MatMulInteger": (0, 1), "QLinearMatMul": (0, 3)}
+"""And which operands are multiplied."""
 CARRIED: Final = (*EACH, *ALONG, *AXES, *PRODUCTS)
 
 
@@ -111,8 +112,9 @@ def _counted(node: Node, b: Builder, x: Tensor) -> Counted | None:
 
 def _is_product_of_rows(node: Node, b: Builder, x: Tensor) -> bool:
     """Whether the batch stands before the matrices' dimensions, and a constant operand is one matrix."""
-    given = [b.source.constants[name].ndim for name in node.inputs[:2] if b.is_constant(name)]
-    mixed = 1 if node.op == "Gemm" or b.is_constant(node.inputs[1]) else 2
+    left, right = (node.inputs[place] for place in PRODUCTS[node.op])
+    given = [b.source.constants[name].ndim for name in (left, right) if b.is_constant(name)]
+    mixed = 1 if node.op == "Gemm" or b.is_constant(right) else 2
     return mixed + x.batch_axis < x.file_rank and all(rank <= 2 for rank in given)
 
 

@@ -33,7 +33,7 @@ def identity(node: Node, b: Builder) -> None:
         raise node.refuse("its mask is read", "export for inference (model.eval())")
     if node.has_input(2) and b.constant(node, 2, "training_mode").any():
         raise node.refuse("it is in training mode", "export for inference (model.eval())")
-    b.bind(node, b.tensor(node, 0, classes=True, anywhere=True, missing=True))
+    b.bind(node, b.tensor(node, 0, classes=True, merged=True, missing=True))
 
 
 def flatten(node: Node, b: Builder) -> None:

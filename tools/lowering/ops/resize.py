@@ -49,8 +49,9 @@ _ROUNDINGS: Final[dict[str, Callable[[Floats], Floats]]] = {
 
 def resize(node: Node, b: Builder) -> None:
     """mode nearest, linear or cubic."""
-    x = floating(node, b.tensor(node, 0))
     mode = node.text("mode", "nearest")
+    x = b.tensor(node, 0)
+    x = x if mode == "nearest" and x.dtype.kind in "iu" else floating(node, x)
     old = node.op == "Upsample" or b.source.opset < 11
     transform = "asymmetric" if old else node.text("coordinate_transformation_mode", "half_pixel")
     rounding = "floor" if old else node.text("nearest_mode", "round_prefer_floor")
@@ -107,7 +108,7 @@ def _nearest(node: Node, b: Builder, x: Tensor, axis: int, places: Ints) -> Tens
         lead, rest = int(np.prod(x.shape[:axis])), int(np.prod(x.shape[axis + 1 :]))
         wide = repeated(node, b, reshaped(b, x, (lead * size, 1, rest)), (lead * size, out // size, rest))
         return reshaped(b, wide, (*x.shape[:axis], out, *x.shape[axis + 1 :]))
-    if len(set(np.diff(places).tolist())) <= 1 and len(set(places.tolist())) == out:
+    if x.dtype.kind != "f" or (len(set(np.diff(places).tolist())) <= 1 and len(set(places.tolist())) == out):
         return gathered(b, x, places.tolist(), axis)
     return _weighted(node, b, x, axis, np.eye(size)[places])
 
