@@ -215,14 +215,6 @@ class Builder:
         """Whether anything reads the node's output of this number."""
         return position < len(node.outputs) and node.outputs[position] in self._uses
 
-    def sole_maker(self, name: str, through: tuple[str, ...]) -> str:
-        """The operator that made a source tensor, behind others that it went `through`; nothing where something else
-        reads one of these tensors."""
-        makers = {made: node for node in self.source.nodes for made in node.outputs}
-        while self._uses.get(name) == 1 and name in makers and makers[name].op in through:
-            name = makers[name].inputs[0]
-        return makers[name].op if self._uses.get(name) == 1 and name in makers else ""
-
     def is_constant(self, name: str) -> bool:
         """Whether the file holds the tensor's value."""
         return name in self.source.constants
@@ -344,11 +336,8 @@ class Builder:
         if x.limit is None or x.limit >= x.magnitude:
             return x
         most, before = int(np.ldexp(x.limit, x.frac_bits)), self.maker(x)
-        if isinstance(before, ir.Relu):
-            clip = ir.Clip(x=before.x, low=0, high=most)
-        else:
-            clip = ir.Clip(x=x.index, low=-most, high=most)
-        clipped = self.derive(x, clip)
+        index, low = (before.x, 0) if isinstance(before, ir.Relu) else (x.index, -most)
+        clipped = self.derive(x, ir.Clip(x=index, low=low, high=most))
         self._clips.append(Clipped(clipped, most))
         return clipped
 

@@ -157,6 +157,14 @@ class Source:
         """The nodes that read a tensor."""
         return [node for node in self.nodes if name in node.inputs]
 
+    def sole_maker(self, name: str, through: tuple[str, ...]) -> str:
+        """The operator that made a tensor, behind others that it went `through`; nothing where something else reads one
+        of these tensors."""
+        makers, uses = {made: node for node in self.nodes for made in node.outputs}, self.use_counts()
+        while uses.get(name) == 1 and name in makers and makers[name].op in through:
+            name = makers[name].inputs[0]
+        return makers[name].op if uses.get(name) == 1 and name in makers else ""
+
     def use_counts(self) -> dict[str, int]:
         """How many nodes and outputs read each name."""
         counts: dict[str, int] = {}

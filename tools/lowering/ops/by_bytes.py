@@ -39,7 +39,7 @@ def coarsened(node: Node, b: Builder, x: Tensor, columns: Floats, made: int) -> 
     clipped = b.within_limit(x)
     if not drop:
         return clipped
-    is_alone = b.sole_maker(node.inputs[0], ("Relu", "Clip")) in ("Conv", "Gemm", "MatMul")
+    is_alone = b.source.sole_maker(node.inputs[0], ("Relu", "Clip")) in ("Conv", "Gemm", "MatMul")
     return (_made_coarser(b, clipped, drop) if is_alone else None) or b.drop(clipped, drop)
 
 

@@ -53,7 +53,7 @@ def max_pool(node: Node, b: Builder) -> None:
         pads_end=view.pads_end,
         dilations=view.dilations,
     )
-    is_alone = b.sole_maker(node.inputs[0], ("Relu", "Clip")) == "Conv"
+    is_alone = b.source.sole_maker(node.inputs[0], ("Relu", "Clip")) == "Conv"
     pooled = (_unrounded(b, x, emitted) if is_alone else None) or b.derive(x, emitted)
     b.bind(node, pooled if cut is None else b.derive(pooled, msgspec.structs.replace(cut, x=pooled.index)))
 
