@@ -47,6 +47,21 @@ def test_powers_may_differ_from_column_to_column(model_of: Call, close: Call) ->
     close(model_of([helper.make_node("Pow", ["x", "e"], ["y"])], {"x": ["N", 11]}, ["y"], {"e": powers}), rows)
 
 
+def test_the_degrees_of_a_graph_keep_their_bits(model_of: Call, run_stock: Call) -> None:
+    """adjacency.sum(-1).pow(-0.5): by its interval a degree may be as good as 0, but calibration saw 1 and more."""
+    nodes = [
+        helper.make_node("ReduceSum", ["x", "last"], ["degree"], keepdims=0),
+        helper.make_node("Pow", ["degree", "power"], ["y"]),
+    ]
+    constants = {"last": np.array([-1]), "power": np.array(-0.5, np.float32)}
+    model = model_of(nodes, {"x": ["N", 6, 6]}, ["y"], constants).SerializeToString()
+    links = np.random.default_rng(1).random((40, 6, 6)) < 0.4
+    rows = {"x": np.maximum(links, np.eye(6)).astype(np.float32)}
+    lowered = lower(model, calibration=rows)
+    found = lowered.dequantize(Engine().run(lowered.model, lowered.quantize(rows)))["y"]
+    np.testing.assert_allclose(found, run_stock(model, rows)["y"], rtol=1e-4)
+
+
 def test_invalid_rows_on_the_other_side_of_0(model_of: Call) -> None:
     model = model_of([helper.make_node("Reciprocal", ["x"], ["y"])], {"x": ["N", 3]}, ["y"])
     lowered = lower(model.SerializeToString(), calibration={"x": np.full((4, 3), 2.0, np.float32)})

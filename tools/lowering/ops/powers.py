@@ -53,8 +53,8 @@ def root(node: Node, b: Builder, x: Tensor, frac_bits: int) -> Tensor:
 
 
 def reciprocal(node: Node, b: Builder) -> None:
-    """As `inverse`."""
-    b.bind(node, inverse(node, b, floating(node, b.tensor(node, 0))))
+    """As `inverse`, of what stays as far from 0 as calibration saw it."""
+    b.bind(node, inverse(node, b, b.kept_away(floating(node, b.tensor(node, 0)))))
 
 
 def inverse(node: Node, b: Builder, x: Tensor) -> Tensor:
@@ -84,6 +84,7 @@ def power(node: Node, b: Builder) -> None:
         found = ", ".join(f"{value:g}" for value in sorts[:4])
         reason = f"exponents {found}; at most {EXPONENTS_MAX} different ones up to +-{EXPONENT_MAX} are supported"
         raise node.refuse(reason, "write other powers as products and roots")
+    x = b.kept_away(x) if sorts.min() < 0 else x
     parts = [raised(node, b, x, float(exponent)) for exponent in sorts]
     if len(parts) > 1:
         chosen = [(exponents == exponent).astype(np.float64) for exponent in sorts]
