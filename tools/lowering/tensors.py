@@ -20,6 +20,7 @@ from runtime.errors import UsageError
 from tools.lowering.source import Array
 
 FILE_BYTES_MAX: Final = 1 << 30
+PLACES_OF_TEXTS: Final = "; a graph takes the places of texts instead, which `armillary model lower` lists"
 _NUMBERS: Final = "fiu"
 _ROWS: Final = "fiubU"
 """Kinds of what a model may take: texts and truth values too."""
@@ -55,7 +56,8 @@ def load_tensors(path: Path, *, name: str | None = None, texts: bool = False) ->
         raise TensorFileError(path, "it holds no tensor")
     for key, array in found.items():
         if array.dtype.kind not in (_ROWS if texts else _NUMBERS) or array.size == 0:
-            raise TensorFileError(path, f"tensor {key!r} has {array.size} elements of type {array.dtype}, not numbers")
+            reason = f"tensor {key!r} has {array.size} elements of type {array.dtype}, not numbers"
+            raise TensorFileError(path, reason + (PLACES_OF_TEXTS if array.dtype.kind == "U" else ""))
     return found
 
 

@@ -61,7 +61,7 @@ def test_one_unnamed_tensor_takes_the_name_given(tmp_path: Path) -> None:
         ("a.json", b"[" * 100_000, "not JSON"),
         ("a.json", b'{"x": [NaN]}', "NaN"),
         ("a.json", b'{"x": [[1], [1, 2]]}', "ragged"),
-        ("a.json", b'{"x": ["a"]}', "not numbers"),
+        ("a.json", b'{"x": ["a"]}', "not numbers; a graph takes the places of texts"),
         ("a.json", b'{"x": [true]}', "not numbers"),
         ("a.json", b'{"x": {"y": 1}}', "dict"),
         ("a.json", b'{"x": []}', "0 elements"),
