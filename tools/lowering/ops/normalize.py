@@ -36,9 +36,9 @@ def normalizer(node: Node, b: Builder) -> None:
 
 def _over_largest(node: Node, b: Builder, x: Tensor) -> Tensor:
     """As onnxruntime does, by the largest element, not the largest magnitude: its sign is taken apart where it may have
-    either."""
-    top = largest(node, b, x, (0,))
-    if top.fact.low > 0 or top.fact.high < 0:
+    either and calibration says how large quotients are."""
+    top, limit = largest(node, b, x, (0,)), b.limit(node.outputs[0])
+    if top.fact.low >= 0 or limit is None:
         return ratio(node, b, x, top, NORM_FRAC_BITS)
     x = b.within_limit(x)
     top = largest(node, b, x, (0,))
@@ -46,7 +46,7 @@ def _over_largest(node: Node, b: Builder, x: Tensor) -> Tensor:
     turned = b.derive(x, ir.Mul(a=x.index, b=sign.index, shift=0))
     size = b.derive(top, ir.Mul(a=top.index, b=sign.index, shift=0), limit=None)
     size = b.derive(size, ir.Clip(x=size.index, low=1, high=size.fact.magnitude))
-    return ratio(node, b, turned, size, NORM_FRAC_BITS, b.limit(node.outputs[0]))
+    return ratio(node, b, turned, size, NORM_FRAC_BITS, limit)
 
 
 def shares(node: Node, b: Builder, x: Tensor, axis: int, norm: Reduction) -> Tensor:
