@@ -32,6 +32,8 @@ from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler, RobustScaler, Stan
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 from runtime.inference import Engine, interpret
+from runtime.inference import graph as ir
+from runtime.inference.constants import unpack
 from tools.lowering import Lowered, OpRefused, lower
 
 ML = "ai.onnx.ml"
@@ -191,6 +193,56 @@ def test_random_classifiers_say_what_the_float_model_says(
     expected, exact = float_outputs(model, rows), exact_outputs(lowered, rows)
     assert (exact["label"] == expected["label"]).all()
     assert np.abs(exact["y"] - expected["y"]).max() <= 2e-6 * (1 + np.abs(expected["y"]).max())
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    sets=st.lists(st.lists(st.integers(-3, 6), min_size=1, max_size=6), min_size=1, max_size=4),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_a_set_of_categories_is_one_branch(sets: list[list[int]], seed: int) -> None:
+    """As LightGBM's exporter writes them: tests of equality one after another, with one true side for all."""
+    random = np.random.default_rng(seed)
+    modes: list[str] = []
+    values: list[float] = []
+    features: list[int] = []
+    true: list[int] = []
+    false: list[int] = []
+    leaves: list[int] = []
+
+    def add(mode: str, feature: int = 0, value: float = 0.0) -> int:
+        modes.append(mode)
+        values.append(value)
+        for found, item in ((features, feature), (true, 0), (false, 0)):
+            found.append(item)
+        if mode == "LEAF":
+            leaves.append(len(modes) - 1)
+        return len(modes) - 1
+
+    def side(rest: list[list[int]]) -> int:
+        """A set, then whatever the rest makes on its true side and on its false one."""
+        if not rest:
+            return add("LEAF")
+        chain = [add("BRANCH_EQ", len(rest) % 2, float(category)) for category in rest[0]]
+        inside, outside = side(rest[1:]), side(rest[2:])
+        for place, after in zip(chain, [*chain[1:], outside], strict=True):
+            true[place], false[place] = inside, after
+        return chain[0]
+
+    side(sets)
+    nodes = {
+        "nodes_treeids": [0] * len(modes), "nodes_nodeids": list(range(len(modes))), "nodes_featureids": features,
+        "nodes_modes": modes, "nodes_values": values, "nodes_truenodeids": true, "nodes_falsenodeids": false,
+        "target_treeids": [0] * len(leaves), "target_nodeids": leaves, "target_ids": [0] * len(leaves),
+        "target_weights": random.normal(0, 1, len(leaves)).tolist(),
+    }  # fmt: skip
+    model = model_of(regressor(nodes))
+    rows = random.integers(-4, 8, (80, FEATURES)).astype(np.float32)
+    lowered = lower(model, calibration={"x": rows})
+    expected, exact = float_outputs(model, rows)["y"], exact_outputs(lowered, rows)["y"]
+    assert np.abs(exact - expected).max() <= 1e-6
+    (forest,) = (node for node in lowered.graph.nodes if isinstance(node, ir.Trees))
+    assert len(unpack(lowered.graph.constants[forest.features])) == 2 * len(leaves) - 1
 
 
 def test_thresholds_in_tensors_of_doubles_and_beyond_every_number() -> None:

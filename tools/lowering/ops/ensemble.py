@@ -25,12 +25,13 @@ MODES: Final = ("BRANCH_LEQ", "BRANCH_LT", "BRANCH_GTE", "BRANCH_GT", "BRANCH_EQ
 @dataclass(frozen=True)
 class Branch:
     """Left where x[feature] `mode` value. Of BRANCH_LEQ, BRANCH_LT and BRANCH_EQ; others have their sides exchanged.
-    missing_left: where rows go that lack the feature."""
+    missing_left: where rows go that lack the feature. others: what a feature may be equal to as well."""
 
     feature: int
     mode: str
     value: float
     missing_left: bool = False
+    others: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,15 @@ class _Listed:
     false: Sequence[int]
     tracks: Sequence[int]
 
+    def alike(self, tree: int, place: int) -> int | None:
+        """Where the false side of a test of equality is the next test of the same feature with the same true side, as
+        exporters write a set of categories: its place."""
+        after = self.places.get((tree, self.false[place]))
+        if after is None or self.modes[place] != "BRANCH_EQ":
+            return None
+        lists = (self.modes, self.features, self.true, self.tracks)
+        return after if all(found[place] == found[after] for found in lists) else None
+
 
 def read_trees(node: Node, kind: str, targets: int, features: int) -> list[Tree]:
     """The trees in order of their first node. `kind`: "target" or "class", how the attributes of leaves are called."""
@@ -62,7 +72,8 @@ def read_trees(node: Node, kind: str, targets: int, features: int) -> list[Tree]
     listed = _listed(node, features)
     weights = _weights(node, kind, targets, listed)
     trees = [_tree(node, listed, weights, root, targets) for root in _roots(node, listed)]
-    if sum(len(tree.nodes) for tree in trees) != len(listed.places):
+    joined = sum(len(item.others) for tree in trees for item in tree.nodes if isinstance(item, Branch))
+    if joined + sum(len(tree.nodes) for tree in trees) != len(listed.places):
         raise node.refuse("one of its trees goes in a circle")
     return trees
 
@@ -141,7 +152,10 @@ def _roots(node: Node, listed: _Listed) -> list[tuple[int, int]]:
     for (tree, name), place in listed.places.items():
         if listed.modes[place] == LEAF:
             continue
-        for child in ((tree, listed.true[place]), (tree, listed.false[place])):
+        sides = [(tree, listed.false[place])]
+        if listed.alike(tree, place) is None:  # else the last of the set has the true side
+            sides.insert(0, (tree, listed.true[place]))
+        for child in sides:
             if child not in listed.places or child in children:
                 fault = "has two parents" if child in children else "does not exist"
                 raise node.refuse(f"node {child[1]} of tree {tree}, a child of node {name}, {fault}")
@@ -174,9 +188,14 @@ def _tree(
             nodes.append(len(leaves))
             leaves.append(row)
             continue
+        first, others = place, list[float]()
+        while (after := listed.alike(tree, place)) is not None and len(others) < len(listed.places):
+            others.append(listed.values[after])
+            place = after
         mode, sides = listed.modes[place], [listed.false[place], listed.true[place]]
         to_true = bool(listed.tracks[place]) or mode == "BRANCH_NEQ"
         left = to_true != (mode in EXCHANGED)
-        nodes.append(Branch(listed.features[place], EXCHANGED.get(mode, mode), listed.values[place], left))
+        value = listed.values[first]
+        nodes.append(Branch(listed.features[place], EXCHANGED.get(mode, mode), value, left, tuple(others)))
         waiting += [((tree, side), depth + 1) for side in (reversed(sides) if mode in EXCHANGED else sides)]
     return Tree(tuple(nodes), np.array(leaves))

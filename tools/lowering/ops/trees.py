@@ -30,6 +30,8 @@ from tools.lowering.ops.scores import transformed
 from tools.lowering.ops.tree_lists import as_regressor
 from tools.lowering.source import Node
 
+_Test = tuple[int, tuple[int, ...]]
+"""A feature, and the integers that it may be equal to."""
 LEAF_BITS: Final = 31
 """Of the largest leaf, where that leaves LEAF_FRAC_BITS_MIN: a leaf is stored in four bytes."""
 LEAF_FRAC_BITS_MIN: Final = 12
@@ -237,8 +239,9 @@ def _compared(node: Node, b: Builder, parts: Sequence[Tensor], trees: Sequence[T
             if item.mode == "BRANCH_EQ":
                 if x.missing is not None and item.missing_left:
                     raise node.refuse("a feature that may be missing would have to equal a number then")
-                number = int(np.rint(np.clip(np.ldexp(item.value, x.frac_bits), low, high + 1)))
-                columns.append(row.test(item.feature, number))
+                values = np.array([item.value, *item.others])
+                found = np.rint(np.clip(np.ldexp(values, x.frac_bits), low, high + 1)).astype(np.int64)
+                columns.append(row.test(item.feature, found))
                 bounds.append(0)
                 continue
             columns.append(row.below[item.feature] if item.missing_left else row.above[item.feature])
@@ -265,7 +268,7 @@ class _Row:
     features with what is missing above all else, where some branch sends that right; tests of equality."""
 
     def __init__(self, b: Builder, parts: Sequence[Tensor], trees: Sequence[Tree]) -> None:
-        self._b, self._tests = b, dict[tuple[int, int], int]()
+        self._b, self._tests = b, dict[_Test, int]()
         self.owners = [(part, place) for part, x in enumerate(parts) for place in range(x.shape[0])]
         right = {
             self.owners[item.feature][0]
@@ -288,25 +291,38 @@ class _Row:
         self._parts.append(replace(x, missing=None))
         return list(range(first, first + x.shape[0]))
 
-    def test(self, feature: int, number: int) -> int:
-        """The column that is 0 where the feature is that integer, else 1."""
-        return _count(self._parts) + self._tests.setdefault((self.below[feature], number), len(self._tests))
+    def test(self, feature: int, integers: Ints) -> int:
+        """The column that is 0 where the feature is one of these integers, else 1."""
+        test = self.below[feature], tuple(np.unique(integers).tolist())
+        return _count(self._parts) + self._tests.setdefault(test, len(self._tests))
 
     def finished(self) -> Tensor:
         """The row. No number of it can be read but by who knows its column's grid."""
         return _with_tests(self._b, joined(self._b, self._parts, 0), list(self._tests))
 
 
-def _with_tests(b: Builder, x: Tensor, tests: Sequence[tuple[int, int]]) -> Tensor:
-    """x and behind it, for each (feature, number), 0 where they are equal, else 1."""
+def _with_tests(b: Builder, x: Tensor, tests: Sequence[_Test]) -> Tensor:
+    """x and behind it, for each test, 0 where the feature is one of the integers, else 1."""
     if not tests:
         return x
-    found = gathered(b, x, [feature for feature, _ in tests], 0)
-    minus = b.store(np.array([-number for _, number in tests]))
+    singles = {single: place for place, single in enumerate(dict.fromkeys(_singles(tests)))}
+    found = gathered(b, x, [feature for feature, _ in singles], 0)
+    minus = b.store(np.array([-number for _, number in singles]))
     distance = b.derive(found, ir.Affine(x=found.index, weights=None, bias=minus, shifts=None))
     sign = b.derive(distance, ir.Clip(x=distance.index, low=-1, high=1))
     apart = b.derive(sign, ir.Mul(a=sign.index, b=sign.index, shift=0))
-    return joined(b, [x, apart], 0)
+    if len(singles) == len(tests) == len(_singles(tests)):
+        return joined(b, [x, apart], 0)
+    members = np.zeros((len(tests), len(singles)), np.int64)
+    for row, test in enumerate(tests):
+        members[row, [singles[single] for single in _singles([test])]] = 1
+    bias = b.store(1 - members.sum(axis=1))  # at most one is equal
+    sets = b.derive(apart, ir.Gemm(x=apart.index, weights=b.store(members), bias=bias, shifts=None))
+    return joined(b, [x, b.derive(sets, ir.Clip(x=sets.index, low=0, high=1))], 0)
+
+
+def _singles(tests: Sequence[_Test]) -> list[tuple[int, int]]:
+    return [(feature, number) for feature, integers in tests for number in integers]
 
 
 def _emitted(b: Builder, x: Tensor, trees: Sequence[_Decided], leaves: Sequence[Ints]) -> ir.Node:
