@@ -48,7 +48,7 @@ class Net:
             else:
                 assert effect.peer not in self.banned
                 self.pending.append(effect)
-        busy = [request.peer for request in self.pending]
+        busy = [request.peer for request in self.pending if request.peer not in self.banned]  # others are cut off
         assert len(busy) == len(set(busy)) <= REQUESTS_MAX
 
     def step(self) -> None:
