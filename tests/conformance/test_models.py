@@ -11,7 +11,7 @@ import onnxruntime
 import pytest
 
 from runtime.inference import Engine
-from tools.lowering import LoweringError, check_agreement, check_error, lower
+from tools.lowering import check_agreement, check_error, lower
 
 MODELS = Path(__file__).parent / "models"
 INDEX = json.loads((MODELS / "index.json").read_text())
@@ -26,8 +26,6 @@ QUICK = (
 """One of each kind, the small ones; the rest is soak's."""
 
 
-REFUSED = {"power_transformer_cancer": "Pow"}
-"""Not lowered yet, and the operator in the way. Whoever mends one takes it out: tests ask that these are refused."""
 TIES = ("nearest_iris",)
 """Neighbours at one distance: which is the fifth depends on the last bit of the float model. Its classes agree."""
 
@@ -107,15 +105,6 @@ def test_an_ordinary_export_lowers_and_is_as_good_as_the_float_model(name):
 
 
 @pytest.mark.soak
-@pytest.mark.parametrize("name", sorted(set(INDEX) - set(QUICK) - set(REFUSED)))
+@pytest.mark.parametrize("name", sorted(set(INDEX) - set(QUICK)))
 def test_every_export_lowers_and_is_as_good_as_the_float_model(name):
     _check(name)
-
-
-@pytest.mark.soak
-@pytest.mark.parametrize(("name", "op"), sorted(REFUSED.items()))
-def test_what_is_not_lowered_yet_is_refused_by_operator_and_reason(name, op):
-    with pytest.raises(LoweringError) as found:
-        _check(name)
-    assert found.value.where.startswith(op)
-    assert found.value.reason
