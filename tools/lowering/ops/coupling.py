@@ -58,7 +58,7 @@ def coupled(b: Builder, pairs: Tensor, classes: int, frac_bits: int) -> Tensor:
     steps.append(_Step(_pivot(b, system), _part(b, system, 0, 1, 1, 1)))
     x = _solution(b, steps, classes)
     total = b.derive(x, ir.ReduceSum(x=x.index, axes=(1,)))
-    total = _clipped(b, total, max(1, 1 << x.frac_bits - _lift(classes)), total.fact.high)
+    total = _clipped(b, total, 1 << x.frac_bits - _lift(classes), total.fact.high)
     found = _quotient(b, x, total, frac_bits)
     return replace(_clipped(b, reshaped(b, found, (classes,)), 0, 1 << frac_bits), error=inf)
 
