@@ -45,6 +45,15 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def test_the_counters_folder_has_another_name_than_its_module() -> None:
+    """The checkout is on Python's path: a folder `counter` in it would be imported as an empty package, before what pip
+    installed."""
+    commands = block("sh", "pip install").splitlines()
+    folders = {line.split()[-1] for line in commands if "pip install" in line or "-m pytest" in line}
+    assert len(folders) == 1
+    assert "counter" not in folders
+
+
 def environment(package: Path, **more: str) -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": str(package), **more}
 
