@@ -203,21 +203,11 @@ def test_random_classifiers_say_what_the_float_model_says(
 def test_a_set_of_categories_is_one_branch(sets: list[list[int]], seed: int) -> None:
     """As LightGBM's exporter writes them: tests of equality one after another, with one true side for all."""
     random = np.random.default_rng(seed)
-    modes: list[str] = []
-    values: list[float] = []
-    features: list[int] = []
-    true: list[int] = []
-    false: list[int] = []
-    leaves: list[int] = []
+    made: list[list[Any]] = []  # mode, feature, value, true side, false side
 
     def add(mode: str, feature: int = 0, value: float = 0.0) -> int:
-        modes.append(mode)
-        values.append(value)
-        for found, item in ((features, feature), (true, 0), (false, 0)):
-            found.append(item)
-        if mode == "LEAF":
-            leaves.append(len(modes) - 1)
-        return len(modes) - 1
+        made.append([mode, feature, value, 0, 0])
+        return len(made) - 1
 
     def side(rest: list[list[int]]) -> int:
         """A set, then whatever the rest makes on its true side and on its false one."""
@@ -226,13 +216,14 @@ def test_a_set_of_categories_is_one_branch(sets: list[list[int]], seed: int) -> 
         chain = [add("BRANCH_EQ", len(rest) % 2, float(category)) for category in rest[0]]
         inside, outside = side(rest[1:]), side(rest[2:])
         for place, after in zip(chain, [*chain[1:], outside], strict=True):
-            true[place], false[place] = inside, after
+            made[place][3:] = inside, after
         return chain[0]
 
     side(sets)
-    nodes = {
-        "nodes_treeids": [0] * len(modes), "nodes_nodeids": list(range(len(modes))), "nodes_featureids": features,
-        "nodes_modes": modes, "nodes_values": values, "nodes_truenodeids": true, "nodes_falsenodeids": false,
+    leaves = [place for place, (mode, *_) in enumerate(made) if mode == "LEAF"]
+    names = ("modes", "featureids", "values", "truenodeids", "falsenodeids")
+    nodes = {f"nodes_{name}": list(column) for name, column in zip(names, zip(*made, strict=True), strict=True)} | {
+        "nodes_treeids": [0] * len(made), "nodes_nodeids": list(range(len(made))),
         "target_treeids": [0] * len(leaves), "target_nodeids": leaves, "target_ids": [0] * len(leaves),
         "target_weights": random.normal(0, 1, len(leaves)).tolist(),
     }  # fmt: skip
